@@ -1,0 +1,209 @@
+/**
+ * Layout of one processor's context in the arena, declared once. Offsets for emitted code, typed views for TypeScript,
+ * snapshot fields and debugger names all derive from this table.
+ */
+
+/** Field kinds with their width in bytes; alignment is natural (16 for 128-bit fields). */
+const WIDTH = { u8: 1, u16: 2, u32: 4, u64: 8, u128: 16 } as const;
+export type FieldKind = keyof typeof WIDTH;
+
+type FieldSpec = FieldKind | readonly [FieldKind, number];
+
+/** Offsets inside a segment register's cache (SDM vol. 3A 3.4.3). */
+export const SEGMENT = {
+  /** Base, 64 bits. */
+  base: 0,
+  /** Limit in bytes (granularity applied), 32 bits. */
+  limit: 8,
+  /** Visible selector, 16 bits. */
+  selector: 12,
+  /** Attributes as in a VMCB: type 3:0, S 4, DPL 6:5, P 7, AVL 8, L 9, D/B 10, G 11 (APM vol. 2 15.5.1). */
+  attributes: 14,
+  /** First offset past the range an ordinary read may use without further checks; 0 sends every read to the slow path. */
+  readEnd: 16,
+  /** The same for writes. */
+  writeEnd: 24,
+} as const;
+export const SEGMENT_SIZE = 32;
+
+/** Segment register numbers as encoded in instructions, followed by LDTR and TR. */
+export const ES = 0;
+export const CS = 1;
+export const SS = 2;
+export const DS = 3;
+export const FS = 4;
+export const GS = 5;
+export const LDTR = 6;
+export const TR = 7;
+
+const FIELDS = {
+  // --- general registers and flags
+  /** RAX RCX RDX RBX RSP RBP RSI RDI R8-R15. */
+  gpr: ['u64', 16],
+  /** Always zero: stands in for an absent base, index or segment base. */
+  zero: 'u64',
+  /** Instruction pointer; while a block runs, that of its first instruction. */
+  rip: 'u64',
+  /** During a system helper: the address of the next instruction; a helper that branches overwrites it. */
+  nextRip: 'u64',
+  /** Last result, sign-extended: gives ZF, SF (xor signDelta) and PF (xor parityDelta). See cpu/flags.ts. */
+  flagResult: 'u64',
+  /** CF in bit 63, CF^OF in bit 62, AF in bit 3, parity delta in bits 15:8, sign delta in bit 16. */
+  flagCarries: 'u64',
+  /** RFLAGS without the six arithmetic flags (those bits are zero here); bit 1 always set. */
+  rflags: 'u64',
+
+  // --- segments and tables
+  /** ES CS SS DS FS GS LDTR TR, each of SEGMENT_SIZE bytes. */
+  segments: ['u64', (8 * SEGMENT_SIZE) / 8],
+  gdtrBase: 'u64',
+  idtrBase: 'u64',
+  gdtrLimit: 'u32',
+  idtrLimit: 'u32',
+
+  // --- control, debug and model specific registers
+  cr0: 'u64',
+  cr2: 'u64',
+  cr3: 'u64',
+  cr4: 'u64',
+  dr: ['u64', 4],
+  dr6: 'u64',
+  dr7: 'u64',
+  efer: 'u64',
+  xcr0: 'u64',
+  star: 'u64',
+  lstar: 'u64',
+  cstar: 'u64',
+  sfmask: 'u64',
+  kernelGsBase: 'u64',
+  sysenterCs: 'u64',
+  sysenterEsp: 'u64',
+  sysenterEip: 'u64',
+  tscOffset: 'u64',
+  tscAux: 'u64',
+  tscAdjust: 'u64',
+  pat: 'u64',
+  mtrrDefType: 'u64',
+  mtrrPhys: ['u64', 16],
+  mtrrFixed: ['u64', 11],
+  miscEnable: 'u64',
+  specCtrl: 'u64',
+  debugCtl: 'u64',
+  lastBranchFrom: 'u64',
+  lastBranchTo: 'u64',
+  lastExceptionFrom: 'u64',
+  lastExceptionTo: 'u64',
+  hwcr: 'u64',
+  mcgStatus: 'u64',
+
+  // --- x87, MMX and SSE
+  xmm: ['u128', 16],
+  /** Physical registers R0-R7, 80 bits each in 16-byte slots; MMX registers are their low 64 bits. */
+  x87: ['u128', 8],
+  x87Control: 'u16',
+  x87Status: 'u16',
+  /** Full 16-bit tag word. */
+  x87Tag: 'u16',
+  x87Opcode: 'u16',
+  x87Ip: 'u64',
+  x87Dp: 'u64',
+  x87Cs: 'u16',
+  x87Ds: 'u16',
+  mxcsr: 'u32',
+
+  // --- AMD-V (APM vol. 2 chapter 15)
+  vmCr: 'u64',
+  vmHsavePa: 'u64',
+  /** Guest-physical address of the current VMCB. */
+  vmcb: 'u64',
+  /** Intercept words of the current VMCB at offsets 0x00-0x14; all zero outside guest mode. */
+  intercepts: ['u32', 6],
+  guestAsid: 'u32',
+  /** 1 while nested paging is active. */
+  nestedPaging: 'u32',
+  nestedCr3: 'u64',
+  tscRatio: 'u64',
+
+  // --- processor activity
+  /** Current privilege level, 0-3. */
+  cpl: 'u32',
+  /** 1 between VMRUN and #VMEXIT. */
+  guestMode: 'u32',
+  /** Global interrupt flag (CLGI/STGI). */
+  gif: 'u32',
+  /** 1 after STI/MOV SS/POP SS until the next instruction completes. */
+  interruptShadow: 'u32',
+  /** 1 from NMI delivery to IRET. */
+  nmiBlocked: 'u32',
+  /** Activity: see Activity in cpu/state.ts. */
+  activity: 'u32',
+  /** Hypervisor-visible id of this processor (initial APIC id). */
+  apicId: 'u32',
+
+  // --- engine: not architectural, not in snapshots
+  /** Decode mode key (see cpu/mode.ts); also the low bits of execute tags. */
+  mode: 'u32',
+  /** Arena address of the current TLB bank. */
+  tlb: 'u32',
+  /** Instructions left until the run loop must look around. Signed. */
+  budget: 'u32',
+  /** Record of the instruction that called out last. */
+  record: 'u32',
+  /** Value passed to or from a slow memory access (low 64 bits; 128-bit accesses use both). */
+  slowValue: ['u64', 2],
+  /** What ended the current instruction before completion: a Pending value (cpu/state.ts). */
+  pending: 'u32',
+  /** Pending.FAULT: vector, error code, whether it has one, and the linear address of a page fault. */
+  faultVector: 'u32',
+  faultErrorCode: 'u32',
+  faultHasErrorCode: 'u32',
+  /** Pending.GUEST_EXIT: #VMEXIT's EXITCODE, EXITINFO1, EXITINFO2. */
+  exitCode: 'u64',
+  exitInfo1: 'u64',
+  exitInfo2: 'u64',
+  faultAddress: 'u64',
+  /** Mask applied to the stack pointer: 0xffff, 0xffffffff or all ones. */
+  stackMask: 'u64',
+  /** Scratch for helpers that hand back more than one value. */
+  scratch: ['u64', 8],
+} as const satisfies Record<string, FieldSpec>;
+
+export type FieldName = keyof typeof FIELDS;
+
+export interface Field {
+  readonly kind: FieldKind;
+  readonly count: number;
+  /** Byte offset from the start of the context. */
+  readonly offset: number;
+}
+
+function layOut(): { fields: Record<FieldName, Field>; size: number } {
+  const fields = {} as Record<FieldName, Field>;
+  let offset = 0;
+  for (const [name, spec] of Object.entries(FIELDS) as [FieldName, FieldSpec][]) {
+    const [kind, count] = typeof spec === 'string' ? ([spec, 1] as const) : spec;
+    const width = WIDTH[kind];
+    offset = (offset + width - 1) & -width;
+    fields[name] = { kind, count, offset };
+    offset += width * count;
+  }
+  return { fields, size: (offset + 63) & -64 };
+}
+
+const laidOut = layOut();
+
+/** Every field's place. */
+export const CONTEXT: Readonly<Record<FieldName, Field>> = laidOut.fields;
+/** Bytes one context takes, a multiple of 64. */
+export const CONTEXT_SIZE = laidOut.size;
+
+/** Byte offset of a field, or of one element of an array field. */
+export function offsetOf(name: FieldName, index = 0): number {
+  const field = CONTEXT[name];
+  return field.offset + index * WIDTH[field.kind];
+}
+
+/** Byte offset of a part of a segment register's cache. */
+export function segmentOffset(segment: number, part: keyof typeof SEGMENT): number {
+  return CONTEXT.segments.offset + segment * SEGMENT_SIZE + SEGMENT[part];
+}

@@ -1,0 +1,123 @@
+/**
+ * The processor as its parts see it: state, memory, buses, local APIC, model. System code consists of functions taking a
+ * {@link Cpu}.
+ */
+import type { Clock } from '../bus/clock.ts';
+import type { Log } from '../bus/log.ts';
+import type { AccessSize } from '../bus/ports.ts';
+import type { EntropySource } from '../bus/streams.ts';
+import { CONTEXT_SIZE } from './context.ts';
+import type { CpuModel } from './model.ts';
+import { CpuState } from './state.ts';
+
+/**
+ * Linear memory for helpers. Every call checks and translates with the current privilege (or as an implicit supervisor
+ * access, for descriptor tables and TSS), goes through the TLB, and throws `ABORTED` with the fault described
+ * (#PF, #GP/#SS for non-canonical addresses, nested page fault).
+ */
+export interface LinearMemory {
+  readU8(linear: bigint, system?: boolean): number;
+  readU16(linear: bigint, system?: boolean): number;
+  readU32(linear: bigint, system?: boolean): number;
+  readU64(linear: bigint, system?: boolean): bigint;
+  writeU8(linear: bigint, value: number, system?: boolean): void;
+  writeU16(linear: bigint, value: number, system?: boolean): void;
+  writeU32(linear: bigint, value: number, system?: boolean): void;
+  writeU64(linear: bigint, value: bigint, system?: boolean): void;
+  /** Bytes at once, up to 4096. */
+  readBytes(linear: bigint, length: number, system?: boolean): Uint8Array;
+  writeBytes(linear: bigint, bytes: Uint8Array, system?: boolean): void;
+  /** Faults as an access of that kind would, touching every page of the range; sets A and D bits. */
+  probe(linear: bigint, length: number, access: 'r' | 'w', system?: boolean): void;
+}
+
+/** Guest-physical memory from this processor (MMIO included), for VMCBs, permission maps, page tables of helpers. */
+export interface PhysicalMemory {
+  readU8(address: number): number;
+  readU16(address: number): number;
+  readU32(address: number): number;
+  readU64(address: number): bigint;
+  writeU8(address: number, value: number): void;
+  writeU16(address: number, value: number): void;
+  writeU32(address: number, value: number): void;
+  writeU64(address: number, value: bigint): void;
+}
+
+/** The translation caches, told of architectural events. */
+export interface TranslationControl {
+  /** Chooses TLB bank and decode mode from CR0, CR3, CR4, EFER, CPL, RFLAGS.AC/TF, guest mode, ASID, CS attributes. Call after any change of them. */
+  stateChanged(): void;
+  /** MOV CR3 and its kin (SDM vol. 3A 4.10.4.1): `keepGlobal` leaves global translations of the current ASID. */
+  flushAddressSpace(keepGlobal: boolean): void;
+  /** All translations of one ASID (0: host) or of every one. */
+  flushAsid(asid: number): void;
+  flushAll(): void;
+  invalidatePage(linear: bigint): void;
+  /** INVLPGA. */
+  invalidatePageOf(asid: number, linear: bigint): void;
+  /** INVPCID type 0-3. */
+  invalidatePcid(type: number, pcid: number, linear: bigint): void;
+}
+
+/** What the processor needs of its local APIC. */
+export interface LocalApic {
+  /** Highest-priority deliverable vector, or -1. */
+  pending(): number;
+  acknowledge(): number;
+  /** True if an ExtINT from the 8259 pair is waiting; acknowledged through `acknowledgeExternal`. */
+  externalPending(): boolean;
+  acknowledgeExternal(): number;
+  nmiPending: boolean;
+  readMsr(index: number): bigint | undefined;
+  /** False: #GP. */
+  writeMsr(index: number, value: bigint): boolean;
+  /** Task priority as CR8 (bits 7:4 of TPR). */
+  cr8: number;
+  apicBase: bigint;
+}
+
+export interface PortBus {
+  readPort(port: number, size: AccessSize): number;
+  writePort(port: number, size: AccessSize, value: number): void;
+}
+
+export interface CpuParts {
+  readonly linear: LinearMemory;
+  readonly physical: PhysicalMemory;
+  readonly translation: TranslationControl;
+  readonly apic: LocalApic;
+  readonly ports: PortBus;
+  readonly clock: Clock;
+  readonly entropy: EntropySource;
+  readonly log: Log;
+  readonly model: CpuModel;
+  /** A shutdown (triple fault outside guest mode, or its intercept missing). */
+  shutdown(reason: string): void;
+}
+
+export class Cpu extends CpuState {
+  linear!: LinearMemory;
+  physical!: PhysicalMemory;
+  translation!: TranslationControl;
+  apic!: LocalApic;
+  ports!: PortBus;
+  clock!: Clock;
+  entropy!: EntropySource;
+  log!: Log;
+  model!: CpuModel;
+  shutdown!: (reason: string) => void;
+
+  constructor(memory: ArrayBufferLike, base: number) {
+    super(memory, base, CONTEXT_SIZE);
+  }
+
+  /** Connects the parts; once, before anything runs. */
+  connect(parts: CpuParts): void {
+    Object.assign(this, parts);
+  }
+
+  /** Time stamp counter before guest offset and ratio. */
+  hostTsc(): bigint {
+    return (BigInt(Math.floor(this.clock.now())) * BigInt(this.model.tscFrequency)) / 1_000_000_000n;
+  }
+}
