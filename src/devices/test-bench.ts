@@ -6,17 +6,22 @@ import type { GuestMemory } from '../bus/memory.ts';
 import type { AccessSize, Attachment, IoSpace, MmioDevice, PortDevice } from '../bus/ports.ts';
 import type { ByteStream } from '../bus/streams.ts';
 
+interface PendingTimer {
+  deadline: number | undefined;
+  readonly expired: () => void;
+}
+
 /** Guest time that moves only when a test says so. */
 export class ManualTimers implements TimerService {
   #now = 0;
-  readonly #timers: { deadline: number | undefined; expired: () => void }[] = [];
+  readonly #timers: PendingTimer[] = [];
 
   now(): number {
     return this.#now;
   }
 
   timer(_name: string, expired: () => void): Timer {
-    const entry: { deadline: number | undefined; expired: () => void } = { deadline: undefined, expired };
+    const entry: PendingTimer = { deadline: undefined, expired };
     this.#timers.push(entry);
     return {
       arm: (deadline) => {
@@ -35,7 +40,7 @@ export class ManualTimers implements TimerService {
   advance(nanoseconds: number): void {
     const end = this.#now + nanoseconds;
     for (;;) {
-      let next: (typeof this.#timers)[number] | undefined;
+      let next: PendingTimer | undefined;
       for (const timer of this.#timers) {
         if (timer.deadline !== undefined && timer.deadline <= end && timer.deadline < (next?.deadline ?? Infinity)) next = timer;
       }

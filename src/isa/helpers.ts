@@ -90,6 +90,11 @@ export const HELPERS = {
   /** (kind 0 VERR, 1 VERW; selector). */
   verify: SYSTEM,
 
+  /** (bytes to allocate, nesting level 0-31, operand bits). */
+  enter: SYSTEM,
+  /** (destination address kind: register number or -1, source selector, linear lo, hi): ARPL on a register or memory word. */
+  arpl: SYSTEM,
+
   // --- far control transfers, interrupts, tasks
   /** (operand bits, selector, offset lo, hi). */
   farJump: SYSTEM,

@@ -32,7 +32,7 @@ export type Feature =
 
 /** SVM instruction intercepts by name (APM vol. 2 table 15-7); see cpu/svm/intercepts.ts for bits and exit codes. */
 export type Intercept =
-  | 'SIDT_READ' | 'GDTR_READ' | 'LDTR_READ' | 'TR_READ' | 'IDTR_WRITE' | 'GDTR_WRITE' | 'LDTR_WRITE' | 'TR_WRITE'
+  | 'IDTR_READ' | 'GDTR_READ' | 'LDTR_READ' | 'TR_READ' | 'IDTR_WRITE' | 'GDTR_WRITE' | 'LDTR_WRITE' | 'TR_WRITE'
   | 'RDTSC' | 'RDPMC' | 'PUSHF' | 'POPF' | 'CPUID' | 'RSM' | 'IRET' | 'SWINT' | 'INVD' | 'PAUSE' | 'HLT' | 'INVLPG' | 'INVLPGA'
   | 'IOIO' | 'MSR' | 'VMRUN' | 'VMMCALL' | 'VMLOAD' | 'VMSAVE' | 'STGI' | 'CLGI' | 'SKINIT' | 'RDTSCP' | 'ICEBP' | 'WBINVD'
   | 'MONITOR' | 'MWAIT' | 'XSETBV' | 'RDPRU' | 'INVPCID' | 'INVLPGB' | 'MCOMMIT';

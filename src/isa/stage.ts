@@ -86,6 +86,9 @@ export abstract class Stage {
 
   /** Reads an operand into a local. Immediates are sign-extended to the operand size where the manual says so. */
   abstract operand(operand: number): Local;
+  /** Parts of an immediate far pointer (`Ap`). */
+  abstract farSelector(operand: number): I32;
+  abstract farOffset(operand: number): I64;
   /** Reads all operands the row reads, in order (a write-only operand's place holds a value that must not be used). */
   abstract operands(): Local[];
   /** Writes an operand: a general register (32-bit writes clear the upper half), the low part of an XMM/MMX register, or memory. */
@@ -98,6 +101,10 @@ export abstract class Stage {
   abstract address(operand: number, bytes: number, access: Access): Address;
   /** Address of a memory operand displaced by a number of bytes taken from a register (BT and its kin with a register index). */
   abstract addressDisplaced(operand: number, displacement: I64, bytes: number, access: Access): Address;
+  /** Address for POP to memory: as if rSP had already been raised by `bytes` where it is the base. */
+  abstract addressAfterPop(operand: number, bytes: number): Address;
+  /** An offset through the segment of the instruction's memory operand or string source (after overrides). */
+  abstract throughOperandSegment(offset: I64, bytes: number, access: Access): Address;
   /** The segment register number of the memory operand or string source (after overrides). */
   abstract readonly segment: I32;
 
@@ -137,6 +144,12 @@ export abstract class Stage {
   abstract push(bits: 16 | 32 | 64, value: Int): void;
   /** Loads from the stack without moving the pointer; `offset` in bytes from the top. */
   abstract peek(bits: 16 | 32 | 64, offset?: number): Local;
+  /** Stores at `offset` bytes from the top without moving the pointer. */
+  abstract poke(bits: 16 | 32 | 64, offset: number, value: Int): void;
+  /** Loads from the stack segment at another pointer (LEAVE: rBP), wrapped to the stack's address size. */
+  abstract peekAt(bits: 16 | 32 | 64, pointer: I64): Local;
+  /** Sets the stack pointer, within the stack's address size. */
+  abstract setStackFrom(pointer: I64): void;
   /** Moves the stack pointer up (negative: down). */
   abstract releaseStack(bytes: number | I64): void;
 
@@ -173,7 +186,9 @@ export abstract class Stage {
   abstract branch(operand: number): void;
   /** Goes to a static target if the condition is not zero, else to the next instruction. Ends the instruction. */
   abstract branchIf(condition: I32, operand: number): void;
-  /** Goes to a computed address, truncated to the operand size and checked. Ends the instruction. */
+  /** Truncates a computed target to the operand size and checks it (#GP(0) if not canonical or past the CS limit). */
+  abstract checkTarget(target: Int): Local<'i64'>;
+  /** Goes to a target that `checkTarget` gave. Ends the instruction. */
   abstract jump(target: I64, hint: 'indirect' | 'call' | 'return'): void;
   /** Before branch or jump of a CALL: lets a stage predict the return. */
   abstract callHint(): void;

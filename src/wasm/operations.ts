@@ -1,5 +1,5 @@
 /**
- * One function per value operator, made from the operator table: `operations['i32.add'](a, b)` is the tree a + b.
+ * One function per value operator, made from the operator table: `operators['i32.add'](a, b)` is the tree a + b.
  * Constants are folded and identities dropped on the way (fold.ts).
  */
 
@@ -18,16 +18,13 @@ import { constantV128, consume, expectType, Kind, Tree, type Value } from './val
 
 type ValuesOf<O> = { [I in keyof O]: O[I] extends ValueType ? Value<O[I]> : never };
 
-type ImmediateArguments<N extends ValueOperatorName> = ImmediateOf<N> extends 'lane'
-  ? [lane: number]
-  : ImmediateOf<N> extends 'lanes'
-    ? [lanes: ArrayLike<number>]
-    : [];
+type ImmediateArguments<N extends ValueOperatorName> =
+  ImmediateOf<N> extends 'lane' ? [lane: number] : ImmediateOf<N> extends 'lanes' ? [lanes: ArrayLike<number>] : [];
 
 type TypeOf<R> = R extends ValueType ? R : never;
 
 /** The functions, by the operator's name; immediates follow the operands. */
-export type Operations = {
+export type Operators = {
   readonly [N in ValueOperatorName]: (
     ...args: [...ValuesOf<OperandsOf<N>>, ...ImmediateArguments<N>]
   ) => Value<TypeOf<ResultOf<N>>>;
@@ -152,12 +149,12 @@ function operationOf(operator: Operator): unknown {
   }
 }
 
-function makeOperations(): Operations {
+function makeOperators(): Operators {
   const functions: Record<string, unknown> = {};
   for (const operator of Object.values<Operator>(OPERATORS)) {
     if (operator.group === 'value') functions[operator.name] = operationOf(operator);
   }
-  return functions as Operations;
+  return functions as Operators;
 }
 
-export const operations: Operations = makeOperations();
+export const operators: Operators = makeOperators();

@@ -56,8 +56,20 @@ const f64 = 'f64';
 const v128 = 'v128';
 const address = 'address';
 
-function row<G extends OperatorGroup, O extends readonly OperandType[], R extends OperandType | undefined, I extends Immediate>(
-  group: G, prefix: number, code: number, operands: O, result: R, immediate: I, lanes = 0, bytes = 1,
+function row<
+  G extends OperatorGroup,
+  O extends readonly OperandType[],
+  R extends OperandType | undefined,
+  I extends Immediate,
+>(
+  group: G,
+  prefix: number,
+  code: number,
+  operands: O,
+  result: R,
+  immediate: I,
+  lanes = 0,
+  bytes = 1,
 ): Operator<G, O, R, I> {
   const alignment = Math.log2(bytes);
   return { name: '', group, prefix, code, operands, result, immediate, lanes, alignment };
@@ -76,8 +88,12 @@ const vec = <const O extends readonly ValueType[], R extends ValueType>(code: nu
   row('value', VECTOR, code, operands, result, 'none');
 
 /** A vector operator whose immediate is a lane number below `lanes`. */
-const lane = <const O extends readonly ValueType[], R extends ValueType>(code: number, operands: O, result: R, lanes: number) =>
-  row('value', VECTOR, code, operands, result, 'lane', lanes);
+const lane = <const O extends readonly ValueType[], R extends ValueType>(
+  code: number,
+  operands: O,
+  result: R,
+  lanes: number,
+) => row('value', VECTOR, code, operands, result, 'lane', lanes);
 
 /** Loads and stores of `bytes` bytes. */
 const load = <R extends ValueType>(code: number, result: R, bytes: number) =>
@@ -93,12 +109,18 @@ const storeLane = (code: number, bytes: number) =>
 
 /** An atomic access of `bytes` bytes. */
 const atomic = <const O extends readonly ValueType[], R extends ValueType | undefined>(
-  code: number, operands: O, result: R, bytes: number,
+  code: number,
+  operands: O,
+  result: R,
+  bytes: number,
 ) => row('atomic', ATOMIC, code, [address, ...operands] as const, result, 'memory', 0, bytes);
 
 /** An operator on the memory as a whole; the zero bytes for its memory index are written by FunctionBuilder. */
 const bulk = <const O extends readonly OperandType[], R extends OperandType | undefined>(
-  prefix: number, code: number, operands: O, result: R,
+  prefix: number,
+  code: number,
+  operands: O,
+  result: R,
 ) => row('bulk', prefix, code, operands, result, 'none');
 
 /** Enters each row's name. */

@@ -62,7 +62,7 @@ export class Tree<T extends ValueType = ValueType> implements Local<T> {
   readonly low: number;
   /** Constant: bits 32 to 63, signed. LOAD_LANE: the lane. */
   readonly high: number;
-  /** What reads memory or a global: the order (see FunctionBuilder) in which it was written down. */
+  /** When it was written down (see Emitter.order): of what reads memory or a global, and of locals and variables. */
   readonly order: number;
   /** LOCAL, VARIABLE: the function the local belongs to. */
   readonly owner: object | null;

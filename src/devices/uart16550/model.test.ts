@@ -2,15 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ManualTimers, RecordingLine, TestIoSpace, TestStream } from '../test-bench.ts';
 import { attachUart16550 } from './device.ts';
-import { FCR, IER, IIR, LCR, LSR, MCR, MSR, REGISTER, Uart16550Model } from './model.ts';
+import { FCR, IER, IIR, LCR, LSR, MCR, MSR, REGISTER, Uart16550 } from './model.ts';
 
 const encoder = new TextEncoder();
 
 function uart() {
   const timers = new ManualTimers();
   const interrupt = new RecordingLine();
-  const sent: number[] = [];
-  const model = new Uart16550Model({ interrupt, timers, transmit: (byte) => sent.push(byte) });
+  const stream = new TestStream();
+  const { sent } = stream;
+  const model = new Uart16550(timers, interrupt, stream);
   const enable = (ier: number, trigger: 0 | 1 | 2 | 3 = 0) => {
     model.write(REGISTER.IIR_FCR, FCR.ENABLE | (trigger << FCR.TRIGGER_SHIFT));
     model.write(REGISTER.MCR, MCR.DTR | MCR.RTS | MCR.OUT2);
@@ -232,7 +233,7 @@ test('a snapshot continues where it was taken, through JSON', () => {
 test('the device sits at its ports and splits wide accesses', () => {
   const ioSpace = new TestIoSpace();
   const stream = new TestStream();
-  attachUart16550(ioSpace, { base: 0x3f8, interrupt: new RecordingLine(), timers: new ManualTimers(), stream });
+  attachUart16550(ioSpace, new Uart16550(new ManualTimers(), new RecordingLine(), stream), 0x3f8);
   for (const letter of 'ok') ioSpace.out(0x3f8, letter.charCodeAt(0));
   assert.equal(stream.text, 'ok');
   assert.equal(ioSpace.in(0x3fd, 2), 0xb060);

@@ -8,6 +8,7 @@
  */
 import type { TimerService, Timer } from '../../bus/clock.ts';
 import type { InterruptLine } from '../../bus/lines.ts';
+import type { ByteStream } from '../../bus/streams.ts';
 
 /** Register offsets (data sheet table II). RBR/THR/IER are replaced by DLL/DLM while LCR.DLAB is set. */
 export const REGISTER = {
@@ -85,15 +86,7 @@ const TIMEOUT_CHARACTERS = 4;
  */
 const POLLS_THAT_SHOW_INTEREST = 16;
 
-/** Connections of the chip. */
-export interface Uart16550Wiring {
-  readonly interrupt: InterruptLine;
-  readonly timers: TimerService;
-  /** Takes each byte as it leaves the transmitter. */
-  transmit(byte: number): void;
-}
-
-/** Snapshot of {@link Uart16550Model}. Deadlines are absolute guest nanoseconds. */
+/** Snapshot of {@link Uart16550}. Deadlines are absolute guest nanoseconds. */
 export interface Uart16550State {
   readonly version: 1;
   readonly divisor: number;
@@ -114,8 +107,10 @@ export interface Uart16550State {
 }
 
 /** The register model. Offsets are 0..7, values are bytes. */
-export class Uart16550Model {
-  readonly #wiring: Uart16550Wiring;
+export class Uart16550 {
+  readonly #time: TimerService;
+  readonly #interrupt: InterruptLine;
+  readonly #stream: ByteStream;
   readonly #timeout: Timer;
   #divisor = 12; // 9600 baud; the data sheet leaves DLL/DLM undefined at reset
   #ier = 0;
@@ -134,9 +129,13 @@ export class Uart16550Model {
   #backlog: Uint8Array[] = [];
   #backlogStart = 0;
 
-  constructor(wiring: Uart16550Wiring) {
-    this.#wiring = wiring;
-    this.#timeout = wiring.timers.timer('uart16550 character timeout', () => this.#characterTimeout());
+  /** `interrupt` takes the INTR output, gated by OUT2; `stream` is the far end of the cable. */
+  constructor(time: TimerService, interrupt: InterruptLine, stream: ByteStream) {
+    this.#time = time;
+    this.#interrupt = interrupt;
+    this.#stream = stream;
+    this.#timeout = time.timer('uart16550', () => this.#characterTimeout());
+    stream.onReceive((bytes) => this.receive(bytes));
   }
 
   /** Master reset (data sheet table I). Bytes the host sent stay queued. */
@@ -283,7 +282,7 @@ export class Uart16550Model {
     this.#transmitterInterrupt = false;
     this.#update();
     if (this.#mcr & MCR.LOOP) this.#receiveSerial(byte);
-    else this.#wiring.transmit(byte);
+    else this.#stream.send(Uint8Array.of(byte));
     this.#transmitterInterrupt = true; // THR is empty again; ETBEI decides whether anybody hears of it
     this.#update();
   }
@@ -408,7 +407,7 @@ export class Uart16550Model {
   /** Every byte in or out of a non-empty receiver FIFO restarts the four characters of silence (section 8.7.1). */
   #restartTimeout(): void {
     if (this.#fifosEnabled && this.#receiver.length > 0) {
-      this.#timeout.arm(this.#wiring.timers.now() + TIMEOUT_CHARACTERS * this.#characterTime());
+      this.#timeout.arm(this.#time.now() + TIMEOUT_CHARACTERS * this.#characterTime());
     } else {
       this.#timeout.disarm();
       this.#timeoutInterrupt = false;
@@ -442,7 +441,7 @@ export class Uart16550Model {
 
   /** On the PC the interrupt output reaches the bus only through a buffer that OUT2 enables. */
   #update(): void {
-    this.#wiring.interrupt.set((this.#mcr & MCR.OUT2) !== 0 && this.#pendingInterrupt() !== IIR.NONE);
+    this.#interrupt.set((this.#mcr & MCR.OUT2) !== 0 && this.#pendingInterrupt() !== IIR.NONE);
   }
 }
 

@@ -1,0 +1,384 @@
+/**
+ * Decoded code: blocks of records in the arena, found through one table per (physical page, mode). All of a page's blocks
+ * go together when a write hits a part of the page that holds code.
+ */
+
+import type { Operand } from '../../isa/encoding.ts';
+import { dependsOnOperandSize } from '../../isa/encoding.ts';
+import type { InstructionTable } from '../../isa/table.ts';
+import { CONTEXT, FS, offsetOf, segmentOffset } from '../context.ts';
+import { type Handlers, SpecialHandler } from '../interpreter/handlers.ts';
+import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
+import type { HandlerForm } from '../interpreter/stage.ts';
+import { MODE_64, MODE_EM, MODE_MP, MODE_OSFXSR, MODE_REAL_OR_V86, MODE_SIZE_MASK, MODE_TS } from '../mode.ts';
+import { type Decoded, Decoder, type DecodeResult, MAX_INSTRUCTION_LENGTH, NO_REGISTER, RIP_RELATIVE } from './decoder.ts';
+
+/** Most instructions in a block. */
+const MAX_BLOCK = 64;
+const PAGE = 4096;
+/** One u32 per byte of a page: the record of the block that starts there. */
+export const CODE_TABLE_SIZE = PAGE * 4;
+
+const UD = 6;
+const NM = 7;
+const GP = 13;
+
+/** What the blocks need of the memory they decode from. */
+export interface CodePages {
+  /** Notes that translated code was made from these bytes of a physical page. */
+  markCode(page: number, offset: number, length: number): void;
+  clearCode(page: number): void;
+}
+
+/** A part of the arena to allocate from. */
+export interface ArenaArea {
+  readonly start: number;
+  readonly size: number;
+}
+
+interface CodePage {
+  /** Tables by mode. */
+  readonly tables: Map<number, number>;
+  /** Records (address, count) of every block decoded from the page. */
+  readonly blocks: number[];
+}
+
+export interface BlockStatistics {
+  blocks: number;
+  records: number;
+  invalidations: number;
+  flushes: number;
+}
+
+export class BlockCache {
+  private readonly memory: Uint8Array;
+  private readonly u32: Uint32Array;
+  private readonly u16: Uint16Array;
+  private readonly i64: BigInt64Array;
+  private readonly decoder: Decoder;
+  private readonly handlers: { long: Handlers; legacy: () => Handlers };
+  private readonly area: ArenaArea;
+  private readonly pages = new Map<number, CodePage>();
+  private readonly codePages: CodePages;
+  private free: number;
+  /** Freed code tables, cleared. */
+  private readonly spareTables: number[] = [];
+  private readonly scratch: number;
+  private readonly crossing = new Uint8Array(2 * MAX_INSTRUCTION_LENGTH);
+  /** Tells that every block is gone: all execute tags must go too. */
+  onFlush: () => void = () => {};
+  readonly statistics: BlockStatistics = { blocks: 0, records: 0, invalidations: 0, flushes: 0 };
+  /** Index of the first table entry of each class, to name special handlers. */
+  private readonly specials: { long: number; legacy: () => number };
+
+  constructor(options: {
+    buffer: ArrayBufferLike;
+    area: ArenaArea;
+    table: InstructionTable;
+    features: ConstructorParameters<typeof Decoder>[1];
+    long: Handlers;
+    legacy: () => Handlers;
+    longBase: number;
+    legacyBase: () => number;
+    codePages: CodePages;
+  }) {
+    this.memory = new Uint8Array(options.buffer);
+    this.u32 = new Uint32Array(options.buffer);
+    this.u16 = new Uint16Array(options.buffer);
+    this.i64 = new BigInt64Array(options.buffer);
+    this.decoder = new Decoder(options.table, options.features);
+    this.handlers = { long: options.long, legacy: options.legacy };
+    this.specials = { long: options.longBase, legacy: options.legacyBase };
+    this.area = options.area;
+    this.codePages = options.codePages;
+    this.scratch = options.area.start;
+    this.free = this.firstFree();
+  }
+
+  private firstFree(): number {
+    return this.area.start + (MAX_BLOCK + 2) * RECORD_SIZE;
+  }
+
+  private allocate(bytes: number): number {
+    if (this.free + bytes > this.area.start + this.area.size) this.flush();
+    const at = this.free;
+    this.free += bytes;
+    return at;
+  }
+
+  /** Drops everything. Only between runs of the handlers, or from within one: records stay readable until overwritten. */
+  flush(): void {
+    for (const page of this.pages.keys()) this.codePages.clearCode(page);
+    this.pages.clear();
+    this.spareTables.length = 0;
+    this.free = this.firstFree();
+    this.statistics.flushes++;
+    this.onFlush();
+  }
+
+  /** Table of a physical page's blocks in one mode; for the TLB's execute entries. */
+  tableFor(page: number, mode: number): number {
+    let entry = this.pages.get(page);
+    if (!entry) {
+      entry = { tables: new Map(), blocks: [] };
+      this.pages.set(page, entry);
+    }
+    let table = entry.tables.get(mode);
+    if (table === undefined) {
+      table = this.spareTables.pop();
+      if (table === undefined) {
+        table = this.allocate(CODE_TABLE_SIZE);
+        this.u32.fill(0, table >> 2, (table + CODE_TABLE_SIZE) >> 2);
+        // an allocation may have flushed the map
+        if (!this.pages.has(page)) {
+          entry = { tables: new Map(), blocks: [] };
+          this.pages.set(page, entry);
+        }
+      }
+      entry.tables.set(mode, table);
+    }
+    return table;
+  }
+
+  /**
+   * The page's code is out of date. Its records may be running: they are turned into ones that look the address up again,
+   * so the current instruction completes and nothing stale follows it.
+   */
+  invalidate(page: number): void {
+    const entry = this.pages.get(page);
+    if (!entry) return;
+    this.statistics.invalidations++;
+    const { blocks } = entry;
+    for (let i = 0; i < blocks.length; i += 3) {
+      const resync = blocks[i + 2] + SpecialHandler.RESYNC;
+      for (let n = 0, at = blocks[i]; n < blocks[i + 1]; n++, at += RECORD_SIZE) this.u32[(at + RECORD.handler) >> 2] = resync;
+    }
+    blocks.length = 0;
+    for (const table of entry.tables.values()) this.u32.fill(0, table >> 2, (table + CODE_TABLE_SIZE) >> 2);
+    this.codePages.clearCode(page);
+  }
+
+  /** The block at a table's offset, or 0. */
+  find(table: number, offset: number): number {
+    return this.u32[(table >> 2) + offset];
+  }
+
+  private specialBase(mode: number): number {
+    return (mode & MODE_SIZE_MASK) === MODE_64 ? this.specials.long : this.specials.legacy();
+  }
+
+  /**
+   * Decodes a block from the page at arena address `host` (of the page's first byte) from `offset` on.
+   * 0: the first instruction continues on the next page; see {@link decodeCrossing}.
+   */
+  decode(page: number, table: number, host: number, offset: number, mode: number): number {
+    const records = this.scratchRecords(host, offset, mode);
+    if (records === 0) return 0;
+    const bytes = records * RECORD_SIZE;
+    const block = this.allocate(bytes);
+    let entry = this.pages.get(page);
+    if (!entry || entry.tables.get(mode) !== table) {
+      // the allocation flushed everything, the page's table included
+      table = this.tableFor(page, mode);
+      entry = this.pages.get(page)!;
+    }
+    this.memory.copyWithin(block, this.scratch, this.scratch + bytes);
+    entry.blocks.push(block, records, this.specialBase(mode));
+    this.u32[(table >> 2) + offset] = block;
+    const last = block + (records - 1) * RECORD_SIZE;
+    const end = offset + this.u16[(last + RECORD.delta) >> 1] + this.memory[last + RECORD.length];
+    this.codePages.markCode(page, offset, Math.max(1, end - offset));
+    this.statistics.blocks++;
+    this.statistics.records += records;
+    return block;
+  }
+
+  /** Decodes into the scratch area; the number of records, with the one behind the last instruction. */
+  private scratchRecords(host: number, offset: number, mode: number): number {
+    const start = host + offset;
+    const end = host + PAGE;
+    let at = start;
+    let count = 0;
+    let ended = false;
+    while (count < MAX_BLOCK && at < end && !ended) {
+      const result = this.decodeOne(this.memory, at, end, mode);
+      if (result === 'short') break;
+      ended = this.emit(this.scratch + count * RECORD_SIZE, result, at - start, mode);
+      count++;
+      at += result === 'ok' ? this.decoder.out.length : 0;
+    }
+    if (count === 0) return 0;
+    return this.finish(count, at - start, mode);
+  }
+
+  /** Numbers the records and adds the one that goes on behind the block. */
+  private finish(count: number, length: number, mode: number): number {
+    for (let i = 0; i < count; i++) this.memory[this.scratch + i * RECORD_SIZE + RECORD.remaining] = count - i;
+    const behind = this.scratch + count * RECORD_SIZE;
+    this.memory.fill(0, behind, behind + RECORD_SIZE);
+    this.u32[(behind + RECORD.handler) >> 2] = this.specialBase(mode) + SpecialHandler.FALL_THROUGH;
+    this.u16[(behind + RECORD.delta) >> 1] = length;
+    return count + 1;
+  }
+
+  /**
+   * A one-instruction block from bytes on two pages, in the scratch area: valid for one run.
+   * @param bytes the instruction's bytes, as many as there are, at most 15
+   */
+  decodeCrossing(bytes: Uint8Array, mode: number): number {
+    this.crossing.fill(0);
+    this.crossing.set(bytes);
+    const result = this.decodeOne(this.crossing, 0, bytes.length, mode);
+    this.emit(this.scratch, result === 'short' ? 'too-long' : result, 0, mode);
+    this.finish(1, result === 'ok' ? this.decoder.out.length : 0, mode);
+    return this.scratch;
+  }
+
+  /**
+   * A copy of a block's first `count` instructions that stops behind them, in the scratch area: valid for one run.
+   * Used where the budget ends inside a block.
+   */
+  truncate(block: number, count: number, mode: number): number {
+    if (block !== this.scratch) this.memory.copyWithin(this.scratch, block, block + (count + 1) * RECORD_SIZE);
+    for (let i = 0; i < count; i++) this.memory[this.scratch + i * RECORD_SIZE + RECORD.remaining] = count - i;
+    const last = this.scratch + (count - 1) * RECORD_SIZE;
+    const behind = last + RECORD_SIZE;
+    const delta = this.u16[(last + RECORD.delta) >> 1] + this.memory[last + RECORD.length];
+    this.memory.fill(0, behind, behind + RECORD_SIZE);
+    this.u32[(behind + RECORD.handler) >> 2] = this.specialBase(mode) + SpecialHandler.STOP;
+    this.u16[(behind + RECORD.delta) >> 1] = delta;
+    return this.scratch;
+  }
+
+  private decodeOne(bytes: Uint8Array, at: number, end: number, mode: number): DecodeResult {
+    const size = mode & MODE_SIZE_MASK;
+    return this.decoder.decode(bytes, at, end, size === MODE_64 ? 64 : size === 1 ? 32 : 16, (mode & MODE_REAL_OR_V86) !== 0);
+  }
+
+  /** Vector an instruction raises whatever its operands, or -1. */
+  private unavailable(out: Decoded, mode: number): number {
+    const { unit, mnemonic } = out.encoding.instruction;
+    switch (unit) {
+      case 'x87':
+        // WAIT looks at MP and TS only
+        if (mnemonic === 'FWAIT') return mode & MODE_TS && mode & MODE_MP ? NM : -1;
+        return mode & (MODE_EM | MODE_TS) ? NM : -1;
+      case 'mmx':
+        return mode & MODE_EM ? UD : mode & MODE_TS ? NM : -1;
+      case 'sse':
+        return mode & MODE_EM || !(mode & MODE_OSFXSR) ? UD : mode & MODE_TS ? NM : -1;
+      default:
+        return -1;
+    }
+  }
+
+  /** Writes one record; true if nothing of the block can follow it. */
+  private emit(at: number, result: DecodeResult, delta: number, mode: number): boolean {
+    const { memory, u32, u16 } = this;
+    const { out } = this.decoder;
+    memory.fill(0, at, at + RECORD_SIZE);
+    u16[(at + RECORD.delta) >> 1] = delta;
+    const special = this.specialBase(mode);
+    if (result !== 'ok') {
+      u32[(at + RECORD.handler) >> 2] = special + (result === 'undefined' ? SpecialHandler.RAISE : SpecialHandler.RAISE_ZERO);
+      u16[(at + RECORD.extra) >> 1] = result === 'undefined' ? UD : GP;
+      return true;
+    }
+    memory[at + RECORD.length] = out.length;
+    const long = (mode & MODE_SIZE_MASK) === MODE_64;
+    const vector = this.badOperand(out) ? UD : this.unavailable(out, mode);
+    if (vector >= 0) {
+      u32[(at + RECORD.handler) >> 2] = special + SpecialHandler.RAISE;
+      u16[(at + RECORD.extra) >> 1] = vector;
+      return true;
+    }
+    const { encoding } = out;
+    const form: HandlerForm = {
+      encoding,
+      long,
+      operandSize: dependsOnOperandSize(encoding) ? out.operandSize : 32,
+      addressSize: encoding.attributes.has('as') ? out.addressSize : long ? 64 : 32,
+      memory: out.form === 'memory',
+      repeat: out.repeat,
+      cc: encoding.span === 16 ? out.opcode & 15 : 0,
+    };
+    const handler = (long ? this.handlers.long : this.handlers.legacy()).find(form);
+    u32[(at + RECORD.handler) >> 2] = handler.index;
+    const { operands } = encoding;
+    for (let i = 0; i < operands.length && i < 3; i++) {
+      const offset = registerOffset(operands[i], out);
+      if (offset >= 0) u16[(at + RECORD.register0 + 2 * i) >> 1] = offset;
+    }
+    this.emitMemoryOperand(at, out, delta, long);
+    u16[(at + RECORD.extra) >> 1] = this.extra(out);
+    const relative = operands.length > 0 && operands[0].letter === 'J';
+    this.i64[(at + RECORD.immediate) >> 3] = relative ? out.immediate + BigInt(delta + out.length) : out.immediate;
+    if (out.immediate2 !== 0n) this.i64[(at + RECORD.displacement) >> 3] = out.immediate2;
+    return handler.ends;
+  }
+
+  private emitMemoryOperand(at: number, out: Decoded, delta: number, long: boolean): void {
+    const { memory, u16, i64 } = this;
+    const zero = CONTEXT.zero.offset;
+    const ripRelative = out.base === RIP_RELATIVE;
+    u16[(at + RECORD.base) >> 1] = ripRelative ? CONTEXT.rip.offset : out.base === NO_REGISTER ? zero : offsetOf('gpr', out.base);
+    u16[(at + RECORD.index) >> 1] = out.index === NO_REGISTER ? zero : offsetOf('gpr', out.index);
+    memory[at + RECORD.scale] = out.scale;
+    memory[at + RECORD.segment] = out.segment;
+    u16[(at + RECORD.segmentCache) >> 1] = long && out.segment < FS ? zero : segmentOffset(out.segment, 'base');
+    i64[(at + RECORD.displacement) >> 3] = ripRelative ? out.displacement + BigInt(delta + out.length) : BigInt.asIntN(64, out.displacement);
+    i64[(at + RECORD.addressMask) >> 3] = out.addressSize === 64 ? -1n : out.addressSize === 32 ? 0xffffffffn : 0xffffn;
+  }
+
+  /** Register numbers that do not exist: control, debug and segment registers. */
+  private badOperand(out: Decoded): boolean {
+    for (const { letter, access } of out.encoding.operands) {
+      if (letter === 'S') {
+        const segment = out.reg & 7;
+        if (segment > 5 || (access !== 'r' && segment === 1)) return true;
+      } else if (letter === 'C') {
+        if (out.reg !== 0 && out.reg !== 2 && out.reg !== 3 && out.reg !== 4 && out.reg !== 8) return true;
+      } else if (letter === 'D') {
+        if (out.reg > 7) return true;
+      }
+    }
+    return false;
+  }
+
+  private extra(out: Decoded): number {
+    if (out.encoding.map === 0 && out.opcode >= 0xd8 && out.opcode <= 0xdf) return ((out.opcode & 7) << 8) | out.modrm;
+    return out.encoding.operands.some((o) => o.letter === 'S') ? out.reg & 7 : out.reg;
+  }
+}
+
+/** Context offset of a register operand, or -1 if it is none. */
+function registerOffset(operand: Operand, out: Decoded): number {
+  const general = (n: number) => (operand.width === 'b' && !out.rex && n >= 4 && n < 8 ? offsetOf('gpr', n - 4) + 1 : offsetOf('gpr', n));
+  const inRegister = out.form === 'register';
+  switch (operand.letter) {
+    case 'G':
+      return general(out.reg);
+    case 'E':
+      return inRegister ? general(out.rm) : -1;
+    case 'R':
+      return general(out.rm);
+    case 'Z':
+      return general(out.opcodeRegister);
+    case 'V':
+      return offsetOf('xmm', out.reg);
+    case 'W':
+      return inRegister ? offsetOf('xmm', out.rm) : -1;
+    case 'U':
+      return offsetOf('xmm', out.rm);
+    case 'P':
+      return offsetOf('x87', out.reg & 7);
+    case 'Q':
+      return inRegister ? offsetOf('x87', out.rm & 7) : -1;
+    case 'N':
+      return offsetOf('x87', out.rm & 7);
+    case 'S':
+      return segmentOffset(out.reg & 7, 'selector');
+    default:
+      return -1;
+  }
+}

@@ -1,0 +1,324 @@
+/**
+ * Runs one processor: finds or decodes blocks, enters the handlers, and does at instruction boundaries what the
+ * architecture does there: faults, traps, interrupts.
+ */
+
+import { Vector } from '../isa/stage.ts';
+import { CS } from './context.ts';
+import { type BlockCache } from './decode/blocks.ts';
+import { MAX_INSTRUCTION_LENGTH } from './decode/decoder.ts';
+import { type Cpu } from './cpu.ts';
+import { InstructionAborted, setFault } from './fault.ts';
+import { type Handlers } from './interpreter/handlers.ts';
+import { Exit, RECORD } from './interpreter/record.ts';
+import { MODE_64, MODE_SIZE_MASK } from './mode.ts';
+import { Activity, Pending, word } from './state.ts';
+import { deliverDebugTrap, deliverPendingFault } from './system/exceptions.ts';
+import { pollInterrupts } from './system/interrupts.ts';
+
+const RIP = word('rip');
+const NEXT_RIP = word('nextRip');
+const BUDGET = word('budget');
+const RECORD_POINTER = word('record');
+const MODE = word('mode');
+const PENDING = word('pending');
+const RFLAGS = word('rflags');
+const DR7 = word('dr7');
+const ACTIVITY = word('activity');
+const SHADOW = word('interruptShadow');
+
+const RFLAGS_TF = 1 << 8;
+const RFLAGS_RF = 1 << 16;
+/** Enable bits of the four breakpoints. */
+const DR7_ENABLES = 0xff;
+/** DR6: single step. */
+const DR6_BS = 1 << 14;
+
+const PAGE_MASK = 0xfff;
+/** More than any budget. */
+const KICK = 2 ** 30;
+/** Most instructions per slice, so that budgets stay far from the 32-bit limits. */
+const LONGEST_SLICE = 2 ** 29;
+
+/** Where code is fetched from. */
+export interface CodeFetch {
+  /** Arena address of the byte at a linear address, filling the TLB's execute entry; 0 with the fault pending. */
+  translateExecute(lo: number, hi: number): number;
+  /** Code table of the TLB entry just filled for that address. */
+  codeTable(lo: number): number;
+  /** Guest page of the same. */
+  guestPage(hostAddress: number, lo: number): number;
+}
+
+/** Delivers a pending #VMEXIT; throws nothing. */
+export type GuestExitHandler = (cpu: Cpu) => void;
+
+export class Engine {
+  readonly cpu: Cpu;
+  private readonly blocks: BlockCache;
+  private readonly handlers: { long: Handlers; legacy: () => Handlers };
+  private readonly fetch: CodeFetch;
+  private readonly guestExit: GuestExitHandler;
+  private readonly u32: Uint32Array;
+  private readonly i32: Int32Array;
+  private readonly memory8: Uint8Array;
+  private readonly memory16: Uint16Array;
+  private readonly crossingBytes = new Uint8Array(MAX_INSTRUCTION_LENGTH);
+  /** Instructions completed before the current slice. */
+  private retiredBefore = 0;
+  /** Instructions the current slice was given. */
+  private slice = 0;
+  /** Instructions of this run not yet given to a slice. */
+  private reserve = 0;
+  /** Whether handlers run whose block has been paid for in advance. */
+  private inBlock = false;
+  private kicked = false;
+
+  constructor(
+    cpu: Cpu,
+    parts: { blocks: BlockCache; handlers: { long: Handlers; legacy: () => Handlers }; fetch: CodeFetch; guestExit: GuestExitHandler },
+  ) {
+    this.cpu = cpu;
+    this.blocks = parts.blocks;
+    this.handlers = parts.handlers;
+    this.fetch = parts.fetch;
+    this.guestExit = parts.guestExit;
+    this.u32 = cpu.u32;
+    this.i32 = cpu.i32;
+    this.memory8 = cpu.bytes;
+    this.memory16 = new Uint16Array(cpu.bytes.buffer);
+  }
+
+  /** Instructions completed since power-on; exact at any time, also from within a device access. */
+  get retired(): number {
+    if (this.slice === 0) return this.retiredBefore;
+    const unpaid = this.inBlock ? this.memory8[this.u32[RECORD_POINTER] + RECORD.remaining] : 0;
+    return this.retiredBefore + this.slice - this.i32[BUDGET] - unpaid;
+  }
+
+  /** Ends the current run at the next instruction boundary: an interrupt line or a timer has changed. */
+  kick(): void {
+    if (this.kicked) return;
+    this.kicked = true;
+    if (this.slice !== 0) {
+      // below any number of instructions a branch may give back, so that the next block is not entered
+      this.slice -= KICK;
+      this.reserve += KICK;
+      this.i32[BUDGET] -= KICK;
+    }
+  }
+
+  /**
+   * Runs until `instructions` have completed, the processor is not running any more, or {@link kick} was called.
+   * Takes pending interrupts first.
+   */
+  run(instructions: number): void {
+    const { u32 } = this;
+    this.reserve = instructions;
+    this.kicked = false;
+    while (this.reserve > 0 && !this.kicked) {
+      if (!this.interrupts()) return;
+      if (u32[ACTIVITY] !== Activity.RUNNING) return;
+      const breakpoints = (u32[DR7] & DR7_ENABLES) !== 0;
+      const stepping = (u32[RFLAGS] & RFLAGS_TF) !== 0;
+      const shadow = u32[SHADOW] !== 0;
+      if (breakpoints && this.codeBreakpoint()) continue;
+      const single = breakpoints || stepping || shadow;
+      if (!single && u32[RFLAGS] & RFLAGS_RF) u32[RFLAGS] &= ~RFLAGS_RF;
+      const before = this.retiredBefore;
+      this.runSlice(single ? 1 : Math.min(this.reserve, LONGEST_SLICE));
+      if (!single || this.retiredBefore === before) continue;
+      if (shadow) u32[SHADOW] = 0;
+      u32[RFLAGS] &= ~RFLAGS_RF;
+      this.traps(stepping);
+    }
+  }
+
+  /** Takes a due interrupt. False if nothing may go on (shutdown). */
+  private interrupts(): boolean {
+    const { cpu } = this;
+    try {
+      pollInterrupts(cpu);
+    } catch (reason) {
+      this.aborted(reason);
+    }
+    return cpu.u32[ACTIVITY] !== Activity.SHUTDOWN;
+  }
+
+  private aborted(reason: unknown): void {
+    if (!(reason instanceof InstructionAborted)) throw reason;
+    this.deliverPending();
+  }
+
+  /** Delivers what ended the last instruction. */
+  private deliverPending(): void {
+    const { cpu, u32 } = this;
+    const pending = u32[PENDING];
+    u32[PENDING] = Pending.NONE;
+    if (pending === Pending.GUEST_EXIT) {
+      this.guestExit(cpu);
+      return;
+    }
+    try {
+      deliverPendingFault(cpu);
+    } catch (reason) {
+      // the hypervisor inside intercepts the exception (or an event during its delivery)
+      if (!(reason instanceof InstructionAborted) || u32[PENDING] !== Pending.GUEST_EXIT) throw reason;
+      u32[PENDING] = Pending.NONE;
+      this.guestExit(cpu);
+    }
+  }
+
+  private traps(stepping: boolean): void {
+    const { cpu } = this;
+    const causes = (stepping ? DR6_BS : 0) | cpu.dr6Pending;
+    cpu.dr6Pending = 0;
+    if (causes === 0 || cpu.u32[ACTIVITY] === Activity.SHUTDOWN) return;
+    try {
+      deliverDebugTrap(cpu, causes);
+    } catch (reason) {
+      this.aborted(reason);
+    }
+  }
+
+  /** Raises #DB for an execution breakpoint at the current instruction; true if it did. */
+  private codeBreakpoint(): boolean {
+    const { cpu, u32 } = this;
+    if (u32[RFLAGS] & RFLAGS_RF) return false;
+    const dr7 = u32[DR7];
+    const linear = this.linearRip();
+    let hits = 0;
+    for (let i = 0; i < 4; i++) {
+      const enabled = (dr7 >> (2 * i)) & 3;
+      const type = (dr7 >> (16 + 4 * i)) & 3;
+      if (enabled && type === 0 && cpu.dr[i] === linear) hits |= 1 << i;
+    }
+    if (hits === 0) return false;
+    cpu.dr6 |= BigInt(hits);
+    setFault(cpu, Vector.DB);
+    this.deliverPending();
+    return true;
+  }
+
+  private linearRip(): bigint {
+    const { cpu } = this;
+    if ((cpu.u32[MODE] & MODE_SIZE_MASK) === MODE_64) return cpu.rip;
+    return (cpu.rip + cpu.segments[CS].base) & 0xffffffffn;
+  }
+
+  /** Runs up to `budget` instructions, until the handlers come back for the first time. */
+  private runSlice(budget: number): void {
+    const { u32, i32 } = this;
+    this.slice = budget;
+    this.reserve -= budget;
+    i32[BUDGET] = budget;
+    const record = this.lookup();
+    if (record !== 0) {
+      const long = (u32[MODE] & MODE_SIZE_MASK) === MODE_64;
+      const count = this.memory8[record + RECORD.remaining];
+      let entry = record;
+      if (count > budget) {
+        entry = this.blocks.truncate(record, budget, u32[MODE]);
+        i32[BUDGET] = 0;
+      } else {
+        i32[BUDGET] = budget - count;
+      }
+      this.inBlock = true;
+      const exit = (long ? this.handlers.long : this.handlers.legacy()).run(this.cpu.base, entry);
+      this.inBlock = false;
+      if (exit === Exit.ABORT) this.commitAbort(long);
+      this.endSlice();
+      if (exit === Exit.ABORT || exit === Exit.SYSTEM_ABORT) this.deliverPending();
+      return;
+    }
+    this.endSlice();
+    this.deliverPending();
+  }
+
+  private endSlice(): void {
+    const left = this.i32[BUDGET];
+    this.retiredBefore += this.slice - left;
+    this.reserve += left;
+    this.slice = 0;
+  }
+
+  /** State after an instruction that did not complete: rip at it, what was not run given back. */
+  private commitAbort(long: boolean): void {
+    const record = this.u32[RECORD_POINTER];
+    this.advanceRip(this.memory16[(record + RECORD.delta) >> 1], RIP, long);
+    this.i32[BUDGET] += this.memory8[record + RECORD.remaining];
+  }
+
+  /** u32[to] = rip + delta. */
+  private advanceRip(delta: number, to: number, long: boolean): void {
+    const { u32 } = this;
+    const low = u32[RIP] + delta;
+    u32[to] = low;
+    u32[to + 1] = long ? u32[RIP + 1] + (low > 0xffffffff ? 1 : 0) : 0;
+  }
+
+  /**
+   * Wraps a system helper: commits the state of the instruction before it, moves on after it.
+   * Returns the exit code for the handler to return.
+   */
+  systemHelper(helper: (cpu: Cpu, ...args: number[]) => void): (...args: number[]) => number {
+    const { cpu, u32, i32 } = this;
+    return (a, b, c, d, e, f) => {
+      const record = u32[RECORD_POINTER];
+      const long = (u32[MODE] & MODE_SIZE_MASK) === MODE_64;
+      const delta = this.memory16[(record + RECORD.delta) >> 1];
+      const remaining = this.memory8[record + RECORD.remaining];
+      this.advanceRip(delta + this.memory8[record + RECORD.length], NEXT_RIP, long);
+      this.advanceRip(delta, RIP, long);
+      i32[BUDGET] += remaining;
+      this.inBlock = false;
+      try {
+        helper(cpu, a, b, c, d, e, f);
+      } catch (reason) {
+        if (!(reason instanceof InstructionAborted)) throw reason;
+        return Exit.SYSTEM_ABORT;
+      }
+      i32[BUDGET]--;
+      u32[RIP] = u32[NEXT_RIP];
+      u32[RIP + 1] = u32[NEXT_RIP + 1];
+      return Exit.SYSTEM;
+    };
+  }
+
+  /** The block at rip, decoded if need be; 0 if the fetch faults (pending). */
+  private lookup(): number {
+    const { cpu, u32, fetch, blocks } = this;
+    const mode = u32[MODE];
+    const long = (mode & MODE_SIZE_MASK) === MODE_64;
+    let lo = u32[RIP];
+    let hi = u32[RIP + 1];
+    if (!long) {
+      lo = (lo + cpu.u32[CS_BASE]) >>> 0;
+      hi = 0;
+    }
+    const host = fetch.translateExecute(lo, hi);
+    if (host === 0) return 0;
+    const offset = lo & PAGE_MASK;
+    let table = fetch.codeTable(lo);
+    const known = blocks.find(table, offset);
+    if (known !== 0) return known;
+    const page = fetch.guestPage(host, lo);
+    const block = blocks.decode(page, table, host - offset, offset, mode);
+    if (block !== 0) return block;
+    return this.decodeCrossing(lo, hi, host, PAGE_MASK + 1 - offset, mode);
+  }
+
+  /** An instruction on two pages: both are translated each time. */
+  private decodeCrossing(lo: number, hi: number, host: number, first: number, mode: number): number {
+    const bytes = this.crossingBytes;
+    bytes.set(this.memory8.subarray(host, host + first));
+    const nextLo = (lo + first) >>> 0;
+    const nextHi = nextLo === 0 ? hi + 1 : hi;
+    const second = this.fetch.translateExecute(nextLo, nextHi >>> 0);
+    if (second === 0) return 0;
+    bytes.set(this.memory8.subarray(second, second + MAX_INSTRUCTION_LENGTH - first), first);
+    return this.blocks.decodeCrossing(bytes, mode);
+  }
+}
+
+const CS_BASE = word('segments') + (CS * 32) / 4;

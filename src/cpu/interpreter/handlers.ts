@@ -1,0 +1,232 @@
+/** Builds the module of interpreter handlers: one function per form of every encoding, and what they share. */
+
+import { dependsOnOperandSize, type Encoding } from '../../isa/encoding.ts';
+import { HELPERS, type HelperName } from '../../isa/helpers.ts';
+import { interceptBit, INTERCEPT_EXIT_CODE } from '../../isa/intercepts.ts';
+import type { InstructionTable } from '../../isa/table.ts';
+import { type FunctionBuilder, type FunctionRef, ModuleBuilder } from '../../wasm/index.ts';
+import { CS, offsetOf, segmentOffset } from '../context.ts';
+import { Exit, RECORD } from './record.ts';
+import { HELPER_ARGUMENTS, type HandlerForm, type HandlerModule, InterpreterStage } from './stage.ts';
+import { TLB_ENTRY } from './tlb-access.ts';
+
+/** What the module imports from TypeScript. */
+export interface HandlerImports {
+  slowLoad(lo: number, hi: number, info: number): number;
+  slowStore(lo: number, hi: number, info: number): number;
+  checkSegment(segment: number, lo: number, hi: number, bytesAndAccess: number): number;
+  raise(vector: number, errorCode: number, hasErrorCode: number): void;
+  helpers: Record<HelperName, (...args: number[]) => number>;
+}
+
+/** Table indices of the handlers that no instruction has. */
+export const SpecialHandler = {
+  /** Stops behind a truncated block: rip moves to this record. */
+  STOP: 0,
+  /** Behind a block's last instruction: goes on at the next address. */
+  FALL_THROUGH: 1,
+  /** Replaces the records of an invalidated page: gives the rest of the block back and looks the address up again. */
+  RESYNC: 2,
+  /** An instruction that always faults: vector in `extra`. */
+  RAISE: 3,
+  /** The same with error code 0. */
+  RAISE_ZERO: 4,
+} as const;
+
+function formKey(form: HandlerForm): string {
+  return `${form.encoding.id}:${form.operandSize}:${form.addressSize}:${form.memory ? 1 : 0}:${form.repeat}:${form.cc}:${form.long ? 1 : 0}`;
+}
+
+/** Whether a form of this encoding exists in the mode class. */
+function existsIn(encoding: Encoding, long: boolean): boolean {
+  return !encoding.attributes.has(long ? 'no64' : 'only64');
+}
+
+/** All forms of an encoding that can be decoded in one mode class. */
+export function formsOf(encoding: Encoding, long: boolean): HandlerForm[] {
+  if (!existsIn(encoding, long)) return [];
+  const { attributes } = encoding;
+  const sizes: (16 | 32 | 64)[] = !dependsOnOperandSize(encoding) ? [32]
+    : !long ? [16, 32]
+    : attributes.has('f64') ? [64]
+    : attributes.has('d64') ? [16, 64]
+    : encoding.w === 1 ? [64]
+    : encoding.w === 0 ? [16, 32]
+    : [16, 32, 64];
+  const addresses: (16 | 32 | 64)[] = !attributes.has('as') ? [long ? 64 : 32] : long ? [32, 64] : [16, 32];
+  const either = encoding.form === 'any' && encoding.operands.some((o) => o.letter === 'E' || o.letter === 'W' || o.letter === 'Q');
+  const memories = either ? [false, true] : [encoding.form === 'memory'];
+  const repeats: HandlerForm['repeat'][] = attributes.has('rep') ? ['none', 'rep', 'repne'] : ['none'];
+  const conditions = encoding.span === 16 ? Array.from({ length: 16 }, (_, i) => i) : [0];
+  const forms: HandlerForm[] = [];
+  for (const operandSize of sizes)
+    for (const addressSize of addresses)
+      for (const memory of memories)
+        for (const repeat of repeats)
+          for (const cc of conditions) forms.push({ encoding, long, operandSize, addressSize, memory, repeat, cc });
+  return forms;
+}
+
+function emitHandler(f: FunctionBuilder, form: HandlerForm, module: HandlerModule): boolean {
+  const x = new InterpreterStage(f, form, module);
+  const { instruction, attributes } = form.encoding;
+  if (attributes.has('cpl0')) {
+    x.faultIf(f.load('i32.load', f.param<'i32'>(0), offsetOf('cpl')), 13, 0);
+  }
+  if (instruction.intercept) {
+    const { word, bit } = interceptBit(instruction.intercept);
+    const active = x.and(f.load('i32.load', f.param<'i32'>(0), offsetOf('intercepts', word)), 1 << bit);
+    x.if(active, () => x.system('intercepted', INTERCEPT_EXIT_CODE[instruction.intercept!]));
+  }
+  instruction.execute(x);
+  x.finish();
+  return x.ended;
+}
+
+/** The instantiated handlers of one mode class. */
+export interface Handlers {
+  /** Table index of a form's handler, and whether a block ends with it. */
+  find(form: HandlerForm): { index: number; ends: boolean };
+  /** Enters the chain at a record. Budget for its block must be there already. */
+  run(context: number, record: number): number;
+}
+
+/**
+ * Builds, compiles and instantiates the handlers of a mode class into the table from `firstIndex` on.
+ * Returns the handlers and the first free index.
+ */
+export function buildHandlers(
+  table: InstructionTable, long: boolean, memory: WebAssembly.Memory, functionTable: WebAssembly.Table, firstIndex: number, imports: HandlerImports,
+): { handlers: Handlers; nextIndex: number } {
+  const m = new ModuleBuilder({ names: true });
+  m.importMemory('env', 'memory', { initial: 1 });
+  const tableRef = m.importTable('env', 'table', { initial: 0 });
+  const i32s = (n: number) => Array.from({ length: n }, () => 'i32' as const);
+  const slowLoad = m.importFunction('env', 'slowLoad', i32s(3), ['i32']);
+  const slowStore = m.importFunction('env', 'slowStore', i32s(3), ['i32']);
+  const checkSegment = m.importFunction('env', 'checkSegment', i32s(4), ['i32']);
+  const raise = m.importFunction('env', 'raise', i32s(3), []);
+  const helpers = {} as Record<HelperName, FunctionRef>;
+  for (const name of Object.keys(HELPERS) as HelperName[]) helpers[name] = m.importFunction('helpers', name, i32s(HELPER_ARGUMENTS), ['i32']);
+  const signature = m.signature(['i32', 'i32'], ['i32']);
+  const branchTo = m.declare('branchTo', ['i32', 'i32', 'i32', 'i64'], ['i32']);
+  const module: HandlerModule = { signature, table: tableRef, slowLoad, slowStore, checkSegment, raise, helpers, branchTo };
+
+  m.define(branchTo, (f) => emitBranchTo(f, long, module));
+  const functions: FunctionRef[] = [];
+  functions.push(
+    m.function('stop', ['i32', 'i32'], ['i32'], (f) => {
+      emitRipToRecord(f, long);
+      f.return(f.i32(Exit.STOP));
+    }),
+    m.function('fallThrough', ['i32', 'i32'], ['i32'], (f) => {
+      const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];
+      const to = f.let(recordRip(f, long));
+      // branchTo gives back remaining - 1 instructions; this record counts as one that was never taken
+      f.store('i32.store', ctx, f.op['i32.add'](f.load('i32.load', ctx, offsetOf('budget')), f.i32(1)), offsetOf('budget'));
+      f.returnCall(branchTo, [ctx, rec, f.i32(RECORD.linkNext), to]);
+    }),
+    m.function('resync', ['i32', 'i32'], ['i32'], (f) => {
+      const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];
+      emitRipToRecord(f, long);
+      const budget = f.op['i32.add'](f.load('i32.load', ctx, offsetOf('budget')), f.load('i32.load8_u', rec, RECORD.remaining));
+      f.store('i32.store', ctx, budget, offsetOf('budget'));
+      f.return(f.i32(Exit.LOOKUP));
+    }),
+    m.function('raise', ['i32', 'i32'], ['i32'], (f) => emitRaise(f, module, 0)),
+    m.function('raiseZero', ['i32', 'i32'], ['i32'], (f) => emitRaise(f, module, 1)),
+  );
+  const index = new Map<string, { index: number; ends: boolean }>();
+  for (const encoding of table.encodings) {
+    for (const form of formsOf(encoding, long)) {
+      let ends = false;
+      const name = `${encoding.instruction.mnemonic} ${encoding.text} ${form.operandSize}${form.memory ? ' mem' : ''}`;
+      functions.push(m.function(name, ['i32', 'i32'], ['i32'], (f) => {
+        ends = emitHandler(f, form, module);
+      }));
+      index.set(formKey(form), { index: firstIndex + functions.length - 1, ends });
+    }
+  }
+  m.element(firstIndex, functions);
+  m.function('run', ['i32', 'i32'], ['i32'], (f) => {
+    const rec = f.param<'i32'>(1);
+    f.returnCallIndirect(signature, f.load('i32.load', rec, RECORD.handler), [f.param(0), rec], tableRef);
+  }, { export: 'run' });
+
+  const needed = firstIndex + functions.length;
+  if (functionTable.length < needed) functionTable.grow(needed - functionTable.length);
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(m.build()), {
+    env: { memory, table: functionTable, slowLoad: imports.slowLoad, slowStore: imports.slowStore, checkSegment: imports.checkSegment, raise: imports.raise },
+    helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
+  });
+  const handlers: Handlers = {
+    find(form) {
+      const found = index.get(formKey(form));
+      if (!found) throw new Error(`no handler for ${form.encoding.instruction.mnemonic} '${form.encoding.text}'`);
+      return found;
+    },
+    run: instance.exports.run as (context: number, record: number) => number,
+  };
+  return { handlers, nextIndex: needed };
+}
+
+/** ctx.rip + delta of the record. */
+function recordRip(f: FunctionBuilder, long: boolean) {
+  const { op } = f;
+  const delta = op['i64.extend_i32_u'](f.load('i32.load16_u', f.param<'i32'>(1), RECORD.delta));
+  const sum = op['i64.add'](f.load('i64.load', f.param<'i32'>(0), offsetOf('rip')), delta);
+  return long ? sum : op['i64.and'](sum, f.i64(0xffffffffn));
+}
+
+function emitRipToRecord(f: FunctionBuilder, long: boolean): void {
+  f.store('i64.store', f.param<'i32'>(0), recordRip(f, long), offsetOf('rip'));
+}
+
+function emitRaise(f: FunctionBuilder, module: HandlerModule, hasErrorCode: number): void {
+  const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];
+  f.store('i32.store', ctx, rec, offsetOf('record'));
+  f.call(module.raise, [f.load('i32.load16_u', rec, RECORD.extra), f.i32(0), f.i32(hasErrorCode)]);
+  f.return(f.i32(Exit.ABORT));
+}
+
+/**
+ * Continues at `target`: finds the block through the execute tag and code table of the TLB entry, and notes it in the
+ * record's link field (if one is given) when the target lies on the same page, where it stays true as long as the record
+ * itself does.
+ */
+function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
+  const { op } = f;
+  const ctx = f.param<'i32'>(0);
+  const rec = f.param<'i32'>(1);
+  const link = f.param<'i32'>(2);
+  const target = f.param<'i64'>(3);
+  const budget = () => f.load('i32.load', ctx, offsetOf('budget'));
+  const left = f.let(op['i32.sub'](op['i32.add'](budget(), f.load('i32.load8_u', rec, RECORD.remaining)), f.i32(1)));
+  f.store('i32.store', ctx, left, offsetOf('budget'));
+  const from = f.let(f.load('i64.load', ctx, offsetOf('rip')));
+  f.store('i64.store', ctx, target, offsetOf('rip'));
+  const linearOf = (rip: typeof target) => {
+    if (long) return rip;
+    const sum = op['i64.add'](rip, f.load('i64.load', ctx, segmentOffset(CS, 'base')));
+    return f.let(op['i64.and'](sum, f.i64(0xffffffffn)));
+  };
+  const linear = linearOf(target);
+  const low = f.let(op['i32.wrap_i64'](linear));
+  const entry = f.let(op['i32.add'](
+    f.load('i32.load', ctx, offsetOf('tlb')),
+    op['i32.and'](op['i32.shr_u'](low, f.i32(TLB_ENTRY.indexShift)), f.i32(TLB_ENTRY.indexMask)),
+  ));
+  const tag = op['i64.or'](op['i64.and'](linear, f.i64(-4096n)), op['i64.extend_i32_u'](f.load('i32.load', ctx, offsetOf('mode'))));
+  f.if(op['i64.ne'](f.load('i64.load', entry, TLB_ENTRY.executeTag), tag), () => f.return(f.i32(Exit.LOOKUP)));
+  const slot = op['i32.add'](f.load('i32.load', entry, TLB_ENTRY.codeTable), op['i32.shl'](op['i32.and'](low, f.i32(0xfff)), f.i32(2)));
+  const next = f.let(f.load('i32.load', slot, 0));
+  f.if(op['i32.eqz'](next), () => f.return(f.i32(Exit.LOOKUP)));
+  f.if(link, () => {
+    const difference = op['i64.shr_u'](op['i64.xor'](linearOf(from), linear), f.i64(12));
+    f.if(op['i64.eqz'](difference), () => f.store('i32.store', op['i32.add'](rec, link), next, 0));
+  });
+  const after = f.let(op['i32.sub'](left, f.load('i32.load8_u', next, RECORD.remaining)));
+  f.if(op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)));
+  f.store('i32.store', ctx, after, offsetOf('budget'));
+  f.returnCallIndirect(module.signature, f.load('i32.load', next, RECORD.handler), [ctx, next], module.table);
+}

@@ -1,0 +1,692 @@
+/**
+ * The interpreter stage: emits one handler per form of an encoding. A handler finds its operands through the fields of a
+ * decoded record, does the instruction on the context in memory, and continues with the next record by a tail call.
+ *
+ * Handlers have the signature (context, record) -> Exit.
+ */
+
+import type { Encoding, Operand } from '../../isa/encoding.ts';
+import { operandBits } from '../../isa/encoding.ts';
+import { HELPERS, type HelperName, type LightHelper, type SystemHelper } from '../../isa/helpers.ts';
+import { type Access, type Address, type Bits, type FlagName, type FlagValues, type I32, type I64, type Int, RSP, Stage } from '../../isa/stage.ts';
+import type { FunctionBuilder, FunctionRef, Local, Signature, TableRef, Value } from '../../wasm/index.ts';
+import { CONTEXT, type FieldName, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
+import { Exit, RECORD, RECORD_SIZE } from './record.ts';
+import { emitCondition, emitFlag, emitFlags, emitLogicFlags, emitLowFlags, emitSetFlags, emitSetLowFlags } from './flags.ts';
+import { TLB_ENTRY } from './tlb-access.ts';
+
+/** What handlers share: imports and common functions of the module. */
+export interface HandlerModule {
+  readonly signature: Signature<readonly ['i32']>;
+  readonly table: TableRef;
+  /** (linear lo, hi, info) -> 0 or 1; see memory/linear.ts. */
+  readonly slowLoad: FunctionRef;
+  readonly slowStore: FunctionRef;
+  /** (segment, offset lo, hi, bytes | write << 8) -> 0 or 1. */
+  readonly checkSegment: FunctionRef;
+  /** (vector, error code, has error code). */
+  readonly raise: FunctionRef;
+  /** Each takes HELPER_ARGUMENTS i32 values and gives an i32. */
+  readonly helpers: Readonly<Record<HelperName, FunctionRef>>;
+  /** (context, record, link field offset, target) -> Exit: continues at another address. */
+  readonly branchTo: FunctionRef;
+}
+
+/** Arguments of every helper import; unused ones are 0. */
+export const HELPER_ARGUMENTS = 6;
+
+/** The form of an encoding one handler is for. */
+export interface HandlerForm {
+  readonly encoding: Encoding;
+  /** 64-bit mode, or any of the others. */
+  readonly long: boolean;
+  readonly operandSize: 16 | 32 | 64;
+  readonly addressSize: 16 | 32 | 64;
+  readonly memory: boolean;
+  readonly repeat: 'none' | 'rep' | 'repne';
+  readonly cc: number;
+}
+
+/** Bits above the access size in the info word of slow accesses. */
+const INFO_SEGMENT_SHIFT = 8;
+const INFO_WRITE = 1 << 16;
+
+const LOADS = { 8: 'i32.load8_u', 16: 'i32.load16_u', 32: 'i32.load', 64: 'i64.load' } as const;
+const STORES = { 8: 'i32.store8', 16: 'i32.store16', 32: 'i32.store', 64: 'i64.store' } as const;
+const REGISTER_FIELDS = [RECORD.register0, RECORD.register1, RECORD.register2];
+
+/** Widths of the general registers named outright in rows. */
+const FIXED_REGISTERS: Readonly<Record<string, number>> = { AL: 0, CL: 1, AX: 0, DX: 2, rAX: 0 };
+
+export class InterpreterStage extends Stage {
+  readonly f: FunctionBuilder;
+  readonly bits: Bits;
+  readonly addressBits: 16 | 32 | 64;
+  readonly codeBits: 16 | 32 | 64;
+  readonly cc: number;
+  readonly repeat: 'none' | 'rep' | 'repne';
+  /** Whether control never reaches the end of `execute`. */
+  ended = false;
+  private readonly form: HandlerForm;
+  private readonly long: boolean;
+  private readonly module: HandlerModule;
+  private readonly ctx: Local<'i32'>;
+  private readonly rec: Local<'i32'>;
+  private depth = 0;
+  /** Set where `operand` read a memory destination with write access: how to write it back. */
+  private writeBack: ((value: Int) => void) | undefined;
+
+  constructor(f: FunctionBuilder, form: HandlerForm, module: HandlerModule) {
+    super();
+    this.f = f;
+    this.form = form;
+    this.long = form.long;
+    this.module = module;
+    this.bits = form.operandSize;
+    this.addressBits = form.addressSize;
+    this.codeBits = form.long ? 64 : 32;
+    this.cc = form.cc;
+    this.repeat = form.repeat;
+    this.ctx = f.param<'i32'>(0);
+    this.rec = f.param<'i32'>(1);
+  }
+
+  // ---- the context and the record
+
+  private at(name: FieldName, index = 0): number {
+    return offsetOf(name, index);
+  }
+  private field32(name: FieldName): Value<'i32'> {
+    return this.f.load('i32.load', this.ctx, this.at(name));
+  }
+  private field64(name: FieldName, index = 0): Value<'i64'> {
+    return this.f.load('i64.load', this.ctx, this.at(name, index));
+  }
+  private recordU8(offset: number): Value<'i32'> {
+    return this.f.load('i32.load8_u', this.rec, offset);
+  }
+  private recordU16(offset: number): Value<'i32'> {
+    return this.f.load('i32.load16_u', this.rec, offset);
+  }
+  /** Arena address of register operand `i`. */
+  private place(i: number): Value<'i32'> {
+    const operand = this.form.encoding.operands[i];
+    if (operand.letter === 'fixed') return this.add(this.ctx as Value<'i32'>, FIXED_REGISTERS[operand.text] * 8);
+    return this.add(this.ctx as Value<'i32'>, this.recordU16(REGISTER_FIELDS[i]));
+  }
+  private operandOf(i: number): Operand {
+    return this.form.encoding.operands[i];
+  }
+
+  get x87Opcode(): I32 {
+    return this.f.let(this.recordU16(RECORD.extra)) as I32;
+  }
+  get segment(): I32 {
+    return this.f.let(this.recordU8(RECORD.segment)) as I32;
+  }
+
+  kind(i: number): 'register' | 'memory' | 'immediate' {
+    const { letter, text } = this.operandOf(i);
+    switch (letter) {
+      case 'I':
+      case 'J':
+      case 'A':
+        return 'immediate';
+      case 'M':
+      case 'O':
+        return 'memory';
+      case 'E':
+      case 'W':
+      case 'Q':
+        return this.form.memory ? 'memory' : 'register';
+      case 'fixed':
+        return text === '1' ? 'immediate' : 'register';
+      default:
+        return 'register';
+    }
+  }
+
+  bitsOf(i: number): 8 | 16 | 32 | 64 | 128 {
+    const bits = operandBits(this.operandOf(i), this.form.operandSize);
+    if (bits === 0) throw new Error(`${this.form.encoding.text}: operand ${i} has no width`);
+    return bits;
+  }
+
+  registerNumber(i: number): I32 {
+    const { letter, text } = this.operandOf(i);
+    if (letter === 'fixed') return this.f.i32(FIXED_REGISTERS[text]);
+    if (letter === 'S' || letter === 'C' || letter === 'D') return this.f.let(this.recordU16(RECORD.extra)) as I32;
+    return this.f.let(this.shrU(this.recordU16(REGISTER_FIELDS[i]), 3)) as I32;
+  }
+
+  // ---- operands
+
+  operand(i: number): Local {
+    const operand = this.operandOf(i);
+    const bits = this.bitsOf(i);
+    const { f } = this;
+    switch (this.kind(i)) {
+      case 'immediate':
+        return this.immediate(operand, bits as Bits);
+      case 'memory': {
+        const address = this.address(i, bits / 8, operand.access === 'r' ? 'r' : 'rw');
+        if (bits === 128) {
+          if (operand.access !== 'r') throw new Error(`${this.form.encoding.text}: 128-bit memory is not read and written`);
+          return this.load128(address);
+        }
+        if (operand.access === 'r') return this.load(bits, address);
+        const modify = this.modify(bits, address);
+        this.writeBack = modify.write;
+        return modify.value;
+      }
+      case 'register':
+        if (bits === 128) return f.let(f.load('v128.load', this.place(i), 0));
+        return f.let(f.load(LOADS[bits], this.place(i), 0));
+    }
+  }
+
+  private immediate(operand: Operand, bits: Bits): Local {
+    const { f } = this;
+    if (operand.letter === 'fixed') return f.let(this.constant(1, bits));
+    const immediates = this.form.encoding.operands.filter((o) => o.letter === 'I');
+    const offset = immediates.indexOf(operand) === 1 ? RECORD.displacement : RECORD.immediate;
+    return f.let(f.load(LOADS[bits], this.rec, offset));
+  }
+
+  farSelector(_operand: number): I32 {
+    return this.f.load('i32.load16_u', this.rec, RECORD.displacement);
+  }
+  farOffset(_operand: number): I64 {
+    return this.f.load('i64.load', this.rec, RECORD.immediate);
+  }
+
+  operands(): Local[] {
+    return this.form.encoding.operands.map((operand, i) => (operand.access === 'w' ? (undefined as unknown as Local) : this.operand(i)));
+  }
+
+  write(i: number, value: Value): void {
+    const { f } = this;
+    const bits = this.bitsOf(i);
+    if (this.kind(i) === 'memory') {
+      if (bits === 128) {
+        this.store128(this.address(i, 16, 'w'), value as Value<'v128'>);
+      } else if (this.writeBack) {
+        this.writeBack(value as Int);
+        this.writeBack = undefined;
+      } else {
+        const v = f.let(value as Int) as Int;
+        this.store(bits, this.address(i, bits / 8, 'w'), v);
+      }
+      return;
+    }
+    const { letter } = this.operandOf(i);
+    if (value.type === 'v128') f.store('v128.store', this.place(i), value, 0);
+    else if (letter === 'V' || letter === 'U' || letter === 'W' || letter === 'P' || letter === 'Q' || letter === 'N') {
+      f.store(value.type === 'i64' ? 'i64.store' : STORES[bits as Bits], this.place(i), value, 0);
+    } else this.storeRegister(this.place(i), bits as Bits, value as Int);
+  }
+
+  private storeRegister(place: Value<'i32'>, bits: Bits, value: Int, offset = 0): void {
+    const { f } = this;
+    if (bits === 32) f.store('i64.store', place, this.extendU(this.toI32(value)), offset);
+    else if (bits === 64) f.store('i64.store', place, value, offset);
+    else f.store(STORES[bits], place, this.toI32(value), offset);
+  }
+
+  writeZeroExtended(i: number, value: Int): void {
+    const { f } = this;
+    const place = f.let(this.place(i));
+    f.store('i64.store', place, this.toI64(value), 0);
+    f.store('i64.store', place, f.i64(0), 8);
+  }
+
+  effectiveAddress(_operand: number): Local<'i64'> {
+    return this.f.let(this.offsetTree());
+  }
+
+  private offsetTree(displaced?: I64): I64 {
+    const { f } = this;
+    if (this.form.encoding.operands.some((o) => o.letter === 'O')) return f.load('i64.load', this.rec, RECORD.displacement);
+    const base = f.load('i64.load', this.add(this.ctx as I32, this.recordU16(RECORD.base)), 0);
+    const index = f.load('i64.load', this.add(this.ctx as I32, this.recordU16(RECORD.index)), 0);
+    const scaled = this.shl(index as I64, this.op['i64.extend_i32_u'](this.recordU8(RECORD.scale)) as I64);
+    let sum = this.add(this.add(base as I64, scaled), f.load('i64.load', this.rec, RECORD.displacement) as I64);
+    if (displaced) sum = this.add(sum, displaced);
+    return this.and(sum, f.load('i64.load', this.rec, RECORD.addressMask) as I64);
+  }
+
+  address(_operand: number, bytes: number, access: Access): Address {
+    return this.throughSegment(this.offsetTree(), bytes, access);
+  }
+
+  addressAfterPop(_operand: number, bytes: number): Address {
+    const { f } = this;
+    const fromStack = this.eq(this.recordU16(RECORD.base) as I32, this.at('gpr', RSP));
+    const displacement = this.select(fromStack, f.i64(bytes) as I64, f.i64(0) as I64);
+    return this.throughSegment(this.offsetTree(displacement), bytes, 'w');
+  }
+
+  throughOperandSegment(offset: I64, bytes: number, access: Access): Address {
+    return this.throughSegment(offset, bytes, access);
+  }
+
+  addressDisplaced(_operand: number, displacement: I64, bytes: number, access: Access): Address {
+    return this.throughSegment(this.offsetTree(displacement), bytes, access);
+  }
+
+  /** Segmentation of the ModRM operand's offset: base and checks of the segment the record names. */
+  private throughSegment(offset: I64, bytes: number, access: Access): Address {
+    const { f } = this;
+    const cache = () => this.add(this.ctx as I32, this.recordU16(RECORD.segmentCache));
+    const segment = f.let(this.recordU8(RECORD.segment)) as Local<'i32'>;
+    if (this.long) return { linear: f.let(this.add(offset, f.load('i64.load', cache(), SEGMENT.base) as I64)), segment };
+    const off = f.let(offset);
+    const place = f.let(cache());
+    if (bytes > 0) this.checkLimit(place, 0, segment, off, bytes, access);
+    return { linear: f.let(this.and(this.add(off as I64, f.load('i64.load', place, SEGMENT.base) as I64), 0xffffffff)), segment };
+  }
+
+  private checkLimit(place: Value<'i32'>, offset: number, segment: I32, off: Local<'i64'>, bytes: number, access: Access): void {
+    const { f } = this;
+    const end = f.load('i64.load', place, offset + (access === 'r' ? SEGMENT.readEnd : SEGMENT.writeEnd)) as I64;
+    f.if(this.gtU(this.add(off as I64, bytes), end), () => {
+      this.saveRecord();
+      const status = f.call(this.module.checkSegment, [
+        segment, this.wrap(off), this.wrap(this.shrU(off as I64, 32)), f.i32(bytes | (access === 'r' ? 0 : 1 << 8)),
+      ]) as Local<'i32'>;
+      f.if(status, () => f.return(f.i32(Exit.ABORT)));
+    });
+  }
+
+  linear(segment: number, offset: I64, bytes: number, access: Access): Address {
+    const { f } = this;
+    if (this.long) {
+      if (segment < 4) return { linear: f.let(offset), segment };
+      return { linear: f.let(this.add(offset, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64)), segment };
+    }
+    const off = f.let(offset);
+    if (bytes > 0) this.checkLimit(this.ctx as I32, segmentOffset(segment, 'base'), f.i32(segment), off, bytes, access);
+    return { linear: f.let(this.and(this.add(off as I64, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64), 0xffffffff)), segment };
+  }
+
+  // ---- registers
+
+  gpr(register: number, bits: Bits): Local {
+    return this.f.let(this.f.load(LOADS[bits], this.ctx, this.at('gpr', register)));
+  }
+  setGpr(register: number, bits: Bits, value: Int): void {
+    this.storeRegister(this.ctx as I32, bits, value, this.at('gpr', register));
+  }
+  xmm(register: number): Local<'v128'> {
+    return this.f.let(this.f.load('v128.load', this.ctx, this.at('xmm', register)));
+  }
+  setXmm(register: number, value: Value<'v128'>): void {
+    this.f.store('v128.store', this.ctx, value, this.at('xmm', register));
+  }
+  selector(segment: number): Local<'i32'> {
+    return this.f.let(this.f.load('i32.load16_u', this.ctx, segmentOffset(segment, 'selector'))) as Local<'i32'>;
+  }
+  mxcsr(): Local<'i32'> {
+    return this.f.let(this.field32('mxcsr'));
+  }
+  setMxcsr(value: I32): void {
+    this.f.store('i32.store', this.ctx, value, this.at('mxcsr'));
+  }
+  scratch(index: number): Local<'i64'> {
+    return this.f.let(this.field64('scratch', index));
+  }
+  setScratch(index: number, value: I64): void {
+    this.f.store('i64.store', this.ctx, value, this.at('scratch', index));
+  }
+  scratch128(index: number): Local<'v128'> {
+    return this.f.let(this.f.load('v128.load', this.ctx, this.at('scratch', index)));
+  }
+  setScratch128(index: number, value: Value<'v128'>): void {
+    this.f.store('v128.store', this.ctx, value, this.at('scratch', index));
+  }
+
+  // ---- memory
+
+  private saveRecord(): void {
+    this.f.store('i32.store', this.ctx, this.rec, this.at('record'));
+  }
+
+  /** TLB entry for a linear address. */
+  private tlbEntry(linear: Local<'i64'>): Local<'i32'> {
+    const index = this.and(this.shrU(this.wrap(linear), TLB_ENTRY.indexShift), TLB_ENTRY.indexMask);
+    return this.f.let(this.add(this.field32('tlb') as I32, index));
+  }
+  /** Whether an access of `bytes` bytes hits: page-crossing ones never do. */
+  private hit(entry: Local<'i32'>, linear: Local<'i64'>, bytes: number, tag: number): I32 {
+    const page = this.and(bytes === 1 ? (linear as I64) : this.add(linear as I64, bytes - 1), this.f.i64(-4096n));
+    return this.eq(this.f.load('i64.load', entry, tag) as I64, page);
+  }
+  private host(entry: Local<'i32'>, linear: Local<'i64'>): Value<'i32'> {
+    return this.add(this.wrap(linear), this.f.load('i32.load', entry, TLB_ENTRY.addend) as I32);
+  }
+  private info(address: Address, bytes: number, flags = 0): I32 {
+    const constant = bytes | flags;
+    if (typeof address.segment === 'number') return this.f.i32(constant | (address.segment << INFO_SEGMENT_SHIFT));
+    return this.or(this.shl(address.segment as I32, INFO_SEGMENT_SHIFT), constant);
+  }
+  private slow(access: FunctionRef, address: Address, bytes: number, flags = 0): void {
+    const { f } = this;
+    this.saveRecord();
+    const { linear } = address;
+    const status = f.call(access, [this.wrap(linear), this.wrap(this.shrU(linear as I64, 32)), this.info(address, bytes, flags)]) as Local<'i32'>;
+    f.if(status, () => f.return(f.i32(Exit.ABORT)));
+  }
+
+  load(bits: Bits, address: Address): Local {
+    const { f } = this;
+    const bytes = bits / 8;
+    const { linear } = address;
+    const entry = this.tlbEntry(linear);
+    return f.ifValue(
+      bits === 64 ? 'i64' : 'i32',
+      this.hit(entry, linear, bytes, TLB_ENTRY.readTag),
+      () => f.load(LOADS[bits], this.host(entry, linear), 0),
+      () => {
+        this.slow(this.module.slowLoad, address, bytes);
+        return f.load(LOADS[bits], this.ctx, this.at('slowValue'));
+      },
+    );
+  }
+
+  load128(address: Address): Local<'v128'> {
+    const { f } = this;
+    const { linear } = address;
+    const entry = this.tlbEntry(linear);
+    return f.ifValue(
+      'v128',
+      this.hit(entry, linear, 16, TLB_ENTRY.readTag),
+      () => f.load('v128.load', this.host(entry, linear), 0),
+      () => {
+        this.slow(this.module.slowLoad, address, 16);
+        return f.load('v128.load', this.ctx, this.at('slowValue'));
+      },
+    );
+  }
+
+  store(bits: Bits, address: Address, value: Int): void {
+    const { f } = this;
+    const v = f.let(bits === 64 ? value : this.toI32(value));
+    const bytes = bits / 8;
+    const { linear } = address;
+    const entry = this.tlbEntry(linear);
+    f.if(
+      this.hit(entry, linear, bytes, TLB_ENTRY.writeTag),
+      () => f.store(STORES[bits], this.host(entry, linear), v, 0),
+      () => {
+        f.store(STORES[bits], this.ctx, v, this.at('slowValue'));
+        this.slow(this.module.slowStore, address, bytes);
+      },
+    );
+  }
+
+  store128(address: Address, value: Value<'v128'>): void {
+    const { f } = this;
+    const v = f.let(value);
+    const { linear } = address;
+    const entry = this.tlbEntry(linear);
+    f.if(
+      this.hit(entry, linear, 16, TLB_ENTRY.writeTag),
+      () => f.store('v128.store', this.host(entry, linear), v, 0),
+      () => {
+        f.store('v128.store', this.ctx, v, this.at('slowValue'));
+        this.slow(this.module.slowStore, address, 16);
+      },
+    );
+  }
+
+  modify(bits: Bits, address: Address): { value: Local; write(value: Int): void } {
+    const { f } = this;
+    const bytes = bits / 8;
+    const { linear } = address;
+    const entry = this.tlbEntry(linear);
+    // 0: not directly reachable, the slow path writes back
+    const place = f.variable('i32', f.i32(0));
+    const value = f.ifValue(
+      bits === 64 ? 'i64' : 'i32',
+      this.hit(entry, linear, bytes, TLB_ENTRY.writeTag),
+      () => {
+        place.set(this.host(entry, linear));
+        return f.load(LOADS[bits], place.get(), 0);
+      },
+      () => {
+        this.slow(this.module.slowLoad, address, bytes, INFO_WRITE);
+        return f.load(LOADS[bits], this.ctx, this.at('slowValue'));
+      },
+    );
+    const write = (result: Int) => {
+      const v = f.let(bits === 64 ? result : this.toI32(result));
+      f.if(
+        place.get(),
+        () => f.store(STORES[bits], place.get(), v, 0),
+        () => {
+          f.store(STORES[bits], this.ctx, v, this.at('slowValue'));
+          this.slow(this.module.slowStore, address, bytes);
+        },
+      );
+    };
+    return { value, write };
+  }
+
+  requireAligned(i: number, bytes: number): void {
+    if (this.kind(i) !== 'memory') return;
+    const { linear } = this.address(i, 0, 'r');
+    this.faultIf(this.wrap(this.and(linear as I64, bytes - 1)), 13, 0);
+  }
+
+  // ---- stack
+
+  private stackOffset(displacement: number | I64): I64 {
+    const moved = this.add(this.field64('gpr', RSP) as I64, displacement as number);
+    return this.long ? moved : this.and(moved, this.field64('stackMask') as I64);
+  }
+  private setStack(offset: I64): void {
+    const { f } = this;
+    if (this.long) {
+      f.store('i64.store', this.ctx, offset, this.at('gpr', RSP));
+      return;
+    }
+    const kept = this.and(this.field64('gpr', RSP) as I64, this.not(this.field64('stackMask') as I64));
+    f.store('i64.store', this.ctx, this.or(kept, offset), this.at('gpr', RSP));
+  }
+  push(bits: 16 | 32 | 64, value: Int): void {
+    const v = this.f.let(value) as Int;
+    const offset = this.f.let(this.stackOffset(-bits / 8));
+    this.store(bits, this.linear(SS, offset, bits / 8, 'w'), v);
+    this.setStack(offset);
+  }
+  peek(bits: 16 | 32 | 64, offset = 0): Local {
+    return this.load(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'r'));
+  }
+  poke(bits: 16 | 32 | 64, offset: number, value: Int): void {
+    const v = this.f.let(value) as Int;
+    this.store(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'w'), v);
+  }
+  peekAt(bits: 16 | 32 | 64, pointer: I64): Local {
+    const offset = this.long ? pointer : this.and(pointer, this.field64('stackMask') as I64);
+    return this.load(bits, this.linear(SS, offset, bits / 8, 'r'));
+  }
+  setStackFrom(pointer: I64): void {
+    this.setStack(this.f.let(this.long ? pointer : this.and(pointer, this.field64('stackMask') as I64)));
+  }
+  releaseStack(bytes: number | I64): void {
+    this.setStack(this.f.let(this.stackOffset(bytes)));
+  }
+
+  // ---- flags
+
+  flags(kind: 'add' | 'sub' | 'inc' | 'dec', a: Int, b: Int, result: Int, bits: Bits = this.bits): void {
+    emitFlags(this, this.ctx, kind, a, b, result, bits);
+  }
+  logicFlags(result: Int, bits: Bits = this.bits): void {
+    emitLogicFlags(this, this.ctx, result, bits);
+  }
+  setFlags(values: FlagValues, bits: Bits = this.bits): void {
+    emitSetFlags(this, this.ctx, values, bits);
+  }
+  flag(name: FlagName): Local<'i32'> {
+    return this.f.let(emitFlag(this, this.ctx, name));
+  }
+  condition(cc: number): Local<'i32'> {
+    return this.f.let(emitCondition(this, this.ctx, cc));
+  }
+  direction(): Local<'i64'> {
+    // DF is bit 10: 1 - 2 * DF
+    const df = this.and(this.shrU(this.field64('rflags') as I64, 10), 1);
+    return this.f.let(this.sub(this.f.i64(1) as I64, this.shl(df, 1)));
+  }
+  setDirection(value: 0 | 1): void {
+    const old = this.field64('rflags') as I64;
+    this.f.store('i64.store', this.ctx, value ? this.or(old, 0x400) : this.and(old, ~0x400), this.at('rflags'));
+  }
+  lowFlags(): Local<'i32'> {
+    return this.f.let(emitLowFlags(this, this.ctx));
+  }
+  setLowFlags(value: I32): void {
+    emitSetLowFlags(this, this.ctx, value);
+  }
+
+  // ---- control flow of the guest
+
+  /** Adds to the block's address, within 32 bits outside 64-bit mode. */
+  private ripPlus(offset: I64): I64 {
+    const sum = this.add(this.field64('rip') as I64, offset);
+    return this.long ? sum : this.and(sum, 0xffffffff);
+  }
+  nextRip(): Local<'i64'> {
+    const offset = this.add(this.recordU16(RECORD.delta), this.recordU8(RECORD.length));
+    return this.f.let(this.ripPlus(this.extendU(offset)));
+  }
+  target(_operand: number): Local<'i64'> {
+    const target = this.ripPlus(this.f.load('i64.load', this.rec, RECORD.immediate) as I64);
+    return this.f.let(this.bits === 16 ? this.and(target, 0xffff) : target);
+  }
+  /**
+   * Continues with the block a link field points to; the instructions of this block that did not run go back to the
+   * budget. An empty link is looked up (and set, within a page).
+   */
+  private goTo(target: Value<'i64'>, link: number): void {
+    const { f } = this;
+    const to = f.let(target);
+    const next = f.let(f.load('i32.load', this.rec, link));
+    f.if(next, () => {
+      const unused = this.sub(this.recordU8(RECORD.remaining), 1);
+      const left = f.let(
+        this.sub(this.add(this.field32('budget') as I32, unused), f.load('i32.load8_u', next, RECORD.remaining) as I32),
+      );
+      f.store('i64.store', this.ctx, to, this.at('rip'));
+      f.if(this.geS0(left), () => {
+        f.store('i32.store', this.ctx, left, this.at('budget'));
+        f.returnCallIndirect(this.module.signature, f.load('i32.load', next, RECORD.handler), [this.ctx, next], this.module.table);
+      });
+      f.store('i32.store', this.ctx, this.add(left as I32, f.load('i32.load8_u', next, RECORD.remaining) as I32), this.at('budget'));
+      f.return(f.i32(Exit.STOP));
+    });
+    f.returnCall(this.module.branchTo, [this.ctx, this.rec, f.i32(link), to]);
+  }
+  private geS0(value: Value<'i32'>): I32 {
+    return this.op['i32.ge_s'](value, this.f.i32(0)) as I32;
+  }
+  branch(operand: number): void {
+    this.goTo(this.target(operand), RECORD.link);
+    this.end();
+  }
+  branchIf(condition: I32, operand: number): void {
+    this.f.if(condition, () => this.goTo(this.target(operand), RECORD.link));
+    // not taken: the next record follows
+  }
+  checkTarget(target: Int): Local<'i64'> {
+    const { f } = this;
+    if (this.bits === 64) {
+      const to = f.let(target) as Local<'i64'>;
+      this.faultIf(this.ne(this.shrS(this.shl(to as I64, 16), 16), to), 13, 0);
+      return to;
+    }
+    const to = f.let(this.toI64(this.bits === 16 ? this.and(this.toI32(target), 0xffff) : this.toI32(target)));
+    if (!this.long) {
+      // CS limit (SDM vol. 2 JMP, CALL, RET)
+      const limit = f.load('i32.load', this.ctx, segmentOffset(1, 'limit')) as I32;
+      this.faultIf(this.gtU(this.wrap(to), limit), 13, 0);
+    }
+    return to;
+  }
+  jump(target: I64, _hint: 'indirect' | 'call' | 'return'): void {
+    this.f.returnCall(this.module.branchTo, [this.ctx, this.rec, this.f.i32(0), target]);
+    this.end();
+  }
+  callHint(): void {}
+
+  private end(): void {
+    if (this.depth === 0) this.ended = true;
+  }
+
+  // ---- faults and helpers
+
+  fault(vector: number, errorCode?: number): void {
+    const { f } = this;
+    this.saveRecord();
+    f.call(this.module.raise, [f.i32(vector), f.i32(errorCode ?? 0), f.i32(errorCode === undefined ? 0 : 1)]);
+    f.return(f.i32(Exit.ABORT));
+    this.end();
+  }
+
+  private helperArguments(args: (number | Int)[]): Value[] {
+    const { f } = this;
+    const values: Value[] = [];
+    for (const arg of args) {
+      if (typeof arg === 'number') values.push(f.i32(arg));
+      else if (arg.type === 'i64') {
+        const both = f.let(arg) as I64;
+        values.push(this.wrap(both), this.wrap(this.shrU(both, 32)));
+      } else values.push(arg);
+    }
+    if (values.length > HELPER_ARGUMENTS) throw new Error(`${this.form.encoding.text}: too many helper arguments`);
+    while (values.length < HELPER_ARGUMENTS) values.push(f.i32(0));
+    return values;
+  }
+
+  system(helper: SystemHelper, ...args: (number | Int)[]): void {
+    const { f } = this;
+    const values = this.helperArguments(args).map((v) => f.let(v));
+    this.saveRecord();
+    f.return(f.call(this.module.helpers[helper], values) as Local<'i32'>);
+    this.end();
+  }
+
+  call(helper: LightHelper, ...args: (number | Int)[]): Local<'i32'> {
+    const { f } = this;
+    const values = this.helperArguments(args).map((v) => f.let(v));
+    if (HELPERS[helper].result === 'status') this.saveRecord();
+    const result = f.call(this.module.helpers[helper], values) as Local<'i32'>;
+    if (HELPERS[helper].result === 'status') f.if(result, () => f.return(f.i32(Exit.ABORT)));
+    return result;
+  }
+
+  // ---- emission
+
+  if(condition: I32, then: () => void, otherwise?: () => void): void {
+    this.depth++;
+    this.f.if(condition, then, otherwise);
+    this.depth--;
+  }
+  while(body: () => I32): void {
+    this.depth++;
+    this.f.loop((again) => this.f.brIf(again, body()));
+    this.depth--;
+  }
+
+  /** Continues with the record behind this one. */
+  finish(): void {
+    if (this.ended) return;
+    const { f } = this;
+    const next = f.let(this.add(this.rec as I32, RECORD_SIZE));
+    f.returnCallIndirect(this.module.signature, f.load('i32.load', next, RECORD.handler), [this.ctx, next], this.module.table);
+  }
+}
+
+/** Bytes from the context's start that records address: all register fields lie below 64 KiB. */
+if (CONTEXT.scratch.offset > 0xffff) throw new Error('context too large for 16-bit record fields');
