@@ -2,6 +2,7 @@
 
 #include <asm/bootparam.h>
 #include <asm/fcntl.h>
+#include "acpi.h"
 #include "machine.h"
 
 /* Guest-physical layout. */
@@ -111,6 +112,7 @@ void boot_linux(const char *kernel_path, const char *initrd_path, const char *co
     parameters->hdr.cmd_line_ptr = COMMAND_LINE_ADDRESS;
     parameters->hdr.ramdisk_image = initrd_address;
     parameters->hdr.ramdisk_size = initrd_length;
+    parameters->acpi_rsdp_addr = acpi_write_tables();
     const struct boot_e820_entry map[] = {
         { 0, LOW_MEMORY_END, MEMORY_USABLE },
         { LOW_MEMORY_END, KERNEL_ADDRESS - LOW_MEMORY_END, MEMORY_RESERVED },

@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include <asm/fcntl.h>
+#include <asm/kvm_para.h>
 #include <asm/processor-flags.h>
 
 struct machine machine;
@@ -38,6 +39,11 @@ struct machine machine;
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
 #define CPUID_TOPOLOGY 0xb
 #define CPUID_TOPOLOGY_V2 0x1f
+/*
+ * Asynchronous page faults are for hosts that swap guests out. A guest that asks for them and then does not use its
+ * local APIC never gets one delivered, and from then on each of its HLTs returns at once.
+ */
+#define KVM_ASYNC_PAGE_FAULTS (1u << KVM_FEATURE_ASYNC_PF | 1u << KVM_FEATURE_ASYNC_PF_VMEXIT | 1u << KVM_FEATURE_ASYNC_PF_INT)
 
 static long checked(long result, const char *what)
 {
@@ -75,6 +81,8 @@ static void set_cpuid(void)
             entry->ecx |= CPUID_1_ECX_HYPERVISOR | (deadline ? CPUID_1_ECX_TSC_DEADLINE : 0);
         } else if (entry->function == CPUID_TOPOLOGY || entry->function == CPUID_TOPOLOGY_V2) {
             entry->edx = 0;
+        } else if (entry->function == KVM_CPUID_FEATURES) {
+            entry->eax &= ~KVM_ASYNC_PAGE_FAULTS;
         }
     }
     checked(sys_ioctl(machine.vcpu, KVM_SET_CPUID2, &cpuid), "the CPUID set");

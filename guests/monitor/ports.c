@@ -7,7 +7,7 @@
 #define CMOS_INDEX_MASK 0x7f
 #define KEYBOARD_COMMAND 0x64
 #define KEYBOARD_PULSE_RESET 0xfe
-#define RESET_CONTROL 0xcf9
+#define RESET_CONTROL 0xcf9 /* only as a byte: a wider access to 0xcf8 is PCI's configuration address */
 #define RESET_CONTROL_RESET 0x04
 /* The address of QEMU's isa-debug-exit device, which test programs know. */
 #define SHUTDOWN 0xf4
@@ -34,7 +34,7 @@ static __u8 cmos_read(void)
     }
 }
 
-static enum port_result write_byte(unsigned port, __u8 value)
+static enum port_result write_byte(unsigned port, __u8 value, unsigned access_size)
 {
     if (port - UART_BASE < UART_PORTS)
         uart_write(port - UART_BASE, value);
@@ -42,7 +42,7 @@ static enum port_result write_byte(unsigned port, __u8 value)
         cmos_index = value & CMOS_INDEX_MASK;
     else if (port == KEYBOARD_COMMAND && value == KEYBOARD_PULSE_RESET)
         return PORT_RESET;
-    else if (port == RESET_CONTROL && (value & RESET_CONTROL_RESET))
+    else if (port == RESET_CONTROL && access_size == 1 && (value & RESET_CONTROL_RESET))
         return PORT_RESET;
     else if (port == SHUTDOWN) {
         shutdown_status = value;
@@ -67,7 +67,7 @@ enum port_result ports_access(unsigned port, int write, unsigned size, unsigned 
                 data[i] = read_byte(port + i);
                 continue;
             }
-            enum port_result result = write_byte(port + i, data[i]);
+            enum port_result result = write_byte(port + i, data[i], size);
             if (result != PORT_DONE)
                 return result;
         }

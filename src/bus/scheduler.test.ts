@@ -49,7 +49,10 @@ describe('EventQueue', () => {
         fired.length = 0;
         queue.runDue();
         const due = [...expected].filter(([, d]) => d <= clock.now()).sort(([a, d], [b, e]) => d - e || a - b);
-        assert.deepEqual(fired, due.map(([timer]) => timer));
+        assert.deepEqual(
+          fired,
+          due.map(([timer]) => timer),
+        );
         for (const [timer] of due) expected.delete(timer);
         assert.equal(queue.nextDeadline(), Math.min(Infinity, ...expected.values()));
       }

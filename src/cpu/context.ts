@@ -95,6 +95,16 @@ const FIELDS = {
   lastExceptionTo: 'u64',
   hwcr: 'u64',
   mcgStatus: 'u64',
+  mcgCtl: 'u64',
+  /** MCi_CTL of each machine-check bank. */
+  machineCheckControl: ['u64', 4],
+  sysCfg: 'u64',
+  nbCfg: 'u64',
+  topMem: 'u64',
+  topMem2: 'u64',
+  /** PerfEvtSel0-3; PerfCtr0-3, less the time stamp counter while they count. */
+  perfEventSelect: ['u64', 4],
+  perfCounter: ['u64', 4],
 
   // --- x87, MMX and SSE
   xmm: ['u128', 16],
@@ -123,6 +133,26 @@ const FIELDS = {
   nestedPaging: 'u32',
   nestedCr3: 'u64',
   tscRatio: 'u64',
+  /** TSC_OFFSET of the current VMCB. */
+  guestTscOffset: 'u64',
+  /** V_TPR, V_IRQ, V_GIF, V_INTR_* as at VMCB offset 60h; V_TPR, V_IRQ and V_GIF change while the guest runs. */
+  virtualInterrupt: 'u64',
+  /** Guest-physical addresses of the permission maps. */
+  iopmBase: 'u64',
+  msrpmBase: 'u64',
+  /** Event whose delivery was interrupted by a #VMEXIT (EXITINTINFO), bit 31 valid. */
+  exitIntInfo: 'u64',
+  /** RFLAGS.IF of the hypervisor inside, in charge of physical interrupts under V_INTR_MASKING. */
+  hostInterruptFlag: 'u32',
+  /** 1 while LBR virtualization is active. */
+  lbrVirtualization: 'u32',
+  /** PAUSE filter: count left and its reload value, threshold in cycles, time of the last PAUSE. */
+  pauseCount: 'u32',
+  pauseFilterCount: 'u32',
+  pauseFilterThreshold: 'u32',
+  lastPause: 'u64',
+  /** Guest PAT (nested paging). */
+  guestPat: 'u64',
 
   // --- processor activity
   /** Current privilege level, 0-3. */
@@ -164,6 +194,13 @@ const FIELDS = {
   faultAddress: 'u64',
   /** Mask applied to the stack pointer: 0xffff, 0xffffffff or all ones. */
   stackMask: 'u64',
+  /** Data breakpoints met by the current instruction: DR6 bits 3:0 for the #DB trap after it. */
+  dr6Pending: 'u32',
+  /**
+   * Format of the nested page tables while nestedPaging is 1, set by VMRUN from the host's registers: its CR4 masked to
+   * PSE, PAE and LA57 OR its EFER masked to LMA and NXE. 0 stands for LMA, PAE and NXE.
+   */
+  nestedPagingMode: 'u32',
   /** Scratch for helpers that hand back more than one value. */
   scratch: ['u64', 8],
 } as const satisfies Record<string, FieldSpec>;

@@ -33,6 +33,8 @@ export interface LinearMemory {
 
 /** Guest-physical memory from this processor (MMIO included), for VMCBs, permission maps, page tables of helpers. */
 export interface PhysicalMemory {
+  /** Arena address of the page that holds an address, ready for writing; 0 if it is no memory. */
+  hostPage(address: number): number;
   readU8(address: number): number;
   readU16(address: number): number;
   readU32(address: number): number;

@@ -46,8 +46,8 @@ export interface CodeFetch {
   translateExecute(lo: number, hi: number): number;
   /** Code table of the TLB entry just filled for that address. */
   codeTable(lo: number): number;
-  /** Guest page of the same. */
-  guestPage(hostAddress: number, lo: number): number;
+  /** Guest page of the last `translateExecute`. */
+  guestPage(): number;
 }
 
 /** Delivers a pending #VMEXIT; throws nothing. */
@@ -302,7 +302,7 @@ export class Engine {
     let table = fetch.codeTable(lo);
     const known = blocks.find(table, offset);
     if (known !== 0) return known;
-    const page = fetch.guestPage(host, lo);
+    const page = fetch.guestPage();
     const block = blocks.decode(page, table, host - offset, offset, mode);
     if (block !== 0) return block;
     return this.decodeCrossing(lo, hi, host, PAGE_MASK + 1 - offset, mode);

@@ -5,8 +5,10 @@ type Spec = typeof CONTEXT;
 type NumberField =
   | 'gdtrLimit' | 'idtrLimit' | 'x87Control' | 'x87Status' | 'x87Tag' | 'x87Opcode' | 'x87Cs' | 'x87Ds' | 'mxcsr' | 'guestAsid' | 'nestedPaging'
   | 'cpl' | 'guestMode' | 'gif' | 'interruptShadow' | 'nmiBlocked' | 'activity' | 'apicId' | 'mode' | 'tlb' | 'budget' | 'record' | 'pending'
+  | 'hostInterruptFlag' | 'lbrVirtualization' | 'pauseCount' | 'pauseFilterCount' | 'pauseFilterThreshold' | 'dr6Pending' | 'nestedPagingMode'
   | 'faultVector' | 'faultErrorCode' | 'faultHasErrorCode';
-type ArrayField = 'gpr' | 'segments' | 'dr' | 'mtrrPhys' | 'mtrrFixed' | 'xmm' | 'x87' | 'intercepts' | 'slowValue' | 'scratch';
+type ArrayField = 'gpr' | 'segments' | 'dr' | 'mtrrPhys' | 'mtrrFixed' | 'xmm' | 'x87' | 'intercepts' | 'slowValue' | 'scratch'
+  | 'machineCheckControl' | 'perfEventSelect' | 'perfCounter';
 type BigintField = Exclude<keyof Spec, NumberField | ArrayField>;
 
 type Fields = { [K in NumberField]: number } & { [K in BigintField]: bigint };
@@ -43,6 +45,9 @@ export class CpuState {
   readonly dr: BigUint64Array;
   readonly mtrrPhys: BigUint64Array;
   readonly mtrrFixed: BigUint64Array;
+  readonly machineCheckControl: BigUint64Array;
+  readonly perfEventSelect: BigUint64Array;
+  readonly perfCounter: BigUint64Array;
   readonly intercepts: Uint32Array;
   readonly slowValue: BigUint64Array;
   readonly scratch: BigUint64Array;
@@ -62,6 +67,9 @@ export class CpuState {
     this.dr = u64s('dr');
     this.mtrrPhys = u64s('mtrrPhys');
     this.mtrrFixed = u64s('mtrrFixed');
+    this.machineCheckControl = u64s('machineCheckControl');
+    this.perfEventSelect = u64s('perfEventSelect');
+    this.perfCounter = u64s('perfCounter');
     this.slowValue = u64s('slowValue');
     this.scratch = u64s('scratch');
     this.intercepts = new Uint32Array(memory, base + CONTEXT.intercepts.offset, CONTEXT.intercepts.count);

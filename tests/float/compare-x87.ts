@@ -101,6 +101,20 @@ const text = (state: DataView, row: X87Row): string => {
   return `cw ${hex(state, FCW_OFFSET, 2)} sw ${hex(state, FSW_OFFSET, 2)} tags ${hex(state, FTW_OFFSET, 1)} mem ${memoryText(state, row)} flags ${(state.getUint32(RFLAGS_OFFSET, true) & ARITHMETIC_FLAGS).toString(16)} ${registers.join(' ')}`;
 };
 
+/** Equal but for C1 and one unit in the last place of the results: what approximate rows are held to. */
+function nearlyEqual(ours: DataView, theirs: DataView, row: X87Row): boolean {
+  const [a, b] = [ours, theirs].map((state) => new DataView(state.buffer.slice(state.byteOffset, state.byteOffset + state.byteLength)));
+  for (const state of [a, b]) state.setUint16(FSW_OFFSET, state.getUint16(FSW_OFFSET, true) & ~0x200, true);
+  for (const at of [ST_OFFSET, ST_OFFSET + 16]) {
+    const value = (state: DataView): bigint => (BigInt(state.getUint16(at + 8, true)) << 63n) + BigInt.asUintN(63, state.getBigUint64(at, true));
+    const distance = value(a) - value(b);
+    if (distance < -1n || distance > 1n) return false;
+    a.setBigUint64(at, b.getBigUint64(at, true), true);
+    a.setUint16(at + 8, b.getUint16(at + 8, true), true);
+  }
+  return text(a, row) === text(b, row);
+}
+
 const scratch = new DataView(new ArrayBuffer(256));
 const fpu = new X87State(scratch, { registers: 0, control: 128, status: 130, tags: 132 });
 const pointers: X87Pointers = { opcode: 0, instructionPointer: 0n, codeSelector: 0, dataPointer: 0n, dataSelector: 0 };
@@ -123,19 +137,26 @@ const generator = new Generator(Number(process.argv[4] ?? 4711));
 const native = new NativeProcessor();
 let differences = 0;
 let compared = 0;
+let near = 0;
+const strict = process.argv[6] === 'strict';
 for (const row of X87_ROWS.filter(({ name }) => name.startsWith(filter))) {
   const records = Array.from({ length: cases }, () => record(generator, row));
   const [results] = native.run([{ code: row.code, records }]);
   let different = 0;
   records.forEach((before, index) => {
     compared++;
-    const [ours, theirs] = [text(execute(row, before), row), text(results[index], row)];
+    const after = execute(row, before);
+    const [ours, theirs] = [text(after, row), text(results[index], row)];
     if (ours === theirs) return;
+    if (row.approximate && !strict && nearlyEqual(after, results[index], row)) {
+      near++;
+      return;
+    }
     if (different++ < Number(process.argv[5] ?? 2)) console.log(`${row.name}\n  before ${text(before, row)}\n  native ${theirs}\n  ours   ${ours}`);
   });
   if (different) console.log(`${row.name}: ${different} of ${cases} differ`);
   differences += different;
 }
 native.close();
-console.log(`${compared} compared, ${differences} differences`);
+console.log(`${compared} compared, ${differences} differences, ${near} approximate results in the last place`);
 process.exitCode = differences === 0 ? 0 : 1;

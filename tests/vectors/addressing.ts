@@ -33,8 +33,12 @@ export function addressTarget(random: Random, size: number, wild: boolean): bigi
   else if (choice < 95) address = DATA_BASE - random.between(0, size);
   else if (choice < 97) address = CODE_BASE + random.below(PAGE - size);
   else if (choice < 98 || !wild) address = random.pick([0, 8, DATA_BASE - 0x1800, DATA_BASE + 0x5000, 0x7fff_f000]);
-  else return random.pick([0x8000_0000_0000n, 0x7fff_ffff_ffffn, 0xffff_7fff_ffff_fff8n, random.bits64() | (1n << 62n)]
-    .filter((candidate) => BigInt.asIntN(48, candidate) !== BigInt.asIntN(64, candidate)));
+  else
+    return random.pick(
+      [0x8000_0000_0000n, 0x7fff_ffff_ffffn, 0xffff_7fff_ffff_fff8n, random.bits64() | (1n << 62n)].filter(
+        (candidate) => BigInt.asIntN(48, candidate) !== BigInt.asIntN(64, candidate),
+      ),
+    );
   return BigInt(address);
 }
 
@@ -42,7 +46,12 @@ export function addressTarget(random: Random, size: number, wild: boolean): bigi
  * Chooses an addressing form and appends ModRM, SIB and displacement to the assembly. The base register is left for the
  * generator to set so that the operand falls on `target`; forms without registers get it encoded.
  */
-export function encodeMemory(assembly: Assembly, reg: number, size: number, values: ValueKind): EncodedInstruction['memory'] {
+export function encodeMemory(
+  assembly: Assembly,
+  reg: number,
+  size: number,
+  values: ValueKind,
+): EncodedInstruction['memory'] {
   const { random, is64, request } = assembly;
   if (is64 && !request.selfContained && random.oneIn(10)) {
     assembly.prefixes.push(PREFIX_ADDRESS_SIZE);
@@ -51,10 +60,19 @@ export function encodeMemory(assembly: Assembly, reg: number, size: number, valu
     assembly.prefixes.push(PREFIX_ADDRESS_SIZE);
     assembly.addressBits = 16;
   }
-  const target = addressTarget(random, size, is64 && assembly.addressBits === 64 && !request.selfContained);
+  // A sequence whose first operand faults shows little.
+  const inside = request.selfContained && !random.oneIn(12);
+  const target = inside
+    ? BigInt(DATA_BASE + (random.below(DATA_SIZE - size) & -16))
+    : addressTarget(random, size, is64 && assembly.addressBits === 64 && !request.selfContained);
   if (assembly.addressBits === 16) return encode16(assembly, reg, size, values);
   const memory: NonNullable<EncodedInstruction['memory']> = {
-    scale: 1, displacement: 0n, addressBits: assembly.addressBits, target, size, values,
+    scale: 1,
+    displacement: 0n,
+    addressBits: assembly.addressBits,
+    target,
+    size,
+    values,
   };
   if (is64 && !request.selfContained && random.oneIn(12)) memory.segment = random.pick(['fs', 'gs'] as const);
   const encodable = target < 0x8000_0000n && !memory.segment;
@@ -66,7 +84,11 @@ export function encodeMemory(assembly: Assembly, reg: number, size: number, valu
 }
 
 /** RIP-relative in 64-bit mode, else (and now and then through SIB) a plain 32-bit address. */
-function encodeAbsolute(assembly: Assembly, memory: NonNullable<EncodedInstruction['memory']>, reg: number): typeof memory {
+function encodeAbsolute(
+  assembly: Assembly,
+  memory: NonNullable<EncodedInstruction['memory']>,
+  reg: number,
+): typeof memory {
   const { is64, random } = assembly;
   const throughSib = is64 ? random.oneIn(3) : random.oneIn(6);
   assembly.operandBytes.push((reg << 3) | (throughSib ? SIB_FOLLOWS : RBP));
@@ -87,7 +109,10 @@ function chooseDisplacement(assembly: Assembly, base: number): { mod: number; di
   const mod = (base & 7) === RBP ? random.between(1, 2) : random.pick([0, 0, 1, 1, 2]);
   if (mod === 0) return { mod, displacement: 0n };
   if (mod === 1) return { mod, displacement: BigInt(random.between(-128, 127)) };
-  return { mod, displacement: random.oneIn(3) ? BigInt.asIntN(32, random.bits64()) : BigInt(random.between(-0x10000, 0x10000)) };
+  return {
+    mod,
+    displacement: random.oneIn(3) ? BigInt.asIntN(32, random.bits64()) : BigInt(random.between(-0x10000, 0x10000)),
+  };
 }
 
 function encodeBase(assembly: Assembly, memory: NonNullable<EncodedInstruction['memory']>, reg: number): void {
@@ -111,7 +136,8 @@ function encodeSib(assembly: Assembly, memory: NonNullable<EncodedInstruction['m
   // SIB.index 4 without REX.X means no index.
   if (index !== NO_INDEX) memory.index = index;
   const withoutBase = (base & 7) === RBP && random.oneIn(3);
-  const { mod, displacement } = withoutBase ? { mod: 0, displacement: BigInt(random.between(-0x10000, 0x10000)) }
+  const { mod, displacement } = withoutBase
+    ? { mod: 0, displacement: BigInt(random.between(-0x10000, 0x10000)) }
     : chooseDisplacement(assembly, base);
   assembly.operandBytes.push((mod << 6) | (reg << 3) | SIB_FOLLOWS, (scaleBits << 6) | ((index & 7) << 3) | (base & 7));
   if (withoutBase) {

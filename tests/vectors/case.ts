@@ -1,14 +1,17 @@
 /**
- * One test vector: a processor state, a few instruction bytes and a data window before, and what the real processor made
+ * One test vector: a processor state, a few instruction bytes and a data window before, and what the real processor
+ * made
  * of them. Shared by the native runner, the generator, the stored format and whoever replays vectors on the emulator.
  *
  * The world of a case is fixed:
  * - the *code page* at {@link CODE_BASE}, 4 KiB, readable and executable, filled with INT3 (CC) except for the code;
- * - the *data window* at {@link DATA_BASE}, 8 KiB, readable and writable, not executable, holding {@link windowBackground}
+ * - the *data window* at {@link DATA_BASE}, 8 KiB, readable and writable, not executable, holding {@link
+ * windowBackground}
  *   except for the case's own spans;
  * - nothing else is mapped below 4 GiB; code runs at CPL 3 with IOPL 0, CR0.AM, CR0.NE, CR4.OSFXSR, CR4.OSXMMEXCPT and
  *   CR4.FSGSBASE set, CR0.TS and CR0.EM clear;
- * - 64-bit mode: null DS ES FS GS with the given FS and GS bases; compatibility mode: all data segments flat, 32-bit code.
+ * - 64-bit mode: null DS ES FS GS with the given FS and GS bases; compatibility mode: all data segments flat, 32-bit
+ * code.
  * A case ends at the first exception; #BP is the normal end.
  */
 
@@ -96,7 +99,9 @@ export interface Case {
 export type Outcome =
   /** Reached an INT3; `state.rip` is its address. */
   | { kind: 'stopped' }
-  /** Raised a fault. Error code only for vectors that have one, CR2 only for #PF. `state` is what the handler was given. */
+  /**
+   * Raised a fault. Error code only for vectors that have one, CR2 only for #PF. `state` is what the handler was given.
+   */
   | { kind: 'exception'; vector: number; errorCode?: number; cr2?: bigint }
   /** Did not end in time. State and memory mean nothing. */
   | { kind: 'timeout' }
@@ -125,7 +130,8 @@ export function hasErrorCode(vector: number): boolean {
 let background: Uint8Array | undefined;
 
 /**
- * What the data window holds where a case does not say otherwise: 8 KiB of xorshift32 output with runs of zeros and ones,
+ * What the data window holds where a case does not say otherwise: 8 KiB of xorshift32 output with runs of zeros and
+ * ones,
  * so that stray reads see all kinds of values. Part of the stored format: changing it needs a new format version.
  */
 export function windowBackground(): Uint8Array {

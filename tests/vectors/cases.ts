@@ -1,10 +1,25 @@
-/** Turns encodings into cases: a state in which the instruction's operands are worth while and its memory is where it should be. */
-import { CODE_BASE, CODE_SIZE, DATA_BASE, DATA_SIZE, DF, FX, FXSAVE_SIZE, MXCSR_DEFAULT, copyState, fxView } from './case.ts';
-import type { Case, Mode, ProcessorState, Span } from './case.ts';
+/**
+ * Turns encodings into cases: a state in which the instruction's operands are worth while and its memory is where it
+ * should be.
+ */
+
 import { addressTarget } from './addressing.ts';
+import type { Case, Mode, ProcessorState, Span } from './case.ts';
+import {
+  CODE_BASE,
+  CODE_SIZE,
+  copyState,
+  DATA_BASE,
+  DATA_SIZE,
+  DF,
+  FX,
+  FXSAVE_SIZE,
+  fxView,
+  MXCSR_DEFAULT,
+} from './case.ts';
 import type { EncodedInstruction, Encoding, RegisterOperand } from './encoding.ts';
 import type { Random } from './random.ts';
-import { CODE_START, randomFlags, randomMxcsr, randomizeX87, setX87, topOf } from './states.ts';
+import { CODE_START, randomFlags, randomizeX87, randomMxcsr, setX87, topOf } from './states.ts';
 import { extended, integer, operandBytes } from './values.ts';
 
 const RAX = 0;
@@ -16,12 +31,12 @@ const RDI = 7;
 
 const unsigned = (bytes: Uint8Array): bigint => bytes.reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
 
-function littleEndian(value: bigint, length: number): Uint8Array {
+export function littleEndian(value: bigint, length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
 }
 
 /** A case being set up. */
-class Setup {
+export class Setup {
   readonly random: Random;
   readonly mode: Mode;
   readonly encoded: EncodedInstruction;
@@ -48,10 +63,13 @@ class Setup {
   spans(): Span[] {
     const offsets = [...this.memory.keys()].sort((a, b) => a - b);
     const spans: Span[] = [];
-    for (let i = 0; i < offsets.length;) {
+    for (let i = 0; i < offsets.length; ) {
       const first = i;
       while (i < offsets.length && offsets[i] === offsets[first] + (i - first)) i++;
-      spans.push({ offset: offsets[first], bytes: Uint8Array.from(offsets.slice(first, i), (at) => this.memory.get(at) ?? 0) });
+      spans.push({
+        offset: offsets[first],
+        bytes: Uint8Array.from(offsets.slice(first, i), (at) => this.memory.get(at) ?? 0),
+      });
     }
     return spans;
   }
@@ -62,7 +80,7 @@ class Setup {
   }
 }
 
-function setRegister(setup: Setup, { file, number, values }: RegisterOperand): void {
+export function setRegister(setup: Setup, { file, number, values }: RegisterOperand): void {
   const { random, state } = setup;
   switch (file) {
     case 'gpr':
@@ -98,14 +116,15 @@ function aim(setup: Setup, memory: NonNullable<EncodedInstruction['memory']>): v
     return;
   }
   if (index !== undefined) {
-    const value = base === undefined ? rest / scale : random.oneIn(4) ? integer(random, 64) : BigInt(random.between(-64, 256));
+    const value =
+      base === undefined ? rest / scale : random.oneIn(4) ? integer(random, 64) : BigInt(random.between(-64, 256));
     state.gpr[index] = register(value);
     rest -= value * scale;
   }
   if (base !== undefined) state.gpr[base] = register(rest);
 }
 
-function fillMemory(setup: Setup, memory: NonNullable<EncodedInstruction['memory']>): void {
+export function fillMemory(setup: Setup, memory: NonNullable<EncodedInstruction['memory']>): void {
   const { random, state } = setup;
   if (memory.size === FXSAVE_SIZE) {
     const image = state.fx.slice();
@@ -119,7 +138,7 @@ function setUpString(setup: Setup): void {
   const { random, state, encoded } = setup;
   const size = Math.max(1, encoded.operandBits / 8);
   const source = addressTarget(random, 16, false);
-  let destination = random.oneIn(4) ? source + BigInt(random.between(-20, 20)) : addressTarget(random, 16, false);
+  const destination = random.oneIn(4) ? source + BigInt(random.between(-20, 20)) : addressTarget(random, 16, false);
   const count = random.oneIn(12) ? integer(random, 64) : BigInt(random.oneIn(4) ? random.below(200) : random.below(12));
   if (encoded.repeat) state.gpr[RCX] = count;
   if (random.oneIn(3)) state.rflags |= DF;
@@ -142,7 +161,9 @@ function setUpString(setup: Setup): void {
 
 function setUpStack(setup: Setup): void {
   const { random, state } = setup;
-  state.gpr[RSP] = random.oneIn(5) ? addressTarget(random, 8, false) : BigInt(DATA_BASE + random.between(0x200, DATA_SIZE - 0x200));
+  state.gpr[RSP] = random.oneIn(5)
+    ? addressTarget(random, 8, false)
+    : BigInt(DATA_BASE + random.between(0x200, DATA_SIZE - 0x200));
 }
 
 /** A dividend whose quotient fits, for half the divisions. */
@@ -178,9 +199,11 @@ function setUpFamily(setup: Setup): void {
     case 'plain':
       return;
     case 'string':
-      return setUpString(setup);
+      setUpString(setup);
+      return;
     case 'stack':
-      return setUpStack(setup);
+      setUpStack(setup);
+      return;
     case 'return':
       setUpStack(setup);
       if (random.below(10) > 0) setup.write(state.gpr[RSP], littleEndian(setup.codeAddress(), encoded.operandBits / 8));
@@ -193,7 +216,8 @@ function setUpFamily(setup: Setup): void {
       return;
     }
     case 'divide':
-      return setUpDivide(setup);
+      setUpDivide(setup);
+      return;
   }
 }
 
@@ -205,12 +229,14 @@ function setUpUnit(setup: Setup, encoding: Encoding): void {
     setX87(state, 1, extended(random));
   } else if (encoding.unit === 'mmx') randomizeX87(random, state, 2);
   const isFloat = (kind: string): boolean => kind === 'single' || kind === 'double';
-  const floats = encoded.registers.some(({ values }) => isFloat(values)) || (encoded.memory !== undefined && isFloat(encoded.memory.values));
+  const floats =
+    encoded.registers.some(({ values }) => isFloat(values)) ||
+    (encoded.memory !== undefined && isFloat(encoded.memory.values));
   if (encoding.unit === 'sse') fxView(state).setUint32(FX.mxcsr, floats ? randomMxcsr(random) : MXCSR_DEFAULT, true);
 }
 
 /** Only the low 32 bits of eight registers exist for 32-bit code. */
-function narrow(state: ProcessorState): void {
+export function narrow(state: ProcessorState): void {
   for (let i = 0; i < 16; i++) state.gpr[i] = i < 8 ? BigInt.asUintN(32, state.gpr[i]) : 0n;
 }
 
@@ -253,28 +279,4 @@ export function generateCase(encoding: Encoding, random: Random, mode: Mode, bas
     const testCase: Case = { mode, code, state, memory: setup.spans() };
     if (!encoding.undefinedResult?.(encoded, testCase)) return { testCase, encoded };
   }
-}
-
-/**
- * A case of several instructions, for stages that carry flags and registers from one to the next. Memory operands are
- * addressed absolutely, so that no instruction moves another's.
- */
-export function generateSequence(encodings: readonly Encoding[], random: Random, mode: Mode, base: ProcessorState): Case {
-  const state = copyState(base);
-  state.rip = CODE_START;
-  state.rflags = randomFlags(random);
-  const code: number[] = [];
-  const memory = new Map<number, number>();
-  for (const encoding of encodings) {
-    const encoded = encoding.encode(random, { mode, rip: CODE_START + BigInt(code.length), selfContained: true });
-    const setup = new Setup(random, mode, encoded, state);
-    for (const register of encoded.registers) if (register.number !== RSP) setRegister(setup, register);
-    if (encoded.memory) fillMemory(setup, encoded.memory);
-    for (const [at, byte] of setup.memory) memory.set(at, byte);
-    code.push(...encoded.bytes);
-  }
-  if (mode === 32) narrow(state);
-  const last = new Setup(random, mode, { bytes: Uint8Array.from(code), family: 'plain', registers: [], operandBits: 32, repeat: false }, state);
-  for (const [at, byte] of memory) last.memory.set(at, byte);
-  return { mode, code: Uint8Array.from(code), state, memory: last.spans() };
 }

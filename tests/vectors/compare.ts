@@ -1,6 +1,7 @@
 /** Compares what the emulator made of a case with what the processor did, and shows the difference on one screen. */
-import { AF, CF, DF, FX, IF, NT, OF, PF, SF, TF, ZF, AC, ID, fxView, hexFromBytes } from './case.ts';
+
 import type { Case, Outcome, ProcessorState, Result, Span } from './case.ts';
+import { AC, AF, CF, DF, FX, fxView, hexFromBytes, ID, IF, NT, OF, PF, SF, TF, ZF } from './case.ts';
 import type { Approximation } from './encoding.ts';
 import type { Vector } from './format.ts';
 
@@ -20,14 +21,56 @@ export interface Difference {
   got: string;
 }
 
-const GPR_64 = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const GPR_64 = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 const GPR_32 = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi'];
 const FLAG_NAMES: [string, number][] = [
-  ['CF', CF], ['PF', PF], ['AF', AF], ['ZF', ZF], ['SF', SF], ['TF', TF], ['IF', IF], ['DF', DF], ['OF', OF], ['NT', NT], ['AC', AC], ['ID', ID],
+  ['CF', CF],
+  ['PF', PF],
+  ['AF', AF],
+  ['ZF', ZF],
+  ['SF', SF],
+  ['TF', TF],
+  ['IF', IF],
+  ['DF', DF],
+  ['OF', OF],
+  ['NT', NT],
+  ['AC', AC],
+  ['ID', ID],
 ];
 const EXCEPTION_NAMES: Record<number, string> = {
-  0: '#DE', 1: '#DB', 3: '#BP', 4: '#OF', 5: '#BR', 6: '#UD', 7: '#NM', 8: '#DF', 10: '#TS', 11: '#NP', 12: '#SS', 13: '#GP', 14: '#PF',
-  16: '#MF', 17: '#AC', 19: '#XM',
+  0: '#DE',
+  1: '#DB',
+  3: '#BP',
+  4: '#OF',
+  5: '#BR',
+  6: '#UD',
+  7: '#NM',
+  8: '#DF',
+  10: '#TS',
+  11: '#NP',
+  12: '#SS',
+  13: '#GP',
+  14: '#PF',
+  16: '#MF',
+  17: '#AC',
+  19: '#XM',
 };
 /** x87 status word: C1 tells the direction of the last rounding; B mirrors ES. */
 const FSW_C1 = 0x200;
@@ -36,7 +79,11 @@ const hex64 = (value: bigint, digits = 16): string => BigInt.asUintN(64, value).
 
 /** RFLAGS as names of the bits that are set. */
 export function flagsText(rflags: number): string {
-  return FLAG_NAMES.filter(([, bit]) => rflags & bit).map(([name]) => name).join(' ') || '-';
+  return (
+    FLAG_NAMES.filter(([, bit]) => rflags & bit)
+      .map(([name]) => name)
+      .join(' ') || '-'
+  );
 }
 
 function outcomeText(outcome: Outcome, rip: bigint): string {
@@ -73,7 +120,9 @@ function nearlyEqualExtended(a: ProcessorState, b: ProcessorState, at: number, u
   return sameSign && (difference < 0n ? -difference : difference) <= ulps;
 }
 
-/** Each of two approximations may be off by 1.5 * 2^-12 (SDM vol. 2B "RCPPS"), so they by twice that from each other. */
+/**
+ * Each of two approximations may be off by 1.5 * 2^-12 (SDM vol. 2B "RCPPS"), so they by twice that from each other.
+ */
 const RECIPROCAL_ERROR = 2 * 1.5 * 2 ** -12;
 
 function nearlyEqualReciprocals(a: ProcessorState, b: ProcessorState, at: number): boolean {
@@ -92,7 +141,12 @@ function sameSlot(a: ProcessorState, b: ProcessorState, at: number, length: numb
 }
 
 /** Differences between two sets of changed bytes, as one entry per run of bytes. */
-function compareMemory(before: readonly Span[], expected: readonly Span[], got: readonly Span[], list: Difference[]): void {
+function compareMemory(
+  before: readonly Span[],
+  expected: readonly Span[],
+  got: readonly Span[],
+  list: Difference[],
+): void {
   const bytesOf = (spans: readonly Span[]): Map<number, number> =>
     new Map(spans.flatMap(({ offset, bytes }) => Array.from(bytes, (byte, i) => [offset + i, byte] as const)));
   const wanted = bytesOf(expected);
@@ -101,9 +155,11 @@ function compareMemory(before: readonly Span[], expected: readonly Span[], got: 
   // A byte written with the value it had is no change, whether reported or not.
   const text = (map: Map<number, number>, at: number): string => map.get(at)?.toString(16).padStart(2, '0') ?? '..';
   const offsets = [...new Set([...wanted.keys(), ...found.keys()])]
-    .filter((at) => wanted.get(at) !== found.get(at) && !(wanted.get(at) === undefined && found.get(at) === given.get(at)))
+    .filter(
+      (at) => wanted.get(at) !== found.get(at) && !(wanted.get(at) === undefined && found.get(at) === given.get(at)),
+    )
     .sort((a, b) => a - b);
-  for (let i = 0; i < offsets.length;) {
+  for (let i = 0; i < offsets.length; ) {
     const first = i;
     while (i < offsets.length && offsets[i] === offsets[first] + (i - first)) i++;
     const run = offsets.slice(first, i);
@@ -115,7 +171,13 @@ function compareMemory(before: readonly Span[], expected: readonly Span[], got: 
   }
 }
 
-function compareX87(vector: Vector, got: ProcessorState, approximate: Approximation | undefined, options: CompareOptions, list: Difference[]): void {
+function compareX87(
+  vector: Vector,
+  got: ProcessorState,
+  approximate: Approximation | undefined,
+  options: CompareOptions,
+  list: Difference[],
+): void {
   const expected = vector.result.state;
   const [left, right] = [fxView(expected), fxView(got)];
   const word = (what: string, at: number, ignored = 0): void => {
@@ -137,7 +199,8 @@ function compareX87(vector: Vector, got: ProcessorState, approximate: Approximat
   for (let i = 0; i < 8; i++) {
     const at = FX.st + 16 * i;
     if (sameSlot(expected, got, at, ST_BYTES)) continue;
-    if (approximate === 'transcendental' && nearlyEqualExtended(expected, got, at, options.transcendentalUlps ?? 2n)) continue;
+    if (approximate === 'transcendental' && nearlyEqualExtended(expected, got, at, options.transcendentalUlps ?? 2n))
+      continue;
     list.push({ what: `st${i}`, expected: extendedText(expected.fx, at), got: extendedText(got.fx, at) });
   }
 }
@@ -159,10 +222,15 @@ export function compareResult(vector: Vector, got: Result, options: CompareOptio
   const flags = ~vector.undefinedFlags;
   if ((expected.state.rflags ^ got.state.rflags) & flags) {
     const note = vector.undefinedFlags ? ` (undefined: ${flagsText(vector.undefinedFlags)})` : '';
-    list.push({ what: 'rflags', expected: flagsText(expected.state.rflags & flags), got: flagsText(got.state.rflags & flags) + note });
+    list.push({
+      what: 'rflags',
+      expected: flagsText(expected.state.rflags & flags),
+      got: flagsText(got.state.rflags & flags) + note,
+    });
   }
   for (const what of ['fsBase', 'gsBase'] as const) {
-    if (expected.state[what] !== got.state[what]) list.push({ what, expected: hex64(expected.state[what]), got: hex64(got.state[what]) });
+    if (expected.state[what] !== got.state[what])
+      list.push({ what, expected: hex64(expected.state[what]), got: hex64(got.state[what]) });
   }
   compareX87(vector, got.state, approximate, options, list);
   const [a, b] = [fxView(expected.state).getUint32(FX.mxcsr, true), fxView(got.state).getUint32(FX.mxcsr, true)];
@@ -180,12 +248,17 @@ export function compareResult(vector: Vector, got: Result, options: CompareOptio
 /** True where two results are the same bit for bit. */
 export function resultsEqual(a: Result, b: Result): boolean {
   if (outcomeText(a.outcome, a.state.rip) !== outcomeText(b.outcome, b.state.rip)) return false;
-  if (a.state.rflags !== b.state.rflags || a.state.fsBase !== b.state.fsBase || a.state.gsBase !== b.state.gsBase) return false;
+  if (a.state.rflags !== b.state.rflags || a.state.fsBase !== b.state.fsBase || a.state.gsBase !== b.state.gsBase)
+    return false;
   if (a.state.gpr.some((value, i) => value !== b.state.gpr[i]) || !sameSlot(a.state, b.state, 0, FX.end)) return false;
   if (a.memory.length !== b.memory.length) return false;
   return a.memory.every((span, i) => {
     const other = b.memory[i];
-    return span.offset === other.offset && span.bytes.length === other.bytes.length && span.bytes.every((byte, k) => byte === other.bytes[k]);
+    return (
+      span.offset === other.offset &&
+      span.bytes.length === other.bytes.length &&
+      span.bytes.every((byte, k) => byte === other.bytes[k])
+    );
   });
 }
 
@@ -196,13 +269,22 @@ function inputLines(testCase: Case): string[] {
   const perLine = 4;
   const lines: string[] = [];
   for (let i = 0; i < names.length; i += perLine) {
-    lines.push(`  ${names.slice(i, i + perLine).map((name, k) => `${name.padStart(3)} ${hex64(state.gpr[i + k], digits)}`).join('  ')}`);
+    lines.push(
+      `  ${names
+        .slice(i, i + perLine)
+        .map((name, k) => `${name.padStart(3)} ${hex64(state.gpr[i + k], digits)}`)
+        .join('  ')}`,
+    );
   }
   const view = fxView(state);
-  lines.push(`  rflags ${flagsText(state.rflags)}  mxcsr ${view.getUint32(FX.mxcsr, true).toString(16)}  fcw ${view.getUint16(FX.fcw, true).toString(16)}` +
-    `  fsw ${view.getUint16(FX.fsw, true).toString(16)}  ftw ${state.fx[FX.ftw].toString(16)}`);
+  const word = (name: 'fcw' | 'fsw'): string => `${name} ${view.getUint16(FX[name], true).toString(16)}`;
+  const mxcsr = view.getUint32(FX.mxcsr, true).toString(16);
+  const ftw = state.fx[FX.ftw].toString(16);
+  lines.push(`  rflags ${flagsText(state.rflags)}  mxcsr ${mxcsr}  ${word('fcw')}  ${word('fsw')}  ftw ${ftw}`);
   for (const { offset, bytes } of testCase.memory.slice(0, 3)) {
-    lines.push(`  window+${offset.toString(16)}: ${hexFromBytes(bytes.slice(0, 32))}${bytes.length > 32 ? ' ...' : ''}`);
+    lines.push(
+      `  window+${offset.toString(16)}: ${hexFromBytes(bytes.slice(0, 32))}${bytes.length > 32 ? ' ...' : ''}`,
+    );
   }
   return lines;
 }
@@ -227,14 +309,16 @@ const SHOWN_DIFFERENCES = 12;
 /** A report of what differs: name, code, inputs and a table of expected and got. */
 export function mismatchText(vector: Vector, differences: readonly Difference[], options: CompareOptions = {}): string {
   const { testCase } = vector;
-  const text = options.disassemble?.(testCase);
+  const { mode, code, state } = testCase;
+  const text = options.disassemble?.(testCase) ?? '';
   const width = Math.max(...differences.map(({ expected }) => expected.length), 8);
-  const rows = differences.slice(0, SHOWN_DIFFERENCES).map(({ what, expected, got }) =>
-    `  ${what.padEnd(12)} ${expected.padEnd(width)}  ${got}`);
+  const rows = differences
+    .slice(0, SHOWN_DIFFERENCES)
+    .map(({ what, expected, got }) => `  ${what.padEnd(12)} ${expected.padEnd(width)}  ${got}`);
   if (differences.length > SHOWN_DIFFERENCES) rows.push(`  and ${differences.length - SHOWN_DIFFERENCES} more`);
   return [
     vector.encodings.map(({ name }) => name).join('; '),
-    `  ${testCase.mode}-bit code at ${hex64(testCase.state.rip, 8)}: ${hexFromBytes(testCase.code)}${text ? `   ${text}` : ''}`,
+    `  ${mode}-bit code at ${hex64(state.rip, 8)}: ${hexFromBytes(code)}   ${text}`.trimEnd(),
     'input',
     ...inputLines(testCase),
     ...vectorInputs(vector),

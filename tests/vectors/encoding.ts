@@ -68,7 +68,9 @@ export interface EncodingRequest {
   mode: Mode;
   /** Address of the instruction's first byte, for RIP-relative operands. */
   rip: bigint;
-  /** Only operands that need no register set up for them: one instruction of a sequence must not spoil the next one's. */
+  /**
+   * Only operands that need no register set up for them: one instruction of a sequence must not spoil the next one's.
+   */
   selfContained: boolean;
 }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { DATA_BASE, FX, copyState, fxView, initialState } from './case.ts';
 import type { Case, Result } from './case.ts';
-import { decodeVectors, encodeVectors } from './format.ts';
+import { copyState, DATA_BASE, FX, fxView, initialState } from './case.ts';
 import type { Vector, VectorSet } from './format.ts';
+import { decodeVectors, encodeVectors } from './format.ts';
 import { Random } from './random.ts';
 import { randomState } from './states.ts';
 
@@ -21,7 +21,9 @@ function vector(change: (testCase: Case, result: Result) => void, mode: 64 | 32 
 }
 
 const set = (...vectors: Vector[]): VectorSet => ({
-  header: { processor: 'a processor', date: '2026-01-02', generator: 'by hand' }, bases: [base, narrowBase], vectors,
+  header: { processor: 'a processor', date: '2026-01-02', generator: 'by hand' },
+  bases: [base, narrowBase],
+  vectors,
 });
 
 describe('stored vectors', () => {
@@ -40,8 +42,12 @@ describe('stored vectors', () => {
         result.memory.push({ offset: 0x1000, bytes: Uint8Array.of(7) });
         result.outcome = { kind: 'exception', vector: 14, errorCode: 6, cr2: BigInt(DATA_BASE) + 0x2000n };
       }),
-      vector((_, result) => { result.outcome = { kind: 'exception', vector: 14, errorCode: 4, cr2: 0xffff_ffff_ffff_fff8n }; }),
-      vector((_, result) => { result.outcome = { kind: 'exception', vector: 0 }; }),
+      vector((_, result) => {
+        result.outcome = { kind: 'exception', vector: 14, errorCode: 4, cr2: 0xffff_ffff_ffff_fff8n };
+      }),
+      vector((_, result) => {
+        result.outcome = { kind: 'exception', vector: 0 };
+      }),
       vector(({ state }, result) => {
         state.gpr[3] = 0x8000_0000n;
         fxView(result.state).setUint32(FX.mxcsr, 0x9fff, true);
@@ -64,7 +70,17 @@ describe('stored vectors', () => {
   });
 
   test('a vector that did not end is refused', () => {
-    assert.throws(() => encodeVectors(set(vector((_, result) => { result.outcome = { kind: 'timeout' }; }))), /cannot end with 'timeout'/);
+    assert.throws(
+      () =>
+        encodeVectors(
+          set(
+            vector((_, result) => {
+              result.outcome = { kind: 'timeout' };
+            }),
+          ),
+        ),
+      /cannot end with 'timeout'/,
+    );
   });
 
   test('a set without base states stores them against the initial state', () => {

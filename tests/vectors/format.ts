@@ -6,12 +6,13 @@
  *     varint count, vectors
  *
  * A vector stores its input state as differences from one of the base states, its output state as differences from its
- * input state, and memory as differences from {@link windowBackground} and from the input. Varints are little-endian base
+ * input state, and memory as differences from {@link windowBackground} and from the input. Varints are little-endian
+ * base
  * 128; fields are written and read by the same sequence of calls on a {@link Writer} or {@link Reader}.
  */
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
-import { DATA_BASE, FX, copyState, hasErrorCode, initialState } from './case.ts';
 import type { Case, Outcome, ProcessorState, Result, Span } from './case.ts';
+import { copyState, DATA_BASE, FX, hasErrorCode, initialState } from './case.ts';
 import type { Approximation } from './encoding.ts';
 
 const MAGIC = 'TESTUDO-VECTORS';
@@ -117,7 +118,9 @@ class Reader {
   }
 }
 
-/** Parts of the FXSAVE image and the width of one entry; each entry is stored as a mask of changed bytes and the bytes. */
+/**
+ * Parts of the FXSAVE image and the width of one entry; each entry is stored as a mask of changed bytes and the bytes.
+ */
 const FX_PARTS = [
   { start: 0, entries: 2, width: 16 },
   { start: FX.st, entries: 8, width: 16 },
@@ -250,13 +253,17 @@ function nearest(bases: readonly ProcessorState[], state: ProcessorState): numbe
 export function encodeVectors(set: VectorSet): Uint8Array {
   const entries = new Map<string, { index: number; entry: EncodingEntry }>();
   for (const { encodings } of set.vectors) {
-    for (const entry of encodings) if (!entries.has(entry.name)) entries.set(entry.name, { index: entries.size, entry });
+    for (const entry of encodings)
+      if (!entries.has(entry.name)) entries.set(entry.name, { index: entries.size, entry });
   }
   const bases = set.bases.length > 0 ? set.bases : [initialState()];
   const writer = new Writer();
-  const header = new TextEncoder().encode(JSON.stringify({
-    ...set.header, encodings: [...entries.values()].map(({ entry: { name, approximate } }) => ({ name, approximate })),
-  }));
+  const header = new TextEncoder().encode(
+    JSON.stringify({
+      ...set.header,
+      encodings: [...entries.values()].map(({ entry: { name, approximate } }) => ({ name, approximate })),
+    }),
+  );
   writer.varint(header.length);
   writer.raw(header);
   writer.varint(bases.length);
@@ -278,7 +285,11 @@ export function encodeVectors(set: VectorSet): Uint8Array {
   }
   const payload = writer.finish();
   const compressed = brotliCompressSync(payload, {
-    params: { [constants.BROTLI_PARAM_QUALITY]: 9, [constants.BROTLI_PARAM_LGWIN]: 22, [constants.BROTLI_PARAM_SIZE_HINT]: payload.length },
+    params: {
+      [constants.BROTLI_PARAM_QUALITY]: 11,
+      [constants.BROTLI_PARAM_LGWIN]: 22,
+      [constants.BROTLI_PARAM_SIZE_HINT]: payload.length,
+    },
   });
   const start = new TextEncoder().encode(MAGIC);
   const file = new Uint8Array(start.length + 1 + compressed.length);
@@ -293,9 +304,13 @@ export function decodeVectors(file: Uint8Array): VectorSet {
   const magic = new TextDecoder('latin1').decode(file.subarray(0, MAGIC.length));
   if (magic !== MAGIC) throw new Error('not a vector set');
   const version = file[MAGIC.length];
-  if (version !== FORMAT_VERSION) throw new Error(`vector set of version ${version}, expected ${FORMAT_VERSION}: generate it again`);
-  const reader = new Reader(brotliDecompressSync(file.subarray(MAGIC.length + 1)));
-  const json = JSON.parse(new TextDecoder().decode(reader.raw(reader.varint()))) as VectorSetHeader & { encodings: EncodingEntry[] };
+  if (version !== FORMAT_VERSION)
+    throw new Error(`vector set of version ${version}, expected ${FORMAT_VERSION}: generate it again`);
+  const payload = brotliDecompressSync(file.subarray(MAGIC.length + 1));
+  const reader = new Reader(new Uint8Array(payload.buffer, payload.byteOffset, payload.length));
+  const json = JSON.parse(new TextDecoder().decode(reader.raw(reader.varint()))) as VectorSetHeader & {
+    encodings: EncodingEntry[];
+  };
   const { encodings: entries, ...header } = json;
   const bases = Array.from({ length: reader.varint() }, () => readState(reader, initialState()));
   const vectors = Array.from({ length: reader.varint() }, (): Vector => {

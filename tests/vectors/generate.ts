@@ -5,17 +5,17 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { AF } from './case.ts';
+import { BUILTIN } from './builtin/index.ts';
 import type { Case, Mode, ProcessorState, Result } from './case.ts';
-import { BUILTIN } from './builtin.ts';
-import { generateCase, generateSequence } from './cases.ts';
+import { generateCase } from './cases.ts';
 import { resultsEqual } from './compare.ts';
 import type { Encoding, EncodingSource } from './encoding.ts';
-import { decodeVectors, encodeVectors } from './format.ts';
 import type { Vector, VectorSet } from './format.ts';
+import { decodeVectors, encodeVectors } from './format.ts';
 import { nativeUnavailable, processorName, runNative } from './native.ts';
 import { Random } from './random.ts';
 import { encodingsOf } from './rows.ts';
+import { generateSequence, sequenceable } from './sequences.ts';
 import { randomState } from './states.ts';
 
 /** Base states per mode: each costs the file about half a kilobyte. */
@@ -33,6 +33,8 @@ export interface GeneratorOptions {
   modes?: readonly Mode[];
   /** Instructions per case; more than one gives sequences of instructions that do not depend on set-up registers. */
   length?: number;
+  /** Runs each sequence in a loop of up to this many iterations. */
+  iterations?: number;
   date: string;
   progress?(done: number, total: number): void;
 }
@@ -46,41 +48,23 @@ interface Planned {
   undefinedFlags: number;
 }
 
-/** Ends or leaves a sequence, or shows flags that an earlier instruction left undefined. */
-const NOT_IN_SEQUENCES = new RegExp(`^(${[
-  'J\\w+', 'LOOP\\w*', 'CALL', 'RET', 'UD\\d', 'HLT', 'CLI', 'STI', 'CLTS', 'INVD', 'WBINVD', 'RDMSR', 'WRMSR', 'LGDT', 'LIDT', 'INVLPG',
-  'LMSW', 'LLDT', 'LTR', 'SWAPGS', 'INTO', 'BOUND', 'DIV', 'IDIV', 'LAHF', 'PUSHF', 'POPF', 'AAA', 'AAS', 'DAA', 'DAS', 'FXRSTOR', 'LDMXCSR',
-  'POPA', 'WRFSBASE', 'WRGSBASE', 'STD', 'XLAT', 'MASKMOV\\w+',
-].join('|')}) `);
-
-function planSequence(encodings: readonly Encoding[], random: Random, mode: Mode, base: ProcessorState, length: number): Planned {
-  const usable = encodings.filter((encoding) => encoding.modes.includes(mode) && !encoding.approximate && encoding.unit !== 'x87' &&
-    encoding.unit !== 'mmx' && !NOT_IN_SEQUENCES.test(encoding.name));
-  const chosen: Encoding[] = [];
-  let undefinedFlags = 0;
-  while (chosen.length < length) {
-    const encoding = random.pick(usable);
-    const { testCase, encoded } = generateCase(encoding, random, mode, base);
-    const flags = encoding.undefinedFlags(encoded, testCase);
-    if (encoded.family !== 'plain' || (flags & ~AF) !== 0) continue;
-    undefinedFlags |= flags;
-    chosen.push(encoding);
-  }
-  return { testCase: generateSequence(chosen, random, mode, base), encodings: chosen, undefinedFlags };
-}
-
 /** Endless choice of what to make next, in turn over the encodings. */
 function* plan(options: GeneratorOptions, bases: Record<Mode, ProcessorState[]>): Generator<Planned> {
   const random = new Random(`${options.seed}/cases`);
   const modes = options.modes ?? [64, 32];
   const encodings = [...options.source.encodings()].filter(({ name }) => options.only?.test(name) ?? true);
-  const turns = encodings.flatMap((encoding) => encoding.modes.filter((mode) => modes.includes(mode)).map((mode) => ({ encoding, mode })));
+  const turns = encodings.flatMap((encoding) =>
+    encoding.modes.filter((mode) => modes.includes(mode)).map((mode) => ({ encoding, mode })),
+  );
+  const usable = { 64: sequenceable(encodings, 64), 32: sequenceable(encodings, 32) };
   if (turns.length === 0) throw new Error('no encoding matches');
   for (;;) {
     for (const { encoding, mode } of turns) {
       const base = random.pick(bases[mode]);
-      if ((options.length ?? 1) > 1) {
-        yield planSequence(encodings, random, mode, base, options.length ?? 1);
+      const { length = 1, iterations } = options;
+      if (length > 1 || iterations) {
+        const turnsOfLoop = iterations ? random.between(2, iterations) : 1;
+        yield generateSequence(usable[mode], random, mode, base, { length, iterations: turnsOfLoop });
         continue;
       }
       const { testCase, encoded } = generateCase(encoding, random, mode, base);
@@ -98,12 +82,13 @@ function reasonToDrop(first: Result, second: Result): string | undefined {
 /** Generates cases and runs each twice, keeping those whose results agree. */
 export async function generateVectors(options: GeneratorOptions): Promise<{ set: VectorSet; dropped: Dropped }> {
   const random = new Random(`${options.seed}/bases`);
-  const makeBases = (mode: Mode): ProcessorState[] => Array.from({ length: BASES_PER_MODE }, () => randomState(random, mode));
+  const makeBases = (mode: Mode): ProcessorState[] =>
+    Array.from({ length: BASES_PER_MODE }, () => randomState(random, mode));
   const bases = { 64: makeBases(64), 32: makeBases(32) };
   const planned = plan(options, bases);
   const vectors: Vector[] = [];
   const dropped: Dropped = {};
-  for (let done = 0; done < options.count;) {
+  for (let done = 0; done < options.count; ) {
     const batch = Array.from({ length: Math.min(BATCH, options.count - done) }, () => planned.next().value as Planned);
     const cases = batch.map(({ testCase }) => testCase);
     const first = await runNative(cases);
@@ -119,8 +104,8 @@ export async function generateVectors(options: GeneratorOptions): Promise<{ set:
     done += batch.length;
     options.progress?.(done, options.count);
   }
-  const { seed, count, only, length } = options;
-  const generator = JSON.stringify({ seed, count, only: only?.source, modes: options.modes, length });
+  const { seed, count, only, modes, length, iterations } = options;
+  const generator = JSON.stringify({ seed, count, only: only?.source, modes, length, iterations });
   const header = { processor: processorName(), date: options.date, generator };
   return { set: { header, bases: [...bases[64], ...bases[32]], vectors }, dropped };
 }
@@ -135,15 +120,18 @@ usage: node tests/vectors/generate.ts --count N --out FILE [options]
   --out FILE       where to write the set
   --only PATTERN   regular expression over encoding names such as 'ADD 01 Ev,Gv'
   --mode M         64 or 32 only
-  --length N       instructions per case (default 1)
-  --source S       builtin (default): the list in builtin.ts; isa: the rows of src/isa
+  --length N       instructions per case (default 1, at most 4)
+  --iterations N   make the instructions the body of a loop of 2 to N iterations
+  --source S       builtin (default): the list in builtin/; isa: the rows of src/isa
   --list           list the encodings and exit
   --show FILE      print what a set holds and exit
   --help           this text`;
 
 /** The rows of src/isa, loaded only when asked for. */
 async function isaSource(): Promise<EncodingSource> {
-  const module = (await import(new URL('../../src/isa/index.ts', import.meta.url).href)) as { INSTRUCTIONS?: Iterable<(typeof BUILTIN)[number]> };
+  const module = (await import(new URL('../../src/isa/index.ts', import.meta.url).href)) as {
+    INSTRUCTIONS?: Iterable<(typeof BUILTIN)[number]>;
+  };
   if (!module.INSTRUCTIONS) throw new Error('src/isa/index.ts exports no INSTRUCTIONS');
   return encodingsOf(module.INSTRUCTIONS);
 }
@@ -152,7 +140,9 @@ function show(file: string): void {
   const bytes = readFileSync(file);
   const { header, vectors } = decodeVectors(bytes);
   const counts = new Map<string, number>();
-  for (const { result: { outcome } } of vectors) {
+  for (const {
+    result: { outcome },
+  } of vectors) {
     const key = outcome.kind === 'exception' ? `exception ${outcome.vector}` : outcome.kind;
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
@@ -164,9 +154,17 @@ function show(file: string): void {
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
-      count: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' }, out: { type: 'string' },
-      only: { type: 'string' }, mode: { type: 'string' }, length: { type: 'string', default: '1' },
-      source: { type: 'string', default: 'builtin' }, list: { type: 'boolean' }, show: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+      count: { type: 'string', default: '10000' },
+      seed: { type: 'string', default: '1' },
+      out: { type: 'string' },
+      only: { type: 'string' },
+      mode: { type: 'string' },
+      length: { type: 'string', default: '1' },
+      iterations: { type: 'string' },
+      source: { type: 'string', default: 'builtin' },
+      list: { type: 'boolean' },
+      show: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) {
@@ -184,8 +182,13 @@ async function main(): Promise<number> {
   }
   const count = Number(values.count);
   const length = Number(values.length);
+  const iterations = values.iterations === undefined ? undefined : Number(values.iterations);
   if (!Number.isInteger(count) || count < 1 || !Number.isInteger(length) || length < 1 || length > 4) {
     console.error('--count must be a positive integer, --length from 1 to 4');
+    return 2;
+  }
+  if (iterations !== undefined && !(Number.isInteger(iterations) && iterations >= 2 && iterations <= 10_000)) {
+    console.error('--iterations must be an integer from 2 to 10000');
     return 2;
   }
   if (!values.out) {
@@ -198,7 +201,11 @@ async function main(): Promise<number> {
     return 1;
   }
   const { set, dropped } = await generateVectors({
-    source, count, seed: values.seed, length,
+    source,
+    count,
+    seed: values.seed,
+    length,
+    iterations,
     only: values.only ? new RegExp(values.only) : undefined,
     modes: values.mode ? [values.mode === '32' ? 32 : 64] : undefined,
     date: new Date().toISOString().slice(0, 10),
@@ -212,4 +219,11 @@ async function main(): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) process.exitCode = await main();
+if (import.meta.main) {
+  try {
+    process.exitCode = await main();
+  } catch (error) {
+    console.error((error as Error).message);
+    process.exitCode = 1;
+  }
+}

@@ -1,12 +1,15 @@
-/** What rows do not say: implicit registers and memory, operand sizes of special forms, and what values are worth trying. */
+/**
+ * What rows do not say: implicit registers and memory, operand sizes of special forms, and what values are worth
+ * trying.
+ */
 import { addressTarget } from './addressing.ts';
 import type { EncodedInstruction, Family, RegisterOperand } from './encoding.ts';
-import { opcodeNumber } from './notation.ts';
 import type { EncodingRow, OperandCode } from './notation.ts';
+import { opcodeNumber } from './notation.ts';
 import type { Random } from './random.ts';
 import type { Assembly } from './rows.ts';
-import { integer } from './values.ts';
 import type { ValueKind } from './values.ts';
+import { integer } from './values.ts';
 
 const RAX = 0;
 const RCX = 1;
@@ -20,34 +23,59 @@ export const IMPLICITLY_SIZED: ReadonlySet<number> = new Set([
   0x60, 0x61, 0x98, 0x99, 0x9c, 0x9d, 0xa5, 0xa7, 0xab, 0xad, 0xaf, 0xc9, 0x6d, 0x6f,
 ]);
 
-/** Opcodes with memory or counts in fixed registers or moffs, which follow the address size: strings, LOOP, XLAT, moffs. */
+/**
+ * Opcodes with memory or counts in fixed registers or moffs, which follow the address size: strings, LOOP, XLAT, moffs.
+ */
 export const ADDRESS_SIZED: ReadonlySet<number> = new Set([
   0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf, 0xd7, 0xe0, 0xe1, 0xe2, 0xe3,
 ]);
 
-const general = (...numbers: number[]) => (): RegisterOperand[] =>
-  numbers.map((number) => ({ file: 'gpr', number, values: 'integer' }));
-const generalForDigits = (low: number, high: number, ...numbers: number[]) => (row: EncodingRow): RegisterOperand[] =>
-  row.digit !== undefined && row.digit >= low && row.digit <= high ? general(...numbers)() : [];
+const general =
+  (...numbers: number[]) =>
+  (): RegisterOperand[] =>
+    numbers.map((number) => ({ file: 'gpr', number, values: 'integer' }));
+const generalForDigits =
+  (low: number, high: number, ...numbers: number[]) =>
+  (row: EncodingRow): RegisterOperand[] =>
+    row.digit !== undefined && row.digit >= low && row.digit <= high ? general(...numbers)() : [];
 const mask = (): RegisterOperand[] => [{ file: 'xmm', number: 0, values: 'integer' }];
 /** String lengths of PCMPESTRx: about 0 to 16 elements. */
 const lengths = (): RegisterOperand[] => [RAX, RDX].map((number) => ({ file: 'gpr', number, values: 'length' }));
 
 /** Registers used without being operands, by opcode. */
 export const IMPLICIT_REGISTERS: Record<number, ((row: EncodingRow) => RegisterOperand[]) | undefined> = {
-  0x27: general(RAX), 0x2f: general(RAX), 0x37: general(RAX), 0x3f: general(RAX), // DAA DAS AAA AAS
-  0x98: general(RAX), 0x99: general(RAX, RDX), // CBW..., CWD...
-  0x9e: general(RAX), // SAHF
-  0xaa: general(RAX), 0xab: general(RAX), 0xae: general(RAX), 0xaf: general(RAX), // STOS SCAS
-  0xd2: general(RCX), 0xd3: general(RCX), 0x0fa5: general(RCX), 0x0fad: general(RCX), // shifts by CL
-  0xd4: general(RAX), 0xd5: general(RAX), // AAM AAD
-  0xd7: general(RAX), // XLAT
-  0xe0: general(RCX), 0xe1: general(RCX), 0xe2: general(RCX), 0xe3: general(RCX), // LOOPcc, JCXZ
-  0xf6: generalForDigits(4, 7, RAX), 0xf7: generalForDigits(4, 7, RAX, RDX), // MUL IMUL DIV IDIV
-  0x0fb0: general(RAX), 0x0fb1: general(RAX), // CMPXCHG
-  0x0fc7: general(RAX, RBX, RCX, RDX), // CMPXCHG8B, CMPXCHG16B
-  0x0f3810: mask, 0x0f3814: mask, 0x0f3815: mask, // PBLENDVB BLENDVPS BLENDVPD
-  0x0f3a60: lengths, 0x0f3a61: lengths, // PCMPESTRM PCMPESTRI
+  39: general(RAX),
+  47: general(RAX),
+  55: general(RAX),
+  63: general(RAX), // DAA DAS AAA AAS
+  152: general(RAX),
+  153: general(RAX, RDX), // CBW..., CWD...
+  158: general(RAX), // SAHF
+  170: general(RAX),
+  171: general(RAX),
+  174: general(RAX),
+  175: general(RAX), // STOS SCAS
+  210: general(RCX),
+  211: general(RCX),
+  4005: general(RCX),
+  4013: general(RCX), // shifts by CL
+  212: general(RAX),
+  213: general(RAX), // AAM AAD
+  215: general(RAX), // XLAT
+  224: general(RCX),
+  225: general(RCX),
+  226: general(RCX),
+  227: general(RCX), // LOOPcc, JCXZ
+  246: generalForDigits(4, 7, RAX),
+  247: generalForDigits(4, 7, RAX, RDX), // MUL IMUL DIV IDIV
+  4016: general(RAX),
+  4017: general(RAX), // CMPXCHG
+  4039: general(RAX, RBX, RCX, RDX), // CMPXCHG8B, CMPXCHG16B
+  997392: mask,
+  997396: mask,
+  997397: mask, // PBLENDVB BLENDVPS BLENDVPD
+  997984: lengths,
+  997985: lengths, // PCMPESTRM PCMPESTRI
 };
 
 const STRING = new Set([0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf]);
@@ -62,14 +90,21 @@ export function familyOf(row: EncodingRow): Family {
   if (opcode === 0xc2 || opcode === 0xc3) return 'return';
   if (opcode === 0xff && (row.digit === 2 || row.digit === 4)) return 'indirect-branch';
   if ((opcode === 0xf6 || opcode === 0xf7) && (row.digit ?? 0) >= 6) return 'divide';
-  if (STACK.has(opcode) || (opcode >= PUSH_FIRST && opcode <= POP_LAST) || (opcode === 0xff && row.digit === 6)) return 'stack';
+  if (STACK.has(opcode) || (opcode >= PUSH_FIRST && opcode <= POP_LAST) || (opcode === 0xff && row.digit === 6))
+    return 'stack';
   return 'plain';
 }
 
 /** BT BTS BTR BTC: the bit offset in a register reaches memory far from the operand. */
 const BIT_TEST = new Set([0x0fa3, 0x0fab, 0x0fb3, 0x0fbb]);
 
-const FLOAT_WIDTH: Record<string, ValueKind | undefined> = { ss: 'single', ps: 'single', sd: 'double', pd: 'double', t: 'extended' };
+const FLOAT_WIDTH: Record<string, ValueKind | undefined> = {
+  ss: 'single',
+  ps: 'single',
+  sd: 'double',
+  pd: 'double',
+  t: 'extended',
+};
 /** FBLD: the only memory operand in packed BCD. */
 const isDecimalLoad = (row: EncodingRow): boolean => opcodeNumber(row) === 0xdf && row.digit === 4;
 
@@ -87,7 +122,12 @@ const X87_ENVIRONMENT_BYTES = 28;
 const X87_STATE_BYTES = 108;
 
 /** Bytes a memory operand takes. */
-export function memorySize(row: EncodingRow, operand: OperandCode | undefined, operandBits: number, is64: boolean): number {
+export function memorySize(
+  row: EncodingRow,
+  operand: OperandCode | undefined,
+  operandBits: number,
+  is64: boolean,
+): number {
   const opcode = opcodeNumber(row);
   if (opcode === 0x0fae && (row.digit ?? 9) < 2) return FXSAVE_BYTES;
   if (opcode === 0xd9 && (row.digit === 4 || row.digit === 6)) return X87_ENVIRONMENT_BYTES;
@@ -127,7 +167,12 @@ export function memorySize(row: EncodingRow, operand: OperandCode | undefined, o
 export function implicitMemory(row: EncodingRow, random: Random, assembly: Assembly): EncodedInstruction['memory'] {
   const opcode = opcodeNumber(row);
   const through = (base: number, size: number): EncodedInstruction['memory'] => ({
-    base, scale: 1, displacement: 0n, addressBits: assembly.addressBits, size, values: 'integer',
+    base,
+    scale: 1,
+    displacement: 0n,
+    addressBits: assembly.addressBits,
+    size,
+    values: 'integer',
     target: addressTarget(random, size, false),
   });
   switch (opcode) {

@@ -1,7 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { AC, AF, ARITHMETIC_FLAGS, CF, CODE_BASE, CODE_SIZE, DATA_BASE, DATA_SIZE, DF, FX, OF, PF, SF, ZF, bytesFromHex, fxView, initialState, windowBackground } from './case.ts';
 import type { Case, Mode, ProcessorState, Result } from './case.ts';
+import {
+  AC,
+  AF,
+  ARITHMETIC_FLAGS,
+  bytesFromHex,
+  CF,
+  CODE_BASE,
+  CODE_SIZE,
+  DATA_BASE,
+  DATA_SIZE,
+  DF,
+  FX,
+  fxView,
+  initialState,
+  OF,
+  PF,
+  SF,
+  windowBackground,
+  ZF,
+} from './case.ts';
 import { nativeUnavailable, runNative } from './native.ts';
 
 const RAX = 0;
@@ -27,7 +46,10 @@ const END = BigInt(DATA_BASE + DATA_SIZE);
 
 describe('native harness', { skip: nativeUnavailable() }, () => {
   test('ADD sets its flags and stops behind itself', async () => {
-    const { outcome, state } = await run('48 01 d8', ({ gpr }) => { gpr[RAX] = 0x7fff_ffff_ffff_ffffn; gpr[RBX] = 1n; });
+    const { outcome, state } = await run('48 01 d8', ({ gpr }) => {
+      gpr[RAX] = 0x7fff_ffff_ffff_ffffn;
+      gpr[RBX] = 1n;
+    });
     assert.deepEqual(outcome, { kind: 'stopped' });
     assert.equal(state.rip, BigInt(CODE_BASE + 3));
     assert.equal(state.gpr[RAX], 0x8000_0000_0000_0000n);
@@ -36,7 +58,9 @@ describe('native harness', { skip: nativeUnavailable() }, () => {
 
   test('flags, GPRs, XMM, x87 and bases come out as they went in', async () => {
     const { state } = await run('90', (given) => {
-      given.gpr.forEach((_, i) => { given.gpr[i] = 0x1111_1111_1111_1111n * BigInt(i) + 1n; });
+      given.gpr.forEach((_, i) => {
+        given.gpr[i] = 0x1111_1111_1111_1111n * BigInt(i) + 1n;
+      });
       given.rflags |= CF | ZF | DF | AC | (1 << 21) | (1 << 14);
       given.fsBase = 0x1234_5678n;
       given.gsBase = 0x7fff_0000_0000n;
@@ -47,7 +71,9 @@ describe('native harness', { skip: nativeUnavailable() }, () => {
       fxView(given).setUint32(FX.mxcsr, 0xffbf, true);
     });
     const expected = initialState();
-    expected.gpr.forEach((_, i) => { expected.gpr[i] = 0x1111_1111_1111_1111n * BigInt(i) + 1n; });
+    expected.gpr.forEach((_, i) => {
+      expected.gpr[i] = 0x1111_1111_1111_1111n * BigInt(i) + 1n;
+    });
     assert.deepEqual(state.gpr, expected.gpr);
     assert.equal(state.rflags, 0x202 | CF | ZF | DF | AC | (1 << 21) | (1 << 14));
     assert.deepEqual([state.fsBase, state.gsBase], [0x1234_5678n, 0x7fff_0000_0000n]);
@@ -55,12 +81,17 @@ describe('native harness', { skip: nativeUnavailable() }, () => {
     assert.equal(fxView(state).getUint16(FX.fsw, true), 0x2f00);
     assert.equal(fxView(state).getUint32(FX.mxcsr, true), 0xffbf);
     assert.deepEqual([...state.fx.slice(FX.st + 16 * 7, FX.st + 16 * 7 + 10)], Array(10).fill(0x88));
-    assert.deepEqual([...state.fx.slice(FX.xmm, FX.end)], Array.from({ length: 256 }, (_, i) => (FX.xmm + i) & 0xff));
+    assert.deepEqual(
+      [...state.fx.slice(FX.xmm, FX.end)],
+      Array.from({ length: 256 }, (_, i) => (FX.xmm + i) & 0xff),
+    );
   });
 
   test('a case leaves nothing behind for the next', async () => {
     const clean = testCase('9c');
-    const dirty = testCase('c6 04 25 10 00 00 10 77', ({ gpr }) => { gpr[RAX] = 5n; });
+    const dirty = testCase('c6 04 25 10 00 00 10 77', ({ gpr }) => {
+      gpr[RAX] = 5n;
+    });
     const [before, , after] = await runNative([clean, dirty, clean]);
     assert.deepEqual(after, before);
   });
@@ -72,7 +103,9 @@ describe('native harness', { skip: nativeUnavailable() }, () => {
   });
 
   test('an access across the end of the window raises #PF with the address of the missing page', async () => {
-    const set = ({ gpr }: ProcessorState): void => { gpr[RBX] = END - 2n; };
+    const set = ({ gpr }: ProcessorState): void => {
+      gpr[RBX] = END - 2n;
+    };
     assert.deepEqual((await run('8b 03', set)).outcome, { kind: 'exception', vector: 14, errorCode: 4, cr2: END });
     const { outcome, memory } = await run('89 03', set);
     assert.deepEqual(outcome, { kind: 'exception', vector: 14, errorCode: 6, cr2: END });
@@ -81,18 +114,27 @@ describe('native harness', { skip: nativeUnavailable() }, () => {
 
   test('the code page cannot be written, the window not executed, the page behind the code not fetched', async () => {
     const code = BigInt(CODE_BASE);
-    const write = await run('89 03', ({ gpr }) => { gpr[RBX] = code; });
+    const write = await run('89 03', ({ gpr }) => {
+      gpr[RBX] = code;
+    });
     assert.deepEqual(write.outcome, { kind: 'exception', vector: 14, errorCode: 7, cr2: code });
-    const execute = await run('ff e3', ({ gpr }) => { gpr[RBX] = BigInt(DATA_BASE); });
+    const execute = await run('ff e3', ({ gpr }) => {
+      gpr[RBX] = BigInt(DATA_BASE);
+    });
     assert.deepEqual(execute.outcome, { kind: 'exception', vector: 14, errorCode: 0x15, cr2: BigInt(DATA_BASE) });
     const end = BigInt(CODE_BASE + CODE_SIZE);
-    const fetch = await run('48 01', (state) => { state.rip = end - 2n; });
+    const fetch = await run('48 01', (state) => {
+      state.rip = end - 2n;
+    });
     assert.deepEqual(fetch.outcome, { kind: 'exception', vector: 14, errorCode: 0x14, cr2: end });
     assert.equal(fetch.state.rip, end - 2n);
   });
 
   test('addresses that are not canonical raise #GP, through RSP #SS; HLT raises #GP', async () => {
-    const set = ({ gpr }: ProcessorState): void => { gpr[RBX] = 1n << 60n; gpr[RSP] = 1n << 60n; };
+    const set = ({ gpr }: ProcessorState): void => {
+      gpr[RBX] = 1n << 60n;
+      gpr[RSP] = 1n << 60n;
+    };
     assert.deepEqual((await run('8b 03', set)).outcome, { kind: 'exception', vector: 13, errorCode: 0 });
     assert.deepEqual((await run('50', set)).outcome, { kind: 'exception', vector: 12, errorCode: 0 });
     assert.deepEqual((await run('f4')).outcome, { kind: 'exception', vector: 13, errorCode: 0 });
@@ -112,15 +154,44 @@ describe('native harness', { skip: nativeUnavailable() }, () => {
   });
 
   test('compatibility mode runs 32-bit code: AAM, PUSHA, INTO, a flat GS', async () => {
-    const aam = await run('d4 0a', ({ gpr }) => { gpr[RAX] = 0x47n; }, 32);
+    const aam = await run(
+      'd4 0a',
+      ({ gpr }) => {
+        gpr[RAX] = 0x47n;
+      },
+      32,
+    );
     assert.equal(aam.state.gpr[RAX], 0x701n);
-    const pusha = await run('60', ({ gpr }) => { gpr[RAX] = 0x1234_5678n; }, 32);
+    const pusha = await run(
+      '60',
+      ({ gpr }) => {
+        gpr[RAX] = 0x1234_5678n;
+      },
+      32,
+    );
     assert.equal(pusha.state.gpr[RSP], BigInt(DATA_BASE + 0x1000 - 32));
     const after = windowBackground().slice();
     for (const { offset, bytes } of pusha.memory) after.set(bytes, offset);
     assert.equal(new DataView(after.buffer).getUint32(0x1000 - 4, true), 0x1234_5678);
-    assert.deepEqual((await run('ce', (state) => { state.rflags |= OF; }, 32)).outcome, { kind: 'exception', vector: 4 });
-    const gs = await run('65 8b 03', ({ gpr }) => { gpr[RBX] = BigInt(DATA_BASE); }, 32);
+    assert.deepEqual(
+      (
+        await run(
+          'ce',
+          (state) => {
+            state.rflags |= OF;
+          },
+          32,
+        )
+      ).outcome,
+      { kind: 'exception', vector: 4 },
+    );
+    const gs = await run(
+      '65 8b 03',
+      ({ gpr }) => {
+        gpr[RBX] = BigInt(DATA_BASE);
+      },
+      32,
+    );
     assert.equal(gs.state.gpr[RAX], BigInt(new DataView(windowBackground().buffer).getUint32(0, true)));
   });
 
@@ -130,7 +201,10 @@ describe('native harness', { skip: nativeUnavailable() }, () => {
         const view = fxView(given);
         view.setUint16(FX.fcw, control, true);
         given.fx[FX.ftw] = 0xff;
-        for (const [position, exponent] of [[0, 0x3fff], [1, 0x3fff - 40]]) {
+        for (const [position, exponent] of [
+          [0, 0x3fff],
+          [1, 0x3fff - 40],
+        ]) {
           view.setBigUint64(FX.st + 16 * position, 1n << 63n, true);
           view.setUint16(FX.st + 16 * position + 8, exponent, true);
         }
@@ -143,8 +217,11 @@ describe('native harness', { skip: nativeUnavailable() }, () => {
     assert.equal(await add(0x07f), 1n << 63n);
   });
 
-  test('unmasked floating-point exceptions: #MF on the next waiting instruction, #XM on the instruction itself', async () => {
-    const waiting = await run('9b', (state) => { state.fx[FX.fcw] = 0x7e; state.fx[FX.fsw] = 0x81; });
+  test('unmasked floating-point exceptions: #MF on the next waiting instruction, #XM at once', async () => {
+    const waiting = await run('9b', (state) => {
+      state.fx[FX.fcw] = 0x7e;
+      state.fx[FX.fsw] = 0x81;
+    });
     assert.deepEqual(waiting.outcome, { kind: 'exception', vector: 16 });
     const { outcome, state } = await run('0f 5e c1', (given) => {
       fxView(given).setUint32(FX.mxcsr, 0x1d80, true); // ZM clear
@@ -157,16 +234,29 @@ describe('native harness', { skip: nativeUnavailable() }, () => {
   });
 
   test('a misaligned access with AC set raises #AC', async () => {
-    const { outcome } = await run('89 44 24 01', (state) => { state.rflags |= AC; });
+    const { outcome } = await run('89 44 24 01', (state) => {
+      state.rflags |= AC;
+    });
     assert.deepEqual(outcome, { kind: 'exception', vector: 17, errorCode: 0 });
   });
 
   test('endless loops, system calls and impossible states are reported, and the next case still runs', async () => {
     const results = await runNative([
-      testCase('eb fe'), testCase('0f 05'), testCase('cd 80'), testCase('cd 80', undefined, 32),
-      testCase('90', (state) => { state.fx[FX.mxcsr + 2] = 1; }), testCase('90', (state) => { state.rip = 0n; }), testCase('90'),
+      testCase('eb fe'),
+      testCase('0f 05'),
+      testCase('cd 80'),
+      testCase('cd 80', undefined, 32),
+      testCase('90', (state) => {
+        state.fx[FX.mxcsr + 2] = 1;
+      }),
+      testCase('90', (state) => {
+        state.rip = 0n;
+      }),
+      testCase('90'),
     ]);
-    assert.deepEqual(results.map(({ outcome }) => outcome.kind),
-      ['timeout', 'system-call', 'system-call', 'system-call', 'rejected', 'rejected', 'stopped']);
+    assert.deepEqual(
+      results.map(({ outcome }) => outcome.kind),
+      ['timeout', 'system-call', 'system-call', 'system-call', 'rejected', 'rejected', 'stopped'],
+    );
   });
 });

@@ -9,25 +9,54 @@ import { arch, homedir, platform } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { CODE_MAXIMUM, FXSAVE_SIZE, hasErrorCode, windowBackground } from './case.ts';
 import type { Case, Outcome, Result, Span } from './case.ts';
+import { CODE_MAXIMUM, FXSAVE_SIZE, hasErrorCode, windowBackground } from './case.ts';
 
 const SOURCE = fileURLToPath(new URL('native/harness.c', import.meta.url));
 
 /** Linked far above 4 GiB so that nothing of the harness is within reach of 32-bit addresses. */
 const COMPILER_ARGUMENTS = [
-  '-O2', '-ffreestanding', '-nostdlib', '-static', '-fPIC', '-fno-stack-protector', '-fcf-protection=none',
-  '-mno-red-zone', '-Wl,-Ttext-segment=0x200000000000', '-Wl,-z,noexecstack',
+  '-O2',
+  '-ffreestanding',
+  '-nostdlib',
+  '-static',
+  '-fPIC',
+  '-fno-stack-protector',
+  '-fcf-protection=none',
+  '-mno-red-zone',
+  '-Wl,-Ttext-segment=0x200000000000',
+  '-Wl,-z,noexecstack',
 ];
 
 /** struct request and struct response of harness.c. */
 const REQUEST = {
-  length: 0, mode: 4, codeLength: 5, spanCount: 6, rip: 8, gpr: 16, rflags: 144, fsBase: 152, gsBase: 160, fx: 168,
-  code: 168 + FXSAVE_SIZE, spans: 168 + FXSAVE_SIZE + CODE_MAXIMUM,
+  length: 0,
+  mode: 4,
+  codeLength: 5,
+  spanCount: 6,
+  rip: 8,
+  gpr: 16,
+  rflags: 144,
+  fsBase: 152,
+  gsBase: 160,
+  fx: 168,
+  code: 168 + FXSAVE_SIZE,
+  spans: 168 + FXSAVE_SIZE + CODE_MAXIMUM,
 } as const;
 const RESPONSE = {
-  length: 0, status: 4, vector: 6, spanCount: 8, errorCode: 12, cr2: 16, rip: 24, gpr: 32, rflags: 160, fsBase: 168,
-  gsBase: 176, fx: 184, spans: 184 + FXSAVE_SIZE,
+  length: 0,
+  status: 4,
+  vector: 6,
+  spanCount: 8,
+  errorCode: 12,
+  cr2: 16,
+  rip: 24,
+  gpr: 32,
+  rflags: 160,
+  fsBase: 168,
+  gsBase: 176,
+  fx: 184,
+  spans: 184 + FXSAVE_SIZE,
 } as const;
 const SPAN_HEADER = 4;
 /** enum status of harness.c. */
@@ -44,7 +73,8 @@ export function cacheDirectory(): string {
 
 /** Why this host cannot run cases natively, or undefined where it can. */
 export function nativeUnavailable(): string | undefined {
-  if (platform() !== 'linux' || arch() !== 'x64') return `native vectors need an x86-64 Linux host, not ${arch()} ${platform()}`;
+  if (platform() !== 'linux' || arch() !== 'x64')
+    return `native vectors need an x86-64 Linux host, not ${arch()} ${platform()}`;
   try {
     execFileSync('gcc', ['--version'], { stdio: 'ignore' });
   } catch {
@@ -57,7 +87,8 @@ export function nativeUnavailable(): string | undefined {
 export function processorName(): string {
   const information = readFileSync('/proc/cpuinfo', 'utf8');
   const field = (name: string): string => new RegExp(`^${name}\\s*: (.*)$`, 'm').exec(information)?.[1] ?? '?';
-  return `${field('model name')} (${field('vendor_id')} family ${field('cpu family')} model ${field('model')} stepping ${field('stepping')})`;
+  const signature = ['cpu family', 'model', 'stepping'].map((name) => `${name} ${field(name)}`).join(' ');
+  return `${field('model name')} (${field('vendor_id')} ${signature})`;
 }
 
 let built: Promise<string> | undefined;
@@ -185,7 +216,9 @@ export async function runNative(cases: readonly Case[]): Promise<Result[]> {
   const results: Result[] = [];
   let errors = '';
   let rest = new Uint8Array(0);
-  harness.stderr.setEncoding('utf8').on('data', (text: string) => { errors += text; });
+  harness.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
   harness.stdout.on('data', (chunk: Uint8Array) => {
     const bytes = new Uint8Array(rest.length + chunk.length);
     bytes.set(rest);
@@ -199,8 +232,16 @@ export async function runNative(cases: readonly Case[]): Promise<Result[]> {
     harness.on('close', (code, signal) => resolve(signal ?? `status ${code}`));
   });
   let ended = false;
-  void exit.then(() => { ended = true; }, () => { ended = true; });
-  const write = (bytes: Uint8Array): Promise<void> => new Promise((resolve) => harness.stdin.write(bytes, () => resolve()));
+  void exit.then(
+    () => {
+      ended = true;
+    },
+    () => {
+      ended = true;
+    },
+  );
+  const write = (bytes: Uint8Array): Promise<void> =>
+    new Promise((resolve) => harness.stdin.write(bytes, () => resolve()));
   await write(windowBackground());
   for (let i = 0; i < cases.length && !ended; i += CASES_PER_WRITE) {
     await write(encodeRequests(cases.slice(i, i + CASES_PER_WRITE)));
@@ -208,7 +249,9 @@ export async function runNative(cases: readonly Case[]): Promise<Result[]> {
   harness.stdin.end();
   const how = await exit;
   if (how !== 'status 0' || results.length !== cases.length) {
-    throw new Error(`the native harness ended with ${how} after ${results.length} of ${cases.length} cases ${errors.trim()}`);
+    throw new Error(
+      `the native harness ended with ${how} after ${results.length} of ${cases.length} cases ${errors.trim()}`,
+    );
   }
   return results;
 }

@@ -27,10 +27,8 @@ export interface EncodingRow {
   attributes: ReadonlySet<string>;
 }
 
-const ATTRIBUTES = new Set([
-  'lock', 'd64', 'f64', 'no64', 'only64', 'cpl0', 'rep', 'prot', 'reg', 'mem', 'norexb', 'os', 'as',
-]);
-const OPERAND = /^([A-Z])(b|bs|w|d|q|dq|v|z|y|s|ss|sd|ps|pd|x|p|t)?$/;
+const ATTRIBUTES = ['lock', 'd64', 'f64', 'no64', 'only64', 'cpl0', 'rep', 'prot', 'reg', 'mem', 'norexb', 'os', 'as'];
+const OPERAND = /^([EGMRZIJAOSCDVWUPQN])(b|bs|w|d|q|dq|v|z|y|s|ss|sd|ps|pd|x|p|t)?$/;
 const FIXED = /^(AL|AX|EAX|RAX|rAX|CL|DX|1|ES|CS|SS|DS|FS|GS|ST0?|STi|ST\(i\)|XMM0)$/;
 
 function operandCode(text: string): OperandCode {
@@ -40,33 +38,79 @@ function operandCode(text: string): OperandCode {
   return { text, letter: match[1], width: match[2] ?? '' };
 }
 
+type RowUnderConstruction = Omit<EncodingRow, 'attributes'> & { attributes: Set<string> };
+
+/** The forms of a row's words, tried in this order; each takes one in. */
+const WORDS: readonly [RegExp, (row: RowUnderConstruction, match: RegExpExecArray) => void][] = [
+  [
+    /^W([01])$/,
+    (row, [, bit]) => {
+      row.rexW = bit === '1' ? 1 : 0;
+    },
+  ],
+  [
+    /^([0-9A-F]{2})(\+r|\+cc)?$/,
+    (row, [, byte, free]) => {
+      row.opcode.push(Number.parseInt(byte, 16));
+      if (free) row.freeOpcodeBits = free === '+r' ? 3 : 4;
+    },
+  ],
+  [
+    /^\/([0-7])$/,
+    (row, [, digit]) => {
+      row.digit = Number(digit);
+    },
+  ],
+  [
+    /^\(([0-9A-F]{2})(\+i)?\)$/,
+    (row, [, byte, free]) => {
+      row.modrm = Number.parseInt(byte, 16);
+      row.freeRm = free !== undefined;
+    },
+  ],
+  [
+    new RegExp(`^(${ATTRIBUTES.join('|')})$`),
+    (row, [word]) => {
+      row.attributes.add(word);
+    },
+  ],
+  [
+    /^/,
+    (row, { input }) => {
+      row.operands.push(...input.split(',').map(operandCode));
+    },
+  ],
+];
+
 /** Takes a row apart. @throws Error naming the row when something in it is not understood. */
 export function parseRow(text: string): EncodingRow {
-  const row: Omit<EncodingRow, 'attributes'> & { attributes: Set<string> } = {
-    text, opcode: [], freeOpcodeBits: 0, freeRm: false, operands: [], attributes: new Set(),
+  const row: RowUnderConstruction = {
+    text,
+    opcode: [],
+    freeOpcodeBits: 0,
+    freeRm: false,
+    operands: [],
+    attributes: new Set(),
   };
-  for (const token of text.trim().split(/\s+/)) {
-    let match: RegExpExecArray | null;
-    if (row.opcode.length === 0 && /^(NP|66|F2|F3)$/.test(token) && / [0-9A-F]{2}/.test(text)) {
-      row.prefix = token as EncodingRow['prefix'];
-    } else if (/^W[01]$/.test(token)) row.rexW = token === 'W1' ? 1 : 0;
-    else if ((match = /^([0-9A-F]{2})?(\+r|\+cc)?$/.exec(token)) && token) {
-      if (match[1]) row.opcode.push(Number.parseInt(match[1], 16));
-      if (match[2]) row.freeOpcodeBits = match[2] === '+r' ? 3 : 4;
-    } else if ((match = /^\/([0-7])$/.exec(token))) row.digit = Number(match[1]);
-    else if ((match = /^\(([0-9A-F]{2})(\+i)?\)$/.exec(token))) {
-      row.modrm = Number.parseInt(match[1], 16);
-      row.freeRm = match[2] !== undefined;
-    } else if (ATTRIBUTES.has(token)) row.attributes.add(token);
-    else {
-      try {
-        row.operands.push(...token.split(',').map(operandCode));
-      } catch (error) {
-        throw new Error(`encoding row '${text}': ${(error as Error).message}`);
+  // F2 and F3 are prefixes where an opcode follows them.
+  const prefix = /^(NP|66|F2|F3)(?= (?:W[01] )?[0-9A-F]{2}\b)/.exec(text)?.[1];
+  row.prefix = prefix as EncodingRow['prefix'];
+  try {
+    for (const word of text
+      .slice(prefix?.length ?? 0)
+      .trim()
+      .split(/\s+/)) {
+      for (const [form, take] of WORDS) {
+        const match = form.exec(word);
+        if (!match) continue;
+        take(row, match);
+        break;
       }
     }
+    if (row.opcode.length === 0) throw new Error('no opcode');
+  } catch (error) {
+    throw new Error(`encoding row '${text}': ${(error as Error).message}`);
   }
-  if (row.opcode.length === 0) throw new Error(`encoding row '${text}' has no opcode`);
   return row;
 }
 
@@ -74,20 +118,28 @@ const IN_MODRM = 'EMRGVWUPQNSCD';
 
 /** True where a ModRM byte follows the opcode. */
 export function hasModrm(row: EncodingRow): boolean {
-  return row.digit !== undefined || row.modrm !== undefined ||
-    row.operands.some((operand) => operand.letter !== undefined && IN_MODRM.includes(operand.letter));
+  return (
+    row.digit !== undefined ||
+    row.modrm !== undefined ||
+    row.operands.some((operand) => operand.letter !== undefined && IN_MODRM.includes(operand.letter))
+  );
 }
 
 /** True where the effective operand size chooses between 16, 32 and 64 bits. */
 export function isSized(row: EncodingRow): boolean {
-  return row.attributes.has('os') || row.attributes.has('d64') ||
-    row.operands.some((operand) => ['v', 'z', 'bs'].includes(operand.width) || operand.text === 'rAX');
+  return (
+    row.attributes.has('os') ||
+    row.attributes.has('d64') ||
+    row.operands.some((operand) => ['v', 'z', 'bs'].includes(operand.width) || operand.text === 'rAX')
+  );
 }
 
 /** True where REX.W widens an operand. */
 export function isWidened(row: EncodingRow): boolean {
-  return row.attributes.has('os') ||
-    row.operands.some((operand) => operand.width === 'v' || operand.width === 'y' || operand.text === 'rAX');
+  return (
+    row.attributes.has('os') ||
+    row.operands.some((operand) => operand.width === 'v' || operand.width === 'y' || operand.text === 'rAX')
+  );
 }
 
 /** The opcode as one number with its map in front: 0x0f38f1 and the like. */

@@ -1,18 +1,35 @@
 /**
- * Encodings from instruction rows: chooses prefixes, registers, addressing forms, displacements and immediates for a row
+ * Encodings from instruction rows: chooses prefixes, registers, addressing forms, displacements and immediates for a
+ * row
  * and notes which registers and memory the outcome depends on.
  */
 import type { Instruction } from '../../src/isa/instruction.ts';
-import { AF, CF, OF, PF, SF, ZF } from './case.ts';
-import type { Mode } from './case.ts';
-import type { Approximation, EncodedInstruction, Encoding, EncodingRequest, EncodingSource, RegisterOperand } from './encoding.ts';
 import { addressTarget, encodeMemory } from './addressing.ts';
+import type { Mode } from './case.ts';
+import { AF, CF, OF, PF, SF, ZF } from './case.ts';
+import type {
+  Approximation,
+  EncodedInstruction,
+  Encoding,
+  EncodingRequest,
+  EncodingSource,
+  RegisterOperand,
+} from './encoding.ts';
 import { exclusionOf } from './exclusions.ts';
-import { undefinedShiftFlags, undefinedShiftResult } from './shifts.ts';
-import { hasModrm, isSized, isWidened, opcodeNumber, parseRow } from './notation.ts';
+import {
+  ADDRESS_SIZED,
+  familyOf,
+  IMPLICIT_REGISTERS,
+  IMPLICITLY_SIZED,
+  immediateValue,
+  implicitMemory,
+  memorySize,
+  valuesOf,
+} from './implicit.ts';
 import type { EncodingRow, OperandCode } from './notation.ts';
-import { ADDRESS_SIZED, IMPLICIT_REGISTERS, IMPLICITLY_SIZED, familyOf, immediateValue, implicitMemory, memorySize, valuesOf } from './implicit.ts';
+import { hasModrm, isSized, isWidened, opcodeNumber, parseRow } from './notation.ts';
 import type { Random } from './random.ts';
+import { undefinedShiftFlags, undefinedShiftResult } from './shifts.ts';
 
 /** What is used of an instruction definition; `execute` is not. */
 export type InstructionRows = Pick<Instruction, 'mnemonic' | 'encodings' | 'undefinedFlags' | 'unit' | 'feature'> & {
@@ -73,7 +90,13 @@ export class Assembly {
 
   /** Length from the first prefix to the last immediate byte. */
   get length(): number {
-    return this.prefixes.length + (this.hasRex ? 1 : 0) + this.opcode.length + this.operandBytes.length + this.immediate.length;
+    return (
+      this.prefixes.length +
+      (this.hasRex ? 1 : 0) +
+      this.opcode.length +
+      this.operandBytes.length +
+      this.immediate.length
+    );
   }
 
   get hasRex(): boolean {
@@ -101,13 +124,14 @@ function chooseSizes(assembly: Assembly): void {
     if (row.rexW === 1 || (row.rexW === undefined && random.below(10) < (widened ? 4 : 1))) assembly.rex |= REX_W;
     assembly.rexPresent = random.oneIn(6);
   }
-  // A second meaning of 66 (row.prefix 66) cannot be an operand size; near branches differ between vendors in 64-bit mode.
+  // A second meaning of 66 (row.prefix 66) cannot be an operand size; near branches differ between vendors in 64-bit
+  // mode.
   const mayShrink = row.prefix !== '66' && row.prefix !== 'NP' && !(row.attributes.has('f64') && is64);
-  if (mayShrink && sized && random.below(10) < (row.attributes.has('f64') ? 1 : 3)) assembly.prefixes.push(PREFIX_OPERAND_SIZE);
+  if (mayShrink && sized && random.below(10) < (row.attributes.has('f64') ? 1 : 3))
+    assembly.prefixes.push(PREFIX_OPERAND_SIZE);
   const by64 = row.attributes.has('d64') || row.attributes.has('f64');
-  assembly.operandBits = assembly.rex & REX_W ? 64
-    : assembly.prefixes.includes(PREFIX_OPERAND_SIZE) ? 16
-      : is64 && by64 ? 64 : 32;
+  assembly.operandBits =
+    assembly.rex & REX_W ? 64 : assembly.prefixes.includes(PREFIX_OPERAND_SIZE) ? 16 : is64 && by64 ? 64 : 32;
 }
 
 /** The operand in ModRM.rm or, failing that, in memory only. */
@@ -130,7 +154,9 @@ function chooseModrm(assembly: Assembly): void {
     return;
   }
   const rm = rmOperand(row);
-  const regOperand = row.operands.find((operand) => operand.letter && 'GVPSCD'.includes(operand.letter) && operand !== rm);
+  const regOperand = row.operands.find(
+    (operand) => operand.letter && 'GVPSCD'.includes(operand.letter) && operand !== rm,
+  );
   const reg = row.digit ?? (regOperand ? assembly.register(REX_R) : 0);
   const letter = rm?.letter ?? 'E';
   const onlyMemory = letter === 'M' || row.attributes.has('mem');
@@ -178,7 +204,14 @@ function chooseImmediates(assembly: Assembly): void {
     } else if (letter === 'O') {
       const size = width === 'b' ? 1 : operandBits / 8;
       const target = addressTarget(assembly.random, size, false);
-      assembly.memory = { scale: 1, displacement: target, addressBits: assembly.addressBits, target, size, values: 'integer' };
+      assembly.memory = {
+        scale: 1,
+        displacement: target,
+        addressBits: assembly.addressBits,
+        target,
+        size,
+        values: 'integer',
+      };
       assembly.immediate.push(...littleEndian(target, assembly.addressBits / 8));
     }
   });
@@ -234,7 +267,10 @@ function encodeRow(row: EncodingRow, random: Random, request: EncodingRequest): 
   const { repeat } = choosePrefixes(assembly);
   if (assembly.memory && 'ripRelative' in assembly.memory) fixRipRelative(assembly);
   const bytes = Uint8Array.from([
-    ...assembly.prefixes, ...(assembly.hasRex ? [REX | assembly.rex] : []), ...assembly.opcode, ...assembly.operandBytes,
+    ...assembly.prefixes,
+    ...(assembly.hasRex ? [REX | assembly.rex] : []),
+    ...assembly.opcode,
+    ...assembly.operandBytes,
     ...assembly.immediate,
   ]);
   const family = familyOf(row);
@@ -243,7 +279,9 @@ function encodeRow(row: EncodingRow, random: Random, request: EncodingRequest): 
   return { bytes, family, registers: assembly.registers, memory: assembly.memory, operandBits, repeat };
 }
 
-/** The displacement counts from the end of the instruction, which is known only now; it is the last of the ModRM bytes. */
+/**
+ * The displacement counts from the end of the instruction, which is known only now; it is the last of the ModRM bytes.
+ */
 function fixRipRelative(assembly: Assembly): void {
   const { memory, request, operandBytes } = assembly;
   if (!memory) return;
@@ -252,7 +290,11 @@ function fixRipRelative(assembly: Assembly): void {
 }
 
 function rowEncoding(instruction: InstructionRows, row: EncodingRow): Encoding {
-  const modes: Mode[] = row.attributes.has('no64') ? [32] : row.attributes.has('only64') || row.rexW === 1 ? [64] : [64, 32];
+  const modes: Mode[] = row.attributes.has('no64')
+    ? [32]
+    : row.attributes.has('only64') || row.rexW === 1
+      ? [64]
+      : [64, 32];
   let fixedUndefined = 0;
   for (const letter of instruction.undefinedFlags ?? '') fixedUndefined |= FLAG_BITS[letter] ?? 0;
   return {
@@ -267,9 +309,18 @@ function rowEncoding(instruction: InstructionRows, row: EncodingRow): Encoding {
 }
 
 const APPROXIMATE: Record<string, Approximation> = {
-  RCPPS: 'reciprocal', RCPSS: 'reciprocal', RSQRTPS: 'reciprocal', RSQRTSS: 'reciprocal',
-  FSIN: 'transcendental', FCOS: 'transcendental', FSINCOS: 'transcendental', FPTAN: 'transcendental',
-  FPATAN: 'transcendental', F2XM1: 'transcendental', FYL2X: 'transcendental', FYL2XP1: 'transcendental',
+  RCPPS: 'reciprocal',
+  RCPSS: 'reciprocal',
+  RSQRTPS: 'reciprocal',
+  RSQRTSS: 'reciprocal',
+  FSIN: 'transcendental',
+  FCOS: 'transcendental',
+  FSINCOS: 'transcendental',
+  FPTAN: 'transcendental',
+  FPATAN: 'transcendental',
+  F2XM1: 'transcendental',
+  FYL2X: 'transcendental',
+  FYL2XP1: 'transcendental',
 };
 
 /** Encodings of instruction definitions, without those that cannot be run natively; see exclusions.ts. */

@@ -2,11 +2,12 @@
  * What shifts and rotates leave undefined depends on their count (SDM vol. 2 "SAL/SAR/SHL/SHR", "RCL/RCR/ROL/ROR",
  * "SHLD", "SHRD"), which a mask per row cannot say.
  */
-import { AF, CF, OF, PF, SF, ZF } from './case.ts';
+
 import type { Case } from './case.ts';
+import { AF, CF, OF, PF, SF, ZF } from './case.ts';
 import type { EncodedInstruction } from './encoding.ts';
-import { opcodeNumber } from './notation.ts';
 import type { EncodingRow } from './notation.ts';
+import { opcodeNumber } from './notation.ts';
 
 const RCX = 1;
 /** ModRM.reg from which on group 2 shifts instead of rotating. */
@@ -53,5 +54,5 @@ export function undefinedShiftFlags(row: EncodingRow, encoded: EncodedInstructio
 /** True where SHLD or SHRD shift by more than the operand's width. */
 export function undefinedShiftResult(row: EncodingRow, encoded: EncodedInstruction, testCase: Case): boolean {
   const shift = shiftOf(row, encoded, testCase);
-  return shift !== undefined && shift.double && shift.count > shift.bits;
+  return shift?.double === true && shift.count > shift.bits;
 }

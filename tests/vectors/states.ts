@@ -1,6 +1,21 @@
 /** Processor states to start cases from: a small pool of full states, which keeps stored vectors small. */
-import { AC, ARITHMETIC_FLAGS, CODE_BASE, DATA_BASE, FCW_DEFAULT, FX, ID, MXCSR_DEFAULT, NT, RFLAGS_FIXED, TF, fxView, initialState } from './case.ts';
+
 import type { Mode, ProcessorState } from './case.ts';
+import {
+  AC,
+  ARITHMETIC_FLAGS,
+  CODE_BASE,
+  DATA_BASE,
+  FCW_DEFAULT,
+  FX,
+  fxView,
+  ID,
+  initialState,
+  MXCSR_DEFAULT,
+  NT,
+  RFLAGS_FIXED,
+  TF,
+} from './case.ts';
 import type { Random } from './random.ts';
 import { extended, integer, operandBytes } from './values.ts';
 
@@ -86,7 +101,10 @@ export function randomState(random: Random, mode: Mode): ProcessorState {
   if (random.oneIn(2)) state.fx[FX.ftw] = 0xff;
   for (let i = 0; i < 8; i++) setX87(state, i, extended(random));
   for (let i = 0; i < 16; i++) {
-    state.fx.set(operandBytes(random, random.pick(['integer', 'integer', 'single', 'double'] as const), 16), FX.xmm + 16 * i);
+    state.fx.set(
+      operandBytes(random, random.pick(['integer', 'integer', 'single', 'double'] as const), 16),
+      FX.xmm + 16 * i,
+    );
   }
   return state;
 }

@@ -6,7 +6,11 @@ import type { Random } from './random.ts';
 
 /** What an operand's bits mean, which decides where its edges are. */
 export type ValueKind =
-  | 'integer' | 'single' | 'double' | 'extended' | 'decimal'
+  | 'integer'
+  | 'single'
+  | 'double'
+  | 'extended'
+  | 'decimal'
   /** A bit number within about a kilobyte either way. */
   | 'bit-offset'
   /** Mostly without the reserved bits that make LDMXCSR fault. */
@@ -16,7 +20,7 @@ export type ValueKind =
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
-/** An integer of 1-64 bits as an unsigned value: 0, ±1, sign boundaries of every width, single bits, small, uniform. */
+/** An unsigned integer of 1-64 bits: 0, 1, -1, sign boundaries of every width, single bits, small, uniform. */
 export function integer(random: Random, bits: number): bigint {
   return BigInt.asUintN(bits, anyInteger(random, bits));
 }
@@ -57,7 +61,10 @@ const DOUBLE: BinaryFormat = { exponentBits: 11, fractionBits: 52 };
 /** The double extended format stores its integer bit (SDM vol. 1 table 4-3), added by {@link extended}. */
 const EXTENDED: BinaryFormat = { exponentBits: 15, fractionBits: 63 };
 
-/** A fraction: zero, all ones, one bit, few leading bits (so that sums and products come out exact or on a tie), uniform. */
+/**
+ * A fraction: zero, all ones, one bit, few leading bits (so that sums and products come out exact or on a tie),
+ * uniform.
+ */
 function fraction(random: Random, bits: number): bigint {
   const width = BigInt(bits);
   switch (random.below(8)) {
@@ -95,7 +102,7 @@ function parts(random: Random, format: BinaryFormat): { sign: bigint; exponent: 
     case 3:
       return at(maximum, any | quiet);
     case 4:
-      return at(maximum, (any & (quiet - 1n)) || 1n);
+      return at(maximum, any & (quiet - 1n) || 1n);
     case 5:
       return at(random.between(1, 3));
     case 6:
@@ -150,8 +157,9 @@ export function extended(random: Random): bigint {
   const { sign, exponent, fraction: any } = parts(random, EXTENDED);
   let bits = any;
   if (exponent !== 0 && exponent !== 0x7fff) {
-    if (random.oneIn(5)) bits &= ~((1n << 40n) - 1n);
-    else if (random.oneIn(5)) bits &= ~((1n << 11n) - 1n);
+    // Bits below a single's or double's significand cleared, for two values in five.
+    const cleared = random.pick([40n, 11n, 0n, 0n, 0n]);
+    bits &= ~((1n << cleared) - 1n);
   }
   let integerBit = exponent === 0 ? 0n : 1n;
   if (random.oneIn(24)) integerBit ^= 1n;
@@ -162,7 +170,8 @@ export function extended(random: Random): bigint {
 export function decimal(random: Random): bigint {
   let value = BigInt(random.below(2)) << 79n;
   const digits = random.between(0, 18);
-  for (let i = 0; i < digits; i++) value |= BigInt(random.oneIn(60) ? random.below(16) : random.below(10)) << BigInt(4 * i);
+  for (let i = 0; i < digits; i++)
+    value |= BigInt(random.oneIn(60) ? random.below(16) : random.below(10)) << BigInt(4 * i);
   return value;
 }
 
@@ -184,7 +193,10 @@ function element(random: Random, kind: ValueKind, bits: number): { value: bigint
     case 'mxcsr':
       return { value: BigInt(random.oneIn(8) ? random.bits32() : random.bits32() & 0xffff), bits: 32 };
     case 'length':
-      return { value: random.oneIn(8) ? integer(random, bits) : BigInt.asUintN(bits, BigInt(random.between(-18, 18))), bits };
+      return {
+        value: random.oneIn(8) ? integer(random, bits) : BigInt.asUintN(bits, BigInt(random.between(-18, 18))),
+        bits,
+      };
   }
 }
 
@@ -194,7 +206,7 @@ export function operandBytes(random: Random, kind: ValueKind, length: number): U
   const widths = [8, 16, 32, 64].filter((width) => width <= 8 * length);
   // Scalars are one element of their own width; vectors vary.
   const width = length > 8 ? random.pick(widths) : (widths.at(-1) ?? 8);
-  for (let at = 0; at < length;) {
+  for (let at = 0; at < length; ) {
     const { value, bits } = element(random, kind, width);
     for (let i = 0; i < bits / 8 && at < length; i++) bytes[at++] = Number((value >> BigInt(8 * i)) & 0xffn);
   }

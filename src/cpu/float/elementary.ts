@@ -130,6 +130,19 @@ function slightlyLess({ exponent, significand }: Magnitude): Magnitude {
   return { exponent: exponent - extra, significand: (significand << BigInt(extra)) - 1n };
 }
 
+/** tan of x >= 0. */
+export function tangent(x: Magnitude): Approximation {
+  if (magnitudeOf(x) < -TINY_LIMIT) return { negative: false, ...slightlyMore(x) };
+  const { sine, cosine } = sineCosine(x);
+  return { negative: sine.negative !== cosine.negative, ...quotientOf(sine, cosine) };
+}
+
+/** A number an insignificant bit above. */
+function slightlyMore({ exponent, significand }: Magnitude): Magnitude {
+  const extra = Math.max(1, WORKING_BITS - bitLength(significand));
+  return { exponent: exponent - extra, significand: (significand << BigInt(extra)) + 1n };
+}
+
 /** a / b to the working precision. */
 export function quotientOf(a: Magnitude, b: Magnitude): Magnitude {
   const scale = Math.max(0, WORKING_BITS + bitLength(b.significand) - bitLength(a.significand));
@@ -161,7 +174,9 @@ function stepAngle(k: number): bigint {
 
 /** atan(y / x) for y, x > 0, between 0 and pi/2; with `obtuse` the angle of (-x, y): pi minus that. */
 export function arctangent(y: Magnitude, x: Magnitude, obtuse: boolean): Magnitude {
-  const steep = magnitudeOf(y) > magnitudeOf(x) + 1 || toFixed(y, -Math.min(y.exponent, x.exponent)) > toFixed(x, -Math.min(y.exponent, x.exponent));
+  const unit = Math.min(x.exponent, y.exponent);
+  const order = magnitudeOf(y) - magnitudeOf(x);
+  const steep = order > 0 || (order === 0 && toFixed(y, -unit) > toFixed(x, -unit));
   const ratio = steep ? quotientOf(x, y) : quotientOf(y, x);
   const leading = magnitudeOf(ratio);
   if (leading < -TINY_LIMIT && !steep && !obtuse) return slightlyLess(ratio);
@@ -213,6 +228,7 @@ export function logarithm(x: Magnitude): Approximation {
 /** log2(1 + x) for x > -1, x not zero. */
 export function logarithmPlusOne(x: Magnitude, negative: boolean): Approximation {
   if (magnitudeOf(x) < -LINEAR_LIMIT) return { negative, ...productOf(x, CONSTANT_LOG2_E) };
+  if (magnitudeOf(x) > LINEAR_LIMIT) return logarithm(x);
   const unit = Math.max(0, -x.exponent);
   const value = x.significand << BigInt(x.exponent + unit);
   const sum = (1n << BigInt(unit)) + (negative ? -value : value);

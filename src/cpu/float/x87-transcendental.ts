@@ -12,10 +12,10 @@ import {
   logarithmPlusOne,
   type Magnitude,
   productOf,
-  quotientOf,
   sineCosine,
+  tangent,
 } from './elementary.ts';
-import { DIVIDE_BY_ZERO, type FloatEnvironment, PRECISION } from './environment.ts';
+import { DIVIDE_BY_ZERO, type FloatEnvironment, PRECISION, UNDERFLOW } from './environment.ts';
 import {
   bitLength,
   EXTENDED,
@@ -25,7 +25,6 @@ import {
   INFINITE,
   infinity,
   invalid,
-  QUIET_NAN,
   round,
   ZERO,
   zero,
@@ -114,6 +113,7 @@ function nonFinite(env: FloatEnvironment, a: Float): Float | undefined {
 }
 
 function sine(env: FloatEnvironment, a: Float): Float {
+  env.roundedUp = false;
   if (a.kind === ZERO) return a;
   const { sine } = sineCosine(a);
   return settle(env, sine.negative !== a.negative, sine);
@@ -143,8 +143,9 @@ export const sineCosineSt0 = (fpu: X87State): void =>
     const special = nonFinite(env, a);
     if (special) return { value: special, pushed: special };
     if (denormalOperand(env, a)) return { value: INDEFINITE };
-    const value = sine(env, a);
-    return { value, pushed: cosine(env, a) };
+    // The sine last: C1 reports its rounding.
+    const pushed = cosine(env, a);
+    return { value: sine(env, a), pushed };
   });
 
 /** FPTAN: the tangent replaces ST(0), then 1.0 is pushed. */
@@ -154,9 +155,8 @@ export const tangentSt0 = (fpu: X87State): void =>
     if (special) return { value: special, pushed: special };
     if (denormalOperand(env, a)) return { value: INDEFINITE };
     if (a.kind === ZERO) return { value: a, pushed: ONE };
-    const { sine, cosine } = sineCosine(a);
-    const tangent = quotientOf(sine, cosine);
-    return { value: settle(env, (sine.negative !== cosine.negative) !== a.negative, tangent), pushed: ONE };
+    const result = tangent(a);
+    return { value: settle(env, result.negative !== a.negative, result), pushed: ONE };
   });
 
 // Functions of one and two operands.
@@ -208,7 +208,6 @@ export function exponentialSt0(fpu: X87State): void {
 }
 
 const MINUS_ONE = finite(true, 0, 1n);
-const MINUS_HALF = finite(true, -1, 1n);
 
 function powerMinusOne(env: FloatEnvironment, a: Float): Float {
   const nan = nanResult(env, a, a);
@@ -217,8 +216,12 @@ function powerMinusOne(env: FloatEnvironment, a: Float): Float {
   if (a.kind === INFINITE) return a.negative ? MINUS_ONE : a;
   if (a.kind === ZERO) return a;
   const leading = a.exponent + bitLength(a.significand);
-  // At and beyond 1 the result is undefined but for the ends of the range; the operand comes back.
-  if (leading > 0) return leading === 1 && a.significand === 1n << BigInt(-a.exponent) ? (a.negative ? MINUS_HALF : ONE) : a;
+  const atEnd = leading === 1 && a.significand === 1n << BigInt(Math.max(0, -a.exponent));
+  if (leading > 0 && !atEnd) {
+    // Beyond 1 the result is undefined: the operand comes back.
+    env.raise(PRECISION);
+    return a;
+  }
   return settle(env, a.negative, exponentialMinusOne(a, a.negative));
 }
 
@@ -226,7 +229,12 @@ function powerMinusOne(env: FloatEnvironment, a: Float): Float {
 function timesLogarithm(env: FloatEnvironment, y: Float, log: { negative: boolean } & Magnitude, exact: boolean): Float {
   const negative = y.negative !== log.negative;
   const product = productOf(y, log);
-  return exact ? round(env, EXTENDED, negative, product.exponent, product.significand) : settle(env, negative, product);
+  if (!exact) return settle(env, negative, product);
+  // The processor does not notice exact results: they count as inexact, and if tiny as underflow.
+  const result = round(env, EXTENDED, negative, product.exponent, product.significand);
+  const tiny = result.exponent === EXTENDED.minimumExponent && bitLength(result.significand) < EXTENDED.precision;
+  env.raise(tiny ? UNDERFLOW | PRECISION : PRECISION);
+  return result;
 }
 
 /** y * log2(x) (SDM vol. 2A, table "FYL2X Results"). */
@@ -265,14 +273,13 @@ function yLog2XPlusOne(env: FloatEnvironment, y: Float, x: Float): Float {
   if (denormalOperand(env, x, y)) return INDEFINITE;
   if (x.kind === INFINITE || y.kind === INFINITE) return infinity(y.negative !== x.negative);
   if (x.kind === ZERO || y.kind === ZERO) return zero(y.negative !== x.negative);
-  const atLeastOne = x.exponent + bitLength(x.significand) > 0;
-  // Undefined from -1 down.
-  if (x.negative && atLeastOne) return invalid(env);
+  // Undefined from -1 down: the operand comes back.
+  if (x.negative && x.exponent + bitLength(x.significand) > 0) {
+    env.raise(PRECISION);
+    return x;
+  }
   return timesLogarithm(env, y, logarithmPlusOne(x, x.negative), false);
 }
 
 /** FYL2XP1: ST(1) = ST(1) * log2(ST(0) + 1), then pop. */
 export const logarithmPlusOneSt1 = (fpu: X87State): void => binary(fpu, yLog2XPlusOne);
-
-void PRECISION;
-void QUIET_NAN;

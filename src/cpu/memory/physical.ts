@@ -7,7 +7,7 @@
 import type { Log } from '../../bus/log.ts';
 import type { AccessSize } from '../../bus/ports.ts';
 import type { PhysicalMemory } from '../cpu.ts';
-import { type Arena, PAGE_SHIFT, PAGE_SIZE, PAGE_WORDS } from './arena.ts';
+import { type Arena, PAGE_SIZE, PAGE_WORDS } from './arena.ts';
 
 /** Facts about a guest page, kept in {@link PhysicalSpace.flags}. */
 export const PageFlag = {
@@ -81,13 +81,16 @@ export class PhysicalSpace implements PhysicalMemory {
   /** Told of writes to granules with translated code, after the write. */
   codeWritten: (page: number, offset: number, length: number) => void = () => {};
 
+  /** A frame of all ones, as an undriven bus reads: what instruction fetches from device memory get. */
+  readonly undrivenFrame: number;
+
   private readonly mmio: MmioBus;
   private readonly log: Log;
   private readonly listeners: TranslationListener[] = [];
 
   /** Bytes of arena overhead a space with this limit takes. */
   static overheadBytes(limit: number): number {
-    return Math.ceil(limit / PAGE_SIZE) * 4 + PAGE_SIZE;
+    return Math.ceil(limit / PAGE_SIZE) * 4 + 3 * PAGE_SIZE;
   }
 
   constructor(arena: Arena, { limit, mmio, log }: PhysicalSpaceOptions) {
@@ -98,6 +101,9 @@ export class PhysicalSpace implements PhysicalMemory {
     this.framesAddress = arena.reserve(this.pageCount * 4, 64);
     this.frames = new Uint32Array(arena.buffer, this.framesAddress, this.pageCount);
     this.flags = new Uint8Array(this.pageCount);
+    const undriven = arena.reserve(PAGE_SIZE, PAGE_SIZE);
+    arena.bytes.fill(0xff, undriven, undriven + PAGE_SIZE);
+    this.undrivenFrame = undriven / PAGE_SIZE;
     this.granules = new Uint32Array(this.pageCount);
   }
 
@@ -340,6 +346,14 @@ export class PhysicalSpace implements PhysicalMemory {
     this.writeNumber(address + half, half, value >>> (8 * half));
   }
 
+  /** Arena address of the page around an address, for direct reading and writing; 0 if the guest cannot write memory there. */
+  hostPage(address: number): number {
+    const page = Math.floor(address / PAGE_SIZE);
+    const frame = this.frameForWrite(page);
+    if (frame !== 0 && this.flags[page] & HAS_CODE) this.noteWrite(page, 0, PAGE_SIZE);
+    return frame * PAGE_SIZE;
+  }
+
   readU8(address: number): number {
     return this.readNumber(address, 1);
   }
@@ -417,9 +431,4 @@ export class PhysicalSpace implements PhysicalMemory {
     this.arena.u32[frame * PAGE_WORDS + index] |= bits;
     if (this.flags[page] & HAS_CODE) this.noteWrite(page, index << 2, 4);
   }
-}
-
-/** Number of the guest page that holds a guest-physical address. */
-export function pageOf(address: number): number {
-  return address < 2 ** 31 ? address >>> PAGE_SHIFT : Math.floor(address / PAGE_SIZE);
 }

@@ -62,7 +62,6 @@ export class TlbBanks implements TranslationListener {
   readonly address: number;
   private readonly i32: Int32Array;
   private readonly firstWord: number;
-  private readonly physical: PhysicalSpace;
   /** Guest page behind each entry. */
   private readonly pages: Uint32Array;
   /** Entries in use; not global; cut out of a page larger than 4 KiB. Bits per bank and entry. */
@@ -84,7 +83,6 @@ export class TlbBanks implements TranslationListener {
     this.address = arena.reserve(count * TLB_BANK_SIZE, TLB_BANK_SIZE);
     this.i32 = arena.i32;
     this.firstWord = this.address >>> 2;
-    this.physical = physical;
     this.pages = new Uint32Array(count * TLB_ENTRIES);
     this.filled = new Int32Array(count * BITMAP_WORDS);
     this.local = new Int32Array(count * BITMAP_WORDS);
@@ -169,8 +167,7 @@ export class TlbBanks implements TranslationListener {
   // ---- invalidation by linear address
 
   private clear(bank: number, index: number): void {
-    const entry = this.firstWord + bank * BANK_WORDS + index * ENTRY_WORDS;
-    this.i32.fill(INVALID, entry, entry + ADDEND);
+    this.clearEntry(this.firstWord + bank * BANK_WORDS + index * ENTRY_WORDS);
   }
 
   /** Drops the translation of a linear page, and all those that share a large page with it. */
@@ -243,10 +240,12 @@ export class TlbBanks implements TranslationListener {
     if (this.i32[entry + WRITE_TAG] !== INVALID) this.i32[entry + WRITE_TAG] |= SLOW;
   };
   private readonly clearEntry = (entry: number): void => {
-    this.i32.fill(INVALID, entry, entry + ADDEND);
+    const i32 = this.i32;
+    for (let tag = entry + READ_TAG; tag < entry + ADDEND; tag++) i32[tag] = INVALID;
   };
   private readonly clearExecuteTag = (entry: number): void => {
-    this.i32.fill(INVALID, entry + EXECUTE_TAG, entry + EXECUTE_TAG + 2);
+    this.i32[entry + EXECUTE_TAG] = INVALID;
+    this.i32[entry + EXECUTE_TAG + 1] = INVALID;
   };
 
   revokeWrites(page: number): void {

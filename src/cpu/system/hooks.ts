@@ -2,9 +2,13 @@
  * Where virtualization plugs into the processor: called only while `cpu.guestMode` is set, except where noted. Until
  * something is plugged in, nothing is intercepted. A hook intercepts by throwing `guestExit(...)`.
  *
- * Instruction intercepts that need no look at operands are columns of the instruction rows; these are the others.
+ * Instruction intercepts that need no look at operands are columns of the instruction rows, or
+ * {@link interceptInstruction} where other checks come first; these are the others.
  */
+import type { Intercept } from '../../isa/instruction.ts';
+import { INTERCEPT_EXIT_CODE, interceptBit } from '../../isa/intercepts.ts';
 import type { Cpu } from '../cpu.ts';
+import { guestExit } from '../fault.ts';
 
 /** How an event came about; decides what is saved, checked and reported. */
 export type EventKind =
@@ -64,9 +68,13 @@ export interface SystemHooks {
   port(cpu: Cpu, access: PortAccess): void;
   /** INVLPG, for decode assists. */
   invalidatePage(cpu: Cpu, linear: bigint): void;
+  /** PAUSE, for the filter. */
+  pause(cpu: Cpu): void;
   taskSwitch(cpu: Cpu, selector: number, source: TaskSwitchSource, errorCode: number | undefined): void;
   /** An NMI is due. */
   nonMaskableInterrupt(cpu: Cpu): void;
+  /** Whether a physical or virtual interrupt may be deliverable now; cheap, and allowed to err towards true. */
+  interruptWaiting(cpu: Cpu): boolean;
   /** Whether a physical interrupt may be taken now (V_INTR_MASKING puts the host's IF in charge). */
   physicalInterruptsEnabled(cpu: Cpu): boolean;
   /** A physical interrupt is due. */
@@ -95,8 +103,10 @@ export const NO_HOOKS: SystemHooks = {
   modelSpecificRegister() {},
   port() {},
   invalidatePage() {},
+  pause() {},
   taskSwitch() {},
   nonMaskableInterrupt() {},
+  interruptWaiting: () => true,
   physicalInterruptsEnabled: () => true,
   physicalInterrupt() {},
   virtualInterrupt: () => -1,
@@ -113,4 +123,11 @@ export const hooks: SystemHooks = { ...NO_HOOKS };
 /** Plugs in a virtualization unit. */
 export function plugHooks(plugged: Partial<SystemHooks>): void {
   Object.assign(hooks, plugged);
+}
+
+/** Leaves guest mode if the hypervisor intercepts this instruction. For helpers whose own checks come first. */
+export function interceptInstruction(cpu: Cpu, name: Intercept): void {
+  if (cpu.guestMode === 0) return;
+  const { word, bit } = interceptBit(name);
+  if (((cpu.intercepts[word] >>> bit) & 1) !== 0) throw guestExit(cpu, BigInt(INTERCEPT_EXIT_CODE[name]));
 }

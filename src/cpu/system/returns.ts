@@ -14,7 +14,6 @@ import {
 } from './descriptors.ts';
 import { checkCodeOffset, checkRealOffset, goToReal } from './far-transfers.ts';
 import { hooks } from './hooks.ts';
-import { noticeInterrupts } from './interrupt-window.ts';
 import {
   CR4,
   cr4,
@@ -139,7 +138,6 @@ export function applyFlags(cpu: Cpu, value: number, mask: number): void {
   const before = systemFlags(cpu);
   changeFlags(cpu, value, mask);
   if (((before ^ systemFlags(cpu)) & (FLAG.AC | FLAG.TF | FLAG.RF)) !== 0) cpu.translation.stateChanged();
-  noticeInterrupts(cpu);
 }
 
 /**

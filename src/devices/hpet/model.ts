@@ -4,50 +4,7 @@
  */
 import type { Timer, TimerService } from '../../bus/clock.ts';
 import type { InterruptLine, MessageSink } from '../../bus/lines.ts';
-
-/** Length of a tick in nanoseconds, and in the femtoseconds the capability register counts. */
-export const HPET_TICK = 10;
-const FEMTOSECONDS_PER_NANOSECOND = 1_000_000;
-export const HPET_TIMERS = 3;
-
-/** Register offsets (table 2). */
-const CAPABILITIES = 0x000;
-const PERIOD = 0x004;
-const CONFIGURATION = 0x010;
-const INTERRUPT_STATUS = 0x020;
-const COUNTER_LOW = 0x0f0;
-const COUNTER_HIGH = 0x0f4;
-const TIMER_BASE = 0x100;
-const TIMER_STRIDE = 0x20;
-const TIMER_CONFIGURATION = 0x00;
-const TIMER_ROUTE_CAPABILITIES = 0x04;
-const TIMER_COMPARATOR_LOW = 0x08;
-const TIMER_COMPARATOR_HIGH = 0x0c;
-const TIMER_FSB_VALUE = 0x10;
-const TIMER_FSB_ADDRESS = 0x14;
-
-/** Capabilities: vendor 8086, legacy replacement, 64-bit counter, number of the last timer, revision 1. */
-const CAPABILITIES_VALUE = 0x8086_0000 + 0x8000 + 0x2000 + ((HPET_TIMERS - 1) << 8) + 0x01;
-
-const CONFIGURATION_ENABLE = 0x1;
-const CONFIGURATION_LEGACY_REPLACEMENT = 0x2;
-
-/** Timer configuration and capability bits (table 5). */
-const TN_LEVEL = 0x0002;
-const TN_INTERRUPT_ENABLE = 0x0004;
-const TN_PERIODIC = 0x0008;
-const TN_PERIODIC_CAPABLE = 0x0010;
-const TN_64_BIT_CAPABLE = 0x0020;
-const TN_VALUE_SET = 0x0040;
-const TN_32_BIT = 0x0100;
-const TN_ROUTE = 0x3e00;
-const TN_ROUTE_SHIFT = 9;
-const TN_FSB_ENABLE = 0x4000;
-const TN_FSB_CAPABLE = 0x8000;
-const TN_WRITABLE = TN_LEVEL | TN_INTERRUPT_ENABLE | TN_PERIODIC | TN_VALUE_SET | TN_32_BIT | TN_ROUTE | TN_FSB_ENABLE;
-
-/** I/O APIC pins a comparator may be routed to, as QEMU's q35 has them: 2, 8 and 16 to 23. */
-const ROUTES = 0x00ff_0104;
+import * as R from './registers.ts';
 
 const MASK_32 = 0xffff_ffffn;
 const RANGE_32 = 0x1_0000_0000n;
@@ -142,7 +99,7 @@ export class Hpet {
   constructor(options: HpetOptions) {
     this.#options = options;
     this.#time = options.time;
-    this.#comparators = Array.from({ length: HPET_TIMERS }, (_, index) => ({
+    this.#comparators = Array.from({ length: R.HPET_TIMERS }, (_, index) => ({
       index,
       timer: options.time.timer(`hpet ${index}`, () => this.#matched(this.#comparators[index])),
       configuration: 0,
@@ -166,7 +123,7 @@ export class Hpet {
       this.#lower(comparator);
       comparator.timer.disarm();
       comparator.configuration =
-        TN_PERIODIC_CAPABLE | TN_64_BIT_CAPABLE | (this.#options.messages === undefined ? 0 : TN_FSB_CAPABLE);
+        R.TN_PERIODIC_CAPABLE | R.TN_64_BIT_CAPABLE | (this.#options.messages === undefined ? 0 : R.TN_FSB_CAPABLE);
       comparator.comparator = ALL_ONES_64;
       comparator.period = 0n;
       comparator.fsbValue = 0;
@@ -179,18 +136,18 @@ export class Hpet {
   /** Reads the 32-bit register at `offset`, a multiple of 4. Reserved registers read zero. */
   read(offset: number): number {
     switch (offset) {
-      case CAPABILITIES:
-        return CAPABILITIES_VALUE;
-      case PERIOD:
-        return HPET_TICK * FEMTOSECONDS_PER_NANOSECOND;
-      case CONFIGURATION:
+      case R.CAPABILITIES:
+        return R.CAPABILITIES_VALUE;
+      case R.PERIOD:
+        return R.PERIOD_VALUE;
+      case R.CONFIGURATION:
         return this.#configuration;
-      case INTERRUPT_STATUS:
+      case R.INTERRUPT_STATUS:
         this.#settle();
         return this.#status;
-      case COUNTER_LOW:
+      case R.COUNTER_LOW:
         return Number(this.#counterNow() & MASK_32);
-      case COUNTER_HIGH:
+      case R.COUNTER_HIGH:
         return Number(this.#counterNow() >> 32n);
       default:
         return this.#readTimer(offset);
@@ -201,19 +158,19 @@ export class Hpet {
   write(offset: number, value: number): void {
     this.#settle();
     switch (offset) {
-      case CONFIGURATION:
+      case R.CONFIGURATION:
         this.#writeConfiguration(value);
         break;
-      case INTERRUPT_STATUS:
+      case R.INTERRUPT_STATUS:
         for (const comparator of this.#comparators) {
           if ((value & this.#status & (1 << comparator.index)) !== 0) this.#lower(comparator);
         }
         this.#status &= ~value;
         break;
-      case COUNTER_LOW:
+      case R.COUNTER_LOW:
         this.#setCounter((this.#counterNow() & ~MASK_32) | BigInt(value));
         break;
-      case COUNTER_HIGH:
+      case R.COUNTER_HIGH:
         this.#setCounter((this.#counterNow() & MASK_32) | (BigInt(value) << 32n));
         break;
       default:
@@ -262,8 +219,8 @@ export class Hpet {
       comparator.awaiting = saved.awaiting;
       const held =
         (this.#status & (1 << comparator.index)) !== 0 &&
-        (saved.configuration & TN_INTERRUPT_ENABLE) !== 0 &&
-        (saved.configuration & TN_FSB_ENABLE) === 0 &&
+        (saved.configuration & R.TN_INTERRUPT_ENABLE) !== 0 &&
+        (saved.configuration & R.TN_FSB_ENABLE) === 0 &&
         this.#enabled;
       comparator.raised = held ? this.#route(comparator) : undefined;
       this.#arm(comparator);
@@ -271,16 +228,16 @@ export class Hpet {
   }
 
   get #enabled(): boolean {
-    return (this.#configuration & CONFIGURATION_ENABLE) !== 0;
+    return (this.#configuration & R.CONFIGURATION_ENABLE) !== 0;
   }
 
   get #legacy(): boolean {
-    return (this.#configuration & CONFIGURATION_LEGACY_REPLACEMENT) !== 0;
+    return (this.#configuration & R.CONFIGURATION_LEGACY_REPLACEMENT) !== 0;
   }
 
   #counterNow(): bigint {
     if (!this.#enabled) return this.#counter;
-    const ticks = Math.floor((this.#time.now() - this.#counterTime) / HPET_TICK);
+    const ticks = Math.floor((this.#time.now() - this.#counterTime) / R.HPET_TICK);
     return BigInt.asUintN(64, this.#counter + BigInt(ticks));
   }
 
@@ -296,15 +253,15 @@ export class Hpet {
 
   #writeConfiguration(value: number): void {
     const before = this.#configuration;
-    const after = value & (CONFIGURATION_ENABLE | CONFIGURATION_LEGACY_REPLACEMENT);
+    const after = value & (R.CONFIGURATION_ENABLE | R.CONFIGURATION_LEGACY_REPLACEMENT);
     const changed = before ^ after;
-    if ((changed & CONFIGURATION_ENABLE) !== 0) {
+    if ((changed & R.CONFIGURATION_ENABLE) !== 0) {
       this.#counter = this.#counterNow();
       this.#counterTime = this.#time.now();
     }
     if (changed !== 0) for (const comparator of this.#comparators) this.#lower(comparator);
     this.#configuration = after;
-    if ((changed & CONFIGURATION_LEGACY_REPLACEMENT) !== 0) {
+    if ((changed & R.CONFIGURATION_LEGACY_REPLACEMENT) !== 0) {
       this.#options.irq0.set(!this.#legacy && this.#pitLevel);
       this.#options.irq8.set(!this.#legacy && this.#rtcLevel);
     }
@@ -319,18 +276,18 @@ export class Hpet {
     const comparator = this.#comparatorAt(offset);
     if (comparator === undefined) return 0;
     this.#settle();
-    switch ((offset - TIMER_BASE) % TIMER_STRIDE) {
-      case TIMER_CONFIGURATION:
+    switch ((offset - R.TIMER_BASE) % R.TIMER_STRIDE) {
+      case R.TIMER_CONFIGURATION:
         return comparator.configuration;
-      case TIMER_ROUTE_CAPABILITIES:
-        return ROUTES;
-      case TIMER_COMPARATOR_LOW:
+      case R.TIMER_ROUTE_CAPABILITIES:
+        return R.ROUTES;
+      case R.TIMER_COMPARATOR_LOW:
         return Number(comparator.comparator & MASK_32);
-      case TIMER_COMPARATOR_HIGH:
+      case R.TIMER_COMPARATOR_HIGH:
         return Number(comparator.comparator >> 32n);
-      case TIMER_FSB_VALUE:
+      case R.TIMER_FSB_VALUE:
         return comparator.fsbValue;
-      case TIMER_FSB_ADDRESS:
+      case R.TIMER_FSB_ADDRESS:
         return comparator.fsbAddress;
       default:
         return 0;
@@ -340,46 +297,46 @@ export class Hpet {
   #writeTimer(offset: number, value: number): void {
     const comparator = this.#comparatorAt(offset);
     if (comparator === undefined) return;
-    switch ((offset - TIMER_BASE) % TIMER_STRIDE) {
-      case TIMER_CONFIGURATION:
+    switch ((offset - R.TIMER_BASE) % R.TIMER_STRIDE) {
+      case R.TIMER_CONFIGURATION:
         this.#writeTimerConfiguration(comparator, value);
         break;
-      case TIMER_COMPARATOR_LOW:
+      case R.TIMER_COMPARATOR_LOW:
         this.#writeComparator(comparator, 0n, value);
         break;
-      case TIMER_COMPARATOR_HIGH:
+      case R.TIMER_COMPARATOR_HIGH:
         this.#writeComparator(comparator, 32n, value);
         break;
-      case TIMER_FSB_VALUE:
+      case R.TIMER_FSB_VALUE:
         comparator.fsbValue = value;
         break;
-      case TIMER_FSB_ADDRESS:
+      case R.TIMER_FSB_ADDRESS:
         comparator.fsbAddress = value;
         break;
     }
   }
 
   #comparatorAt(offset: number): Comparator | undefined {
-    return this.#comparators[Math.floor((offset - TIMER_BASE) / TIMER_STRIDE)];
+    return this.#comparators[Math.floor((offset - R.TIMER_BASE) / R.TIMER_STRIDE)];
   }
 
   #writeTimerConfiguration(comparator: Comparator, value: number): void {
     const before = comparator.configuration;
-    let after = (before & ~TN_WRITABLE) | (value & TN_WRITABLE);
-    if (this.#options.messages === undefined) after &= ~TN_FSB_ENABLE;
+    let after = (before & ~R.TN_WRITABLE) | (value & R.TN_WRITABLE);
+    if (this.#options.messages === undefined) after &= ~R.TN_FSB_ENABLE;
     // A route the hardware does not have is not taken; software finds out by reading back (section 2.3.8).
-    if (((ROUTES >>> ((after & TN_ROUTE) >> TN_ROUTE_SHIFT)) & 1) === 0) {
-      after = (after & ~TN_ROUTE) | (before & TN_ROUTE);
+    if (((R.ROUTES >>> ((after & R.TN_ROUTE) >> R.TN_ROUTE_SHIFT)) & 1) === 0) {
+      after = (after & ~R.TN_ROUTE) | (before & R.TN_ROUTE);
     }
     this.#lower(comparator);
     comparator.configuration = after;
     comparator.valueSetHigh = false;
-    if ((after & TN_LEVEL) === 0) this.#status &= ~(1 << comparator.index);
-    if ((after & TN_32_BIT) !== 0) {
+    if ((after & R.TN_LEVEL) === 0) this.#status &= ~(1 << comparator.index);
+    if ((after & R.TN_32_BIT) !== 0) {
       comparator.comparator &= MASK_32;
       comparator.period &= MASK_32;
     }
-    if (((after ^ before) & TN_PERIODIC) !== 0) comparator.awaiting = true;
+    if (((after ^ before) & R.TN_PERIODIC) !== 0) comparator.awaiting = true;
     if ((this.#status & (1 << comparator.index)) !== 0) this.#interrupt(comparator);
     this.#arm(comparator);
   }
@@ -389,14 +346,14 @@ export class Hpet {
    * falls with the low half but still covers the high half that follows in a 64-bit write.
    */
   #writeComparator(comparator: Comparator, shift: bigint, value: number): void {
-    const wide = (comparator.configuration & TN_32_BIT) === 0;
+    const wide = (comparator.configuration & R.TN_32_BIT) === 0;
     if (!wide && shift !== 0n) return;
     const replace = (old: bigint) => (old & ~(MASK_32 << shift)) | (BigInt(value) << shift);
-    const periodic = (comparator.configuration & TN_PERIODIC) !== 0;
-    const valueSet = (comparator.configuration & TN_VALUE_SET) !== 0 || (shift !== 0n && comparator.valueSetHigh);
+    const periodic = (comparator.configuration & R.TN_PERIODIC) !== 0;
+    const valueSet = (comparator.configuration & R.TN_VALUE_SET) !== 0 || (shift !== 0n && comparator.valueSetHigh);
     if (!periodic || valueSet) comparator.comparator = replace(comparator.comparator);
     if (periodic) comparator.period = replace(comparator.period);
-    comparator.configuration &= ~TN_VALUE_SET;
+    comparator.configuration &= ~R.TN_VALUE_SET;
     comparator.valueSetHigh = shift === 0n && valueSet;
     comparator.awaiting = true;
     // A 64-bit one-shot comparator that has been passed already matches at once. Only the high half decides that:
@@ -410,7 +367,7 @@ export class Hpet {
   #ticksToEvent(comparator: Comparator): bigint | undefined {
     if (!comparator.awaiting) return undefined;
     const counter = this.#counterNow();
-    if ((comparator.configuration & TN_32_BIT) === 0) {
+    if ((comparator.configuration & R.TN_32_BIT) === 0) {
       const ticks = comparator.comparator - counter;
       return ticks > 0n ? ticks : undefined;
     }
@@ -422,7 +379,7 @@ export class Hpet {
   }
 
   #repeats(comparator: Comparator): boolean {
-    return (comparator.configuration & TN_PERIODIC) !== 0 && comparator.period !== 0n;
+    return (comparator.configuration & R.TN_PERIODIC) !== 0 && comparator.period !== 0n;
   }
 
   #arm(comparator: Comparator): void {
@@ -433,8 +390,8 @@ export class Hpet {
     }
     const now = this.#time.now();
     // The counter stands since the last whole tick, not since now.
-    const deadline = now - ((now - this.#counterTime) % HPET_TICK) + Number(ticks) * HPET_TICK;
-    const tooShort = this.#repeats(comparator) && comparator.period < BigInt(SHORTEST_PERIOD / HPET_TICK);
+    const deadline = now - ((now - this.#counterTime) % R.HPET_TICK) + Number(ticks) * R.HPET_TICK;
+    const tooShort = this.#repeats(comparator) && comparator.period < BigInt(SHORTEST_PERIOD / R.HPET_TICK);
     comparator.timer.arm(tooShort ? Math.max(deadline, now + SHORTEST_PERIOD) : deadline);
   }
 
@@ -449,7 +406,7 @@ export class Hpet {
 
   #matched(comparator: Comparator): void {
     comparator.timer.disarm();
-    const wide = (comparator.configuration & TN_32_BIT) === 0;
+    const wide = (comparator.configuration & R.TN_32_BIT) === 0;
     const bits = wide ? 64 : 32;
     const counter = BigInt.asUintN(bits, this.#counterNow());
     if (this.#repeats(comparator)) {
@@ -460,28 +417,28 @@ export class Hpet {
     } else {
       comparator.awaiting = !wide && BigInt.asIntN(32, counter - comparator.comparator) < 0n;
     }
-    if ((comparator.configuration & TN_LEVEL) !== 0) this.#status |= 1 << comparator.index;
+    if ((comparator.configuration & R.TN_LEVEL) !== 0) this.#status |= 1 << comparator.index;
     this.#interrupt(comparator);
     this.#arm(comparator);
   }
 
   /** Raises the comparator's interrupt, where the comparator and the whole block allow it. */
   #interrupt(comparator: Comparator): void {
-    if (!this.#enabled || (comparator.configuration & TN_INTERRUPT_ENABLE) === 0) return;
-    if ((comparator.configuration & TN_FSB_ENABLE) !== 0) {
+    if (!this.#enabled || (comparator.configuration & R.TN_INTERRUPT_ENABLE) === 0) return;
+    if ((comparator.configuration & R.TN_FSB_ENABLE) !== 0) {
       this.#options.messages?.write(comparator.fsbAddress, comparator.fsbValue);
       return;
     }
     const line = this.#route(comparator);
     line?.set(true);
-    if ((comparator.configuration & TN_LEVEL) !== 0) comparator.raised = line;
+    if ((comparator.configuration & R.TN_LEVEL) !== 0) comparator.raised = line;
     else line?.set(false);
   }
 
   #route(comparator: Comparator): InterruptLine | undefined {
     if (this.#legacy && comparator.index === 0) return this.#options.irq0;
     if (this.#legacy && comparator.index === 1) return this.#options.irq8;
-    return this.#options.pins[(comparator.configuration & TN_ROUTE) >> TN_ROUTE_SHIFT];
+    return this.#options.pins[(comparator.configuration & R.TN_ROUTE) >> R.TN_ROUTE_SHIFT];
   }
 
   #lower(comparator: Comparator): void {

@@ -3,7 +3,6 @@ import { describe, test } from 'node:test';
 import { IoSpaceMap } from '../../bus/io-space.ts';
 import { SILENT } from '../../bus/log.ts';
 import { attachIoApic, IO_APIC_BASE } from './device.ts';
-import { isaInterruptLines, SharedLine } from './isa-wiring.ts';
 import { IoApic } from './model.ts';
 
 function setUp() {
@@ -133,29 +132,4 @@ describe('I/O APIC', () => {
     copy.endOfInterrupt(0x41);
     assert.deepEqual(sent, ['feeff000']);
   });
-});
-
-test('ISA lines drive both controllers, the timer on pin 2', () => {
-  const seen: string[] = [];
-  const inputs = (name: string) => ({
-    input: (index: number) => ({ set: (level: boolean) => void seen.push(`${name}${index}=${level}`) }),
-  });
-  const lines = isaInterruptLines(inputs('pic'), inputs('apic'));
-  lines[0].set(true);
-  lines[2].set(true);
-  lines[8].set(false);
-  assert.deepEqual(seen, ['pic0=true', 'apic2=true', 'pic8=false', 'apic8=false']);
-});
-
-test('a shared line is asserted while any source asserts it', () => {
-  const seen: boolean[] = [];
-  const line = new SharedLine({ set: (level) => seen.push(level) });
-  const a = line.source();
-  const b = line.source();
-  a.set(true);
-  a.set(true);
-  b.set(true);
-  a.set(false);
-  b.set(false);
-  assert.deepEqual(seen, [true, false]);
 });

@@ -76,7 +76,8 @@ export class IoApic {
 
   /** Interrupt input INTIN`pin`. */
   input(pin: number): InterruptLine {
-    if (!Number.isInteger(pin) || pin < 0 || pin >= IO_APIC_PINS) throw new RangeError(`the I/O APIC has no pin ${pin}`);
+    if (!Number.isInteger(pin) || pin < 0 || pin >= IO_APIC_PINS)
+      throw new RangeError(`the I/O APIC has no pin ${pin}`);
     return { set: (level) => this.#setLine(pin, level) };
   }
 

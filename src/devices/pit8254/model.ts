@@ -60,7 +60,7 @@ export class Pit8254 {
   /** Back to power-on. */
   reset(): void {
     const tick = this.#tick();
-    this.#counters.forEach((counter, index) => counter.reset(index !== 2, tick));
+    for (const [index, counter] of this.#counters.entries()) counter.reset(index !== 2, tick);
     this.#portB = 0;
     this.#restartOutput();
   }
@@ -139,7 +139,7 @@ export class Pit8254 {
 
   /** Takes the saved registers. The clock must have been restored first; IRQ0's receiver restores its own level. */
   restore(state: Pit8254State): void {
-    this.#counters.forEach((counter, index) => counter.restore(state.counters[index as CounterIndex]));
+    for (const [index, counter] of this.#counters.entries()) counter.restore(state.counters[index as CounterIndex]);
     this.#portB = state.portB & PORT_B_STORED;
     this.#outputLevel = state.outputLevel;
     this.#armRise();

@@ -32,16 +32,7 @@ const REGISTER_D = 0x0d;
 export const CENTURY = 0x32;
 /** Where the IBM PS/2 keeps the century; the same byte. */
 const CENTURY_PS2 = 0x37;
-const TIME_REGISTERS: readonly number[] = [
-  SECONDS,
-  MINUTES,
-  HOURS,
-  DAY_OF_WEEK,
-  DAY_OF_MONTH,
-  MONTH,
-  YEAR,
-  CENTURY,
-];
+const TIME_REGISTERS: readonly number[] = [SECONDS, MINUTES, HOURS, DAY_OF_WEEK, DAY_OF_MONTH, MONTH, YEAR, CENTURY];
 
 const A_UPDATE_IN_PROGRESS = 0x80;
 const A_DIVIDER = 0x70;
@@ -314,7 +305,7 @@ export class RtcMc146818 {
   }
 
   #encode(value: number): number {
-    return (this.#ram[REGISTER_B] & B_BINARY) !== 0 ? value : (Math.floor(value / 10) << 4) | value % 10;
+    return (this.#ram[REGISTER_B] & B_BINARY) !== 0 ? value : (Math.floor(value / 10) << 4) | (value % 10);
   }
 
   #decode(value: number): number {

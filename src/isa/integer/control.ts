@@ -134,7 +134,6 @@ export const IRET = instruction('IRET', { encodings: ['CF os'], intercept: 'IRET
 export const INT = instruction('INT', {
   encodings: ['CD Ib'],
   access: ['r'],
-  intercept: 'SWINT',
   execute: (x) => x.system('softwareInterrupt', x.operand(0) as I32),
 });
 export const INT3 = instruction('INT3', { encodings: ['CC'], execute: (x) => x.system('int3') });

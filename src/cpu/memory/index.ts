@@ -1,0 +1,39 @@
+/** Guest memory of the processor: arena, guest-physical space, TLB, page walk, linear accesses. */
+import type { Log } from '../../bus/log.ts';
+import type { Cpu } from '../cpu.ts';
+import type { Arena } from './arena.ts';
+import { LinearAccess } from './linear.ts';
+import type { PhysicalSpace } from './physical.ts';
+import { TLB_BANK_SIZE, TLB_BANKS } from './tlb.ts';
+import { Translation } from './translation.ts';
+
+export { Arena, type ArenaOptions, PAGE_SIZE } from './arena.ts';
+export { DmaMemory } from './dma.ts';
+export { AccessInfo, LinearAccess } from './linear.ts';
+export { GRANULE_SIZE, type MmioBus, PageFlag, PhysicalSpace, type PhysicalSpaceOptions } from './physical.ts';
+export { TLB_BANK_SIZE, TLB_BANKS, TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE } from './tlb.ts';
+export { Translation } from './translation.ts';
+
+/** Arena overhead of one processor's TLB banks in bytes, alignment included. */
+export const PROCESSOR_MEMORY_OVERHEAD = (TLB_BANKS + 1) * TLB_BANK_SIZE;
+
+export interface ProcessorMemoryOptions {
+  readonly cpu: Cpu;
+  readonly arena: Arena;
+  readonly physical: PhysicalSpace;
+  /** MAXPHYADDR, 32 to 52. */
+  readonly physicalAddressBits: number;
+  readonly log: Log;
+  /** The decode mode key for the processor's state (below 4096). */
+  readonly computeMode: (cpu: Cpu) => number;
+  /** What goes into `codeTable` of a TLB entry filled for execution of a guest page. */
+  readonly codeTableFor: (page: number, mode: number) => number;
+  /** Number of TLB banks; {@link TLB_BANKS} by default. */
+  readonly banks?: number;
+}
+
+/** One processor's translation caches and linear memory; call `translation.stateChanged()` before the first access. */
+export function createProcessorMemory(options: ProcessorMemoryOptions): { translation: Translation; linear: LinearAccess } {
+  const translation = new Translation(options);
+  return { translation, linear: new LinearAccess({ ...options, translation }) };
+}

@@ -1,0 +1,159 @@
+/** One processor put together: context, memory, decoder, interpreter, system code, AMD-V. */
+
+import type { Clock } from '../bus/clock.ts';
+import type { Log } from '../bus/log.ts';
+import type { EntropySource } from '../bus/streams.ts';
+import { type HelperName, HELPERS } from '../isa/helpers.ts';
+import { INSTRUCTION_TABLE } from '../isa/index.ts';
+import { CONTEXT_SIZE, CS } from './context.ts';
+import { Cpu, type LocalApic, type PortBus } from './cpu.ts';
+import { BlockCache } from './decode/blocks.ts';
+import { Engine } from './engine.ts';
+import { setFault } from './fault.ts';
+import { buildHandlers, type HandlerImports, type Handlers } from './interpreter/handlers.ts';
+import { lightHelpers } from './light/index.ts';
+import { type Arena, createProcessorMemory, type LinearAccess, PAGE_SIZE, type PhysicalSpace, PROCESSOR_MEMORY_OVERHEAD } from './memory/index.ts';
+import { computeMode, MODE_64, MODE_SIZE_MASK } from './mode.ts';
+import type { CpuModel } from './model.ts';
+import { enableSvm, svmHelpers } from './svm/index.ts';
+import { exitGuest } from './svm/world-switch.ts';
+import { systemHelpers } from './system/index.ts';
+import { resetCpu } from './system/reset.ts';
+import { checkSegment } from './system/segments.ts';
+
+/** Arena bytes for decoded code. */
+const CODE_BYTES = 128 * 2 ** 20;
+/** Longest instruction, for decode assists. */
+const MAX_INSTRUCTION = 15;
+
+/** Arena overhead of one processor. */
+export const PROCESSOR_OVERHEAD = CONTEXT_SIZE + PROCESSOR_MEMORY_OVERHEAD + CODE_BYTES + 2 * PAGE_SIZE;
+
+export interface ProcessorOptions {
+  readonly arena: Arena;
+  readonly physical: PhysicalSpace;
+  readonly model: CpuModel;
+  readonly ports: PortBus;
+  readonly clock: Clock;
+  readonly entropy: EntropySource;
+  readonly log: Log;
+  readonly apicId: number;
+  shutdown(reason: string): void;
+}
+
+/** A processor that can run; its local APIC is connected by the board. */
+export class Processor {
+  readonly cpu: Cpu;
+  readonly engine: Engine;
+  readonly linear: LinearAccess;
+  readonly blocks: BlockCache;
+
+  constructor(options: ProcessorOptions) {
+    const { arena, physical, model } = options;
+    const cpu = new Cpu(arena.buffer, arena.reserve(CONTEXT_SIZE, 64));
+    this.cpu = cpu;
+    const memory = createProcessorMemory({
+      cpu,
+      arena,
+      physical,
+      physicalAddressBits: model.physicalAddressBits,
+      log: options.log,
+      computeMode,
+      codeTableFor: (page, mode) => this.blocks.tableFor(page, mode),
+    });
+    this.linear = memory.linear;
+    cpu.connect({
+      linear: memory.linear,
+      physical,
+      translation: memory.translation,
+      apic: undefined as unknown as LocalApic,
+      ports: options.ports,
+      clock: options.clock,
+      entropy: options.entropy,
+      log: options.log,
+      model,
+      shutdown: options.shutdown,
+    });
+    cpu.apicId = options.apicId;
+
+    const functionTable = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
+    const imports = this.imports();
+    const long = buildHandlers(INSTRUCTION_TABLE, true, arena.memory, functionTable, 0, imports);
+    let legacy: { handlers: Handlers; base: number } | undefined;
+    /** Most guests never leave 64-bit mode once they are in it. */
+    const legacyHandlers = () => {
+      legacy ??= {
+        handlers: buildHandlers(INSTRUCTION_TABLE, false, arena.memory, functionTable, long.nextIndex, imports).handlers,
+        base: long.nextIndex,
+      };
+      return legacy;
+    };
+    this.blocks = new BlockCache({
+      buffer: arena.buffer,
+      area: { start: arena.reserve(CODE_BYTES, PAGE_SIZE), size: CODE_BYTES },
+      table: INSTRUCTION_TABLE,
+      features: model.features,
+      long: long.handlers,
+      legacy: () => legacyHandlers().handlers,
+      longBase: 0,
+      legacyBase: () => legacyHandlers().base,
+      codePages: physical,
+    });
+    this.blocks.onFlush = () => memory.translation.flushAll();
+    physical.codeWritten = (page) => this.blocks.invalidate(page);
+    this.engine = new Engine(cpu, {
+      blocks: this.blocks,
+      handlers: { long: long.handlers, legacy: () => legacyHandlers().handlers },
+      fetch: memory.linear,
+      guestExit: (exiting) => exitGuest(exiting, () => this.currentInstruction()),
+    });
+    if (model.features.has('svm')) enableSvm();
+    resetCpu(cpu, 'power-on');
+  }
+
+  /** What emitted code calls. The engine exists by the time anything runs. */
+  private imports(): HandlerImports {
+    const { cpu, linear } = this;
+    const system = { ...systemHelpers, ...svmHelpers } as Record<string, (cpu: Cpu, ...args: number[]) => void>;
+    const light = lightHelpers as unknown as Record<string, (cpu: Cpu, ...args: number[]) => number>;
+    const helpers = {} as Record<HelperName, (...args: number[]) => number>;
+    for (const name of Object.keys(HELPERS) as HelperName[]) {
+      if (HELPERS[name].kind === 'system') {
+        const helper = system[name];
+        let wrapped: ((...args: number[]) => number) | undefined;
+        helpers[name] = (a, b, c, d, e, f) => {
+          wrapped ??= this.engine.systemHelper(helper);
+          return wrapped(a, b, c, d, e, f);
+        };
+      } else {
+        const helper = light[name];
+        helpers[name] = (a, b, c, d, e, f) => helper(cpu, a, b, c, d, e, f);
+      }
+    }
+    return {
+      slowLoad: (lo, hi, info) => linear.slowLoad(lo, hi, info),
+      slowStore: (lo, hi, info) => linear.slowStore(lo, hi, info),
+      checkSegment: (segment, lo, hi, bytesAndAccess) => checkSegment(cpu, segment, lo, hi, bytesAndAccess & 0xff, bytesAndAccess >> 8),
+      raise: (vector, errorCode, has) => setFault(cpu, vector, has ? errorCode : undefined),
+      helpers,
+    };
+  }
+
+  /** Bytes of the instruction at rip up to the end of its page, for decode assists. */
+  private currentInstruction(): Uint8Array {
+    const { cpu, linear } = this;
+    const address = (cpu.mode & MODE_SIZE_MASK) === MODE_64 ? cpu.rip : (cpu.rip + cpu.segments[CS].base) & 0xffffffffn;
+    const { exitCode, exitInfo1, exitInfo2, pending } = cpu;
+    const host = linear.translateExecute(Number(address & 0xffffffffn) | 0, Number(address >> 32n) | 0);
+    if (host === 0) {
+      // not mapped any more: no bytes; the exit in progress stays as it was
+      cpu.exitCode = exitCode;
+      cpu.exitInfo1 = exitInfo1;
+      cpu.exitInfo2 = exitInfo2;
+      cpu.pending = pending;
+      return new Uint8Array(0);
+    }
+    const length = Math.min(MAX_INSTRUCTION, PAGE_SIZE - (host & (PAGE_SIZE - 1)));
+    return cpu.bytes.subarray(host, host + length);
+  }
+}

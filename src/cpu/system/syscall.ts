@@ -1,0 +1,124 @@
+/** SYSCALL, SYSRET, SYSENTER, SYSEXIT (APM vol. 2 6.1; SDM vol. 3A 5.8.7, 5.8.8). */
+import { RCX, RDX, RSP, Vector } from '../../isa/stage.ts';
+import { CS, SS } from '../context.ts';
+import type { Cpu } from '../cpu.ts';
+import { fault } from '../fault.ts';
+import { readFlags, writeFlags } from '../flags.ts';
+import { Attribute, isNullSelector } from './descriptors.ts';
+import {
+  EFER,
+  efer,
+  FLAG,
+  is64BitMode,
+  isCanonical,
+  isLongMode,
+  isProtected,
+  MASK_32,
+  setSystemFlags,
+  systemFlags,
+} from './registers.ts';
+import { loadSegmentRaw } from './segments.ts';
+
+const R11 = 11;
+const FLAT_LIMIT = 0xffff_ffff;
+const SELECTOR_MASK = 0xfffc;
+
+const CODE_TYPE = Attribute.CODE | Attribute.READABLE | Attribute.ACCESSED;
+const DATA_TYPE = Attribute.WRITABLE | Attribute.ACCESSED;
+const FLAT = Attribute.S | Attribute.P | Attribute.G;
+const CODE64 = FLAT | CODE_TYPE | Attribute.L;
+const CODE32 = FLAT | CODE_TYPE | Attribute.DB;
+const DATA32 = FLAT | DATA_TYPE | Attribute.DB;
+
+/** STAR[47:32] and STAR[63:48]: selector bases of SYSCALL and SYSRET. */
+const STAR_SYSCALL_SHIFT = 32n;
+const STAR_SYSRET_SHIFT = 48n;
+/** Distances from those bases (APM vol. 2 table 6-1). */
+const SYSCALL_SS = 8;
+const SYSRET_SS = 8;
+const SYSRET_CS64 = 16;
+/** Distances from SYSENTER_CS (SDM vol. 2 "SYSENTER", "SYSEXIT"). */
+const SYSENTER_SS = 8;
+const SYSEXIT_CS32 = 16;
+const SYSEXIT_SS32 = 24;
+const SYSEXIT_CS64 = 32;
+const SYSEXIT_SS64 = 40;
+
+/** The segments are not read from memory: they are taken to be flat. */
+function enterFlat(cpu: Cpu, codeSelector: number, code: number, stackSelector: number, cpl: number): void {
+  const privilege = cpl << Attribute.DPL_SHIFT;
+  cpu.cpl = cpl;
+  loadSegmentRaw(cpu, CS, codeSelector | cpl, 0n, FLAT_LIMIT, code | privilege);
+  loadSegmentRaw(cpu, SS, stackSelector | cpl, 0n, FLAT_LIMIT, DATA32 | privilege);
+  cpu.translation.stateChanged();
+}
+
+export function syscall(cpu: Cpu): void {
+  const long = isLongMode(cpu);
+  const wide = is64BitMode(cpu);
+  if ((efer(cpu) & EFER.SCE) === 0) throw fault(cpu, Vector.UD);
+  // Intel processors know SYSCALL in 64-bit mode only.
+  if (!wide && cpu.model.vendor === 'intel') throw fault(cpu, Vector.UD);
+  if (!isProtected(cpu)) throw fault(cpu, Vector.UD);
+  const selector = Number((cpu.star >> STAR_SYSCALL_SHIFT) & 0xffffn) & SELECTOR_MASK;
+  cpu.gpr[RCX] = cpu.nextRip;
+  if (long) {
+    cpu.gpr[R11] = BigInt(readFlags(cpu) & ~FLAG.RF);
+    cpu.nextRip = wide ? cpu.lstar : cpu.cstar;
+    writeFlags(cpu, readFlags(cpu) & ~Number(cpu.sfmask & MASK_32) & ~FLAG.RF);
+    enterFlat(cpu, selector, CODE64, selector + SYSCALL_SS, 0);
+  } else {
+    cpu.nextRip = cpu.star & MASK_32;
+    setSystemFlags(cpu, systemFlags(cpu) & ~(FLAG.IF | FLAG.RF | FLAG.VM));
+    enterFlat(cpu, selector, CODE32, selector + SYSCALL_SS, 0);
+  }
+}
+
+/** Flags SYSRET takes from R11: all but RF, VM and the reserved ones (SDM vol. 2 "SYSRET"). */
+const SYSRET_FLAGS = 0x003c_7fd7;
+
+export function sysret(cpu: Cpu, bits: number): void {
+  if ((efer(cpu) & EFER.SCE) === 0) throw fault(cpu, Vector.UD);
+  if (!is64BitMode(cpu) && cpu.model.vendor === 'intel') throw fault(cpu, Vector.UD);
+  if (!isProtected(cpu) || cpu.cpl !== 0) throw fault(cpu, Vector.GP, 0);
+  const selector = Number(cpu.star >> STAR_SYSRET_SHIFT) & SELECTOR_MASK;
+  const target = cpu.gpr[RCX];
+  const wide = bits === 64;
+  // An Intel processor finds a bad target here; an AMD one goes there and faults at privilege level 3.
+  if (wide && cpu.model.vendor === 'intel' && !isCanonical(target)) throw fault(cpu, Vector.GP, 0);
+  if (isLongMode(cpu)) writeFlags(cpu, Number(cpu.gpr[R11] & MASK_32) & SYSRET_FLAGS);
+  else setSystemFlags(cpu, systemFlags(cpu) | FLAG.IF);
+  cpu.nextRip = wide ? target : target & MASK_32;
+  if (wide) enterFlat(cpu, selector + SYSRET_CS64, CODE64, selector + SYSRET_SS, 3);
+  else enterFlat(cpu, selector, CODE32, selector + SYSRET_SS, 3);
+}
+
+/** Where SYSENTER and SYSEXIT do not exist: real-address mode (#GP), long mode on AMD processors (#UD). */
+function checkFastCall(cpu: Cpu): number {
+  if (isLongMode(cpu) && cpu.model.vendor === 'amd') throw fault(cpu, Vector.UD);
+  const selector = Number(cpu.sysenterCs & 0xffffn) & SELECTOR_MASK;
+  if (!isProtected(cpu) || isNullSelector(selector)) throw fault(cpu, Vector.GP, 0);
+  return selector;
+}
+
+export function sysenter(cpu: Cpu): void {
+  const selector = checkFastCall(cpu);
+  const long = isLongMode(cpu);
+  setSystemFlags(cpu, systemFlags(cpu) & ~(FLAG.VM | FLAG.IF | FLAG.RF));
+  cpu.gpr[RSP] = long ? cpu.sysenterEsp : cpu.sysenterEsp & MASK_32;
+  cpu.nextRip = long ? cpu.sysenterEip : cpu.sysenterEip & MASK_32;
+  enterFlat(cpu, selector, long ? CODE64 : CODE32, selector + SYSENTER_SS, 0);
+}
+
+export function sysexit(cpu: Cpu, bits: number): void {
+  const selector = checkFastCall(cpu);
+  if (cpu.cpl !== 0) throw fault(cpu, Vector.GP, 0);
+  const wide = bits === 64;
+  const pointer = cpu.gpr[RCX];
+  const target = cpu.gpr[RDX];
+  if (wide && !(isCanonical(pointer) && isCanonical(target))) throw fault(cpu, Vector.GP, 0);
+  cpu.gpr[RSP] = wide ? pointer : pointer & MASK_32;
+  cpu.nextRip = wide ? target : target & MASK_32;
+  if (wide) enterFlat(cpu, selector + SYSEXIT_CS64, CODE64, selector + SYSEXIT_SS64, 3);
+  else enterFlat(cpu, selector + SYSEXIT_CS32, CODE32, selector + SYSEXIT_SS32, 3);
+}

@@ -1,0 +1,231 @@
+/**
+ * The board: a PC as QEMU's q35 where software can see it. Constructs the devices, wires their lines, attaches them.
+ */
+
+import type { TimerService } from '../bus/clock.ts';
+import { IoSpaceMap } from '../bus/io-space.ts';
+import type { InterruptLine } from '../bus/lines.ts';
+import type { Log } from '../bus/log.ts';
+import type { GuestMemory } from '../bus/memory.ts';
+import type { Attachment } from '../bus/ports.ts';
+import type { ByteStream } from '../bus/streams.ts';
+import { attachDebugExit } from '../devices/debug-exit/device.ts';
+import { DebugExit } from '../devices/debug-exit/model.ts';
+import { attachFwCfg } from '../devices/fw-cfg/device.ts';
+import { FwCfg } from '../devices/fw-cfg/model.ts';
+import { attachHpet } from '../devices/hpet/device.ts';
+import { Hpet } from '../devices/hpet/model.ts';
+import { attachI8042 } from '../devices/i8042/device.ts';
+import { I8042 } from '../devices/i8042/model.ts';
+import { attachApm, attachIch9Pm } from '../devices/ich9-pm/device.ts';
+import { Ich9Pm } from '../devices/ich9-pm/model.ts';
+import { attachIoApic } from '../devices/ioapic/device.ts';
+import { isaInterruptLines, SharedLine } from '../devices/ioapic/isa-wiring.ts';
+import { IO_APIC_PINS, IoApic } from '../devices/ioapic/model.ts';
+import { lapicPage, LAPIC_LENGTH } from '../devices/lapic/device.ts';
+import { InterruptBus } from '../devices/lapic/interrupt-bus.ts';
+import { EXTERNAL_INTERRUPT, Lapic, NO_INTERRUPT } from '../devices/lapic/model.ts';
+import { attachPciConfigPorts, enhancedConfigurationSpace, PciConfigPorts } from '../devices/pci/device.ts';
+import { enableEcam, enablePowerManagement, lpcBridge, memoryControllerHub, PirqRouter } from '../devices/pci/host-bridge.ts';
+import { PciBus, type PciFunction } from '../devices/pci/model.ts';
+import { attachPic8259 } from '../devices/pic8259/device.ts';
+import { Pic8259 } from '../devices/pic8259/model.ts';
+import { attachPit8254 } from '../devices/pit8254/device.ts';
+import { Pit8254 } from '../devices/pit8254/model.ts';
+import { attachPort92 } from '../devices/port92/device.ts';
+import { Port92 } from '../devices/port92/model.ts';
+import { ResetControl } from '../devices/reset-control/model.ts';
+import { resetControlPort } from '../devices/reset-control/device.ts';
+import { writeCmosConfiguration } from '../devices/rtc-mc146818/cmos-layout.ts';
+import { attachRtcMc146818 } from '../devices/rtc-mc146818/device.ts';
+import { RtcMc146818 } from '../devices/rtc-mc146818/model.ts';
+import { attachUart16550, COM_PORTS } from '../devices/uart16550/device.ts';
+import { Uart16550 } from '../devices/uart16550/model.ts';
+import { LPC_DEVICE, PIRQ_FIRST_GSI, pirqOf, PM, SCI_IRQ } from './acpi/chipset.ts';
+import { BOARD_ADDRESS, splitMemory } from './boot/memory-map.ts';
+
+/** What guests can do to the machine as a whole. */
+export interface BoardEvents {
+  powerOff(): void;
+  /** A reset by any of the reset ports. */
+  reset(): void;
+  /** A write to the debug-exit port. */
+  debugExit(value: number): void;
+  /** An interrupt may have become deliverable. */
+  interruptChanged(): void;
+  /** INIT for the processor. */
+  initialize(): void;
+  startUp(vector: number): void;
+}
+
+export interface BoardOptions {
+  readonly time: TimerService;
+  readonly log: Log;
+  readonly memory: GuestMemory;
+  readonly ramBytes: number;
+  /** Serial ports COM1 and on. */
+  readonly serial: readonly ByteStream[];
+  /** Unix seconds at power-on. */
+  readonly epochSeconds: number;
+  readonly tsc: () => bigint;
+  readonly tscFrequency: number;
+  readonly physicalAddressBits: number;
+  /** Files for firmware. */
+  readonly firmwareFiles?: Readonly<Record<string, Uint8Array>>;
+  readonly events: BoardEvents;
+}
+
+const IRQ_TIMER = 0;
+const IRQ_KEYBOARD = 1;
+const IRQ_RTC = 8;
+const ISA_IRQS = 16;
+
+export class Board {
+  readonly space: IoSpaceMap;
+  readonly lapic: Lapic;
+  readonly pci: PciBus;
+  nmiPending = false;
+  private readonly resettable: { reset(): void }[];
+  private readonly options: BoardOptions;
+  private readonly mch: PciFunction;
+  private readonly lpc: PciFunction;
+  private lapicAttachment: Attachment | undefined;
+  private readonly cmos: RtcMc146818;
+
+  constructor(options: BoardOptions) {
+    this.options = options;
+    const { time, log, events } = options;
+    const space = new IoSpaceMap(log);
+    this.space = space;
+
+    // --- interrupt controllers
+    const bus = new InterruptBus(log);
+    const ioApic = new IoApic(bus);
+    bus.attachIoApic(ioApic);
+    this.lapic = new Lapic({
+      initialId: 0,
+      bootstrap: true,
+      time,
+      tsc: options.tsc,
+      tscFrequency: options.tscFrequency,
+      bus,
+      processor: {
+        interruptChanged: () => events.interruptChanged(),
+        nonMaskableInterrupt: () => {
+          this.nmiPending = true;
+          events.interruptChanged();
+        },
+        systemManagementInterrupt: () => log.write('unimplemented', 'system management interrupt dropped'),
+        initialize: () => events.initialize(),
+        startUp: (vector) => events.startUp(vector),
+        apicBaseChanged: () => this.placeLapic(),
+      },
+      acknowledgeExternal: () => pic.acknowledge(),
+      log,
+      physicalAddressBits: options.physicalAddressBits,
+    });
+    bus.attachLapic(this.lapic);
+    const pic = new Pic8259(this.lapic.lint0);
+    const isa = isaInterruptLines(pic, ioApic).map((line) => new SharedLine(line));
+    const isaSource = (irq: number): InterruptLine => isa[irq].source();
+
+    // --- timers and clock
+    const hpet = new Hpet({
+      time,
+      irq0: isaSource(IRQ_TIMER),
+      irq8: isaSource(IRQ_RTC),
+      pins: Array.from({ length: IO_APIC_PINS }, (_, pin) => ioApic.input(pin)),
+    });
+    const pit = new Pit8254(time, hpet.pitInput);
+    const rtc = new RtcMc146818({ time, irq: hpet.rtcInput, epochSeconds: options.epochSeconds });
+    this.cmos = rtc;
+
+    // --- power, reset, keyboard
+    const pm = new Ich9Pm(time, isaSource(SCI_IRQ), events, log);
+    const resetControl = new ResetControl(() => events.reset());
+    const keyboard = new I8042(isaSource(IRQ_KEYBOARD), { a20() {}, reset: () => events.reset() });
+    const port92 = new Port92({ a20() {}, reset: () => events.reset() });
+
+    // --- PCI
+    const router = new PirqRouter(
+      {
+        ioApic: Array.from({ length: IO_APIC_PINS - PIRQ_FIRST_GSI }, (_, i) => ioApic.input(PIRQ_FIRST_GSI + i)),
+        isa: Array.from({ length: ISA_IRQS }, (_, irq) => isaSource(irq)),
+      },
+      pirqOf,
+    );
+    this.pci = new PciBus({ space, interrupts: router, messages: bus, log });
+    let ecam: Attachment | undefined;
+    this.mch = memoryControllerHub({
+      ecamMoved: (base, length) => {
+        ecam?.detach();
+        ecam = base === undefined ? undefined : space.attachMmio(base, length, enhancedConfigurationSpace(this.pci));
+      },
+    });
+    let pmPorts: Attachment | undefined;
+    this.lpc = lpcBridge({
+      pmBaseMoved: (base) => {
+        pmPorts?.detach();
+        pmPorts = base === undefined ? undefined : attachIch9Pm(space, pm, base);
+      },
+      routesChanged: () => router.update(),
+    });
+    this.pci.add(0, 0, this.mch);
+    this.pci.add(LPC_DEVICE, 0, this.lpc);
+    router.connect(this.lpc);
+    const configPorts = new PciConfigPorts(this.pci, resetControlPort(resetControl));
+
+    // --- serial ports, firmware configuration, debug exit
+    const uarts = options.serial.map((stream, i) => {
+      const uart = new Uart16550(time, isaSource(COM_PORTS[i].irq), stream);
+      attachUart16550(space, uart, COM_PORTS[i].base);
+      return uart;
+    });
+    const fwCfg = new FwCfg(options.memory, { ramBytes: options.ramBytes, processors: 1, files: options.firmwareFiles });
+
+    attachIoApic(space, ioApic);
+    attachPic8259(space, pic);
+    attachPit8254(space, pit);
+    attachRtcMc146818(space, rtc);
+    attachHpet(space, hpet);
+    attachPciConfigPorts(space, configPorts);
+    attachApm(space, pm);
+    attachI8042(space, keyboard);
+    attachPort92(space, port92);
+    attachFwCfg(space, fwCfg);
+    attachDebugExit(space, new DebugExit((value) => events.debugExit(value)));
+    this.placeLapic();
+
+    this.resettable = [ioApic, pic, pit, rtc, hpet, pm, keyboard, port92, ...uarts, this.pci, configPorts, { reset: () => this.lapic.reset('power-on') }];
+    this.configure();
+  }
+
+  /** What firmware would have set up before a kernel is entered directly. */
+  private configure(): void {
+    const { low, high } = splitMemory(this.options.ramBytes);
+    writeCmosConfiguration((index, value) => this.cmos.setRam(index, value), { belowFourGib: low, aboveFourGib: high, processors: 1 });
+    enableEcam(this.mch, BOARD_ADDRESS.ECAM);
+    enablePowerManagement(this.lpc, PM.BASE);
+  }
+
+  /** Hardware reset of everything but memory and the processor. */
+  reset(): void {
+    for (const device of this.resettable) device.reset();
+    this.nmiPending = false;
+    this.configure();
+  }
+
+  private placeLapic(): void {
+    this.lapicAttachment?.detach();
+    this.lapicAttachment = this.space.attachMmio(this.lapic.baseAddress, LAPIC_LENGTH, lapicPage(() => this.lapic));
+  }
+
+  /** A vector can be delivered by the local APIC itself. */
+  pendingVector(): number {
+    const pending = this.lapic.pending();
+    return pending === EXTERNAL_INTERRUPT ? NO_INTERRUPT : pending;
+  }
+  externalPending(): boolean {
+    return this.lapic.pending() === EXTERNAL_INTERRUPT;
+  }
+}
