@@ -368,9 +368,10 @@ export function parseArguments(args: readonly string[]): Arguments {
  * Shows progress on a stream: a line for each step; on a terminal the line of a step with a percentage is rewritten.
  * Call the returned function with undefined at the end.
  */
-export function progressPrinter(
-  stream: { write(text: string): unknown; isTTY?: boolean },
-): (progress: Progress | undefined) => void {
+export function progressPrinter(stream: {
+  write(text: string): unknown;
+  isTTY?: boolean;
+}): (progress: Progress | undefined) => void {
   let current: string | undefined;
   let lineOpen = false;
   return (progress) => {

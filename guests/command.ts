@@ -25,7 +25,11 @@ export const STATUS_DESCRIPTOR = 3;
  *
  * @throws BuildError where it cannot be started.
  */
-export function tryCommand(program: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+export function tryCommand(
+  program: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult> {
   return new Promise((done, failed) => {
     const child = spawn(program, args, {
       cwd: options.directory,
@@ -47,7 +51,8 @@ export function tryCommand(program: string, args: readonly string[], options: Co
       for (const line of lines) options.onStatusLine?.(line);
     });
     child.on('error', (error: NodeJS.ErrnoException) => {
-      const reason = error.code === 'ENOENT' ? 'it is not on this machine' : error.message;
+      const reason =
+        error.code === 'ENOENT' ? 'it is not on this machine (the guests are built on Debian 12)' : error.message;
       failed(new BuildError(`cannot run ${program}: ${reason}`));
     });
     child.on('close', (code) => done({ status: code ?? 1, output, errors }));
@@ -58,7 +63,7 @@ export function tryCommand(program: string, args: readonly string[], options: Co
 export function firstErrorLine(result: CommandResult): string {
   const lines = result.errors.split('\n').map((line) => line.trim());
   const marked = lines.find((line) => /^E:|\berror\b/i.test(line));
-  return (marked ?? lines.find((line) => line !== '') ?? `exit status ${result.status}`).replace(/^E:\s*/, '');
+  return (marked ?? lines.find((line) => line !== '') ?? `exit status ${result.status}`).replace(/^[EW]:\s*/, '');
 }
 
 /**

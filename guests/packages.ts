@@ -20,6 +20,9 @@ export interface PackageRecord extends PackageVersion {
   depends: string[];
 }
 
+/** The index lacks a package or names a version that the archive no longer has: a newer index may help. */
+class IndexError extends BuildError {}
+
 /** Reads the first record of what `apt-cache show` prints; undefined where there is none. */
 export function parsePackageRecord(text: string): PackageRecord | undefined {
   const record = text.split('\n\n', 1)[0];
@@ -73,7 +76,7 @@ export class PackageIndex {
   }
 
   /**
-   * Runs `work`; where that fails, brings the index up to date and runs it once more.
+   * Runs `work`; where that fails for want of packages, brings the index up to date and runs it once more.
    *
    * @param onRefresh called before the index is downloaded
    */
@@ -81,15 +84,15 @@ export class PackageIndex {
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof BuildError) || this.#refreshed) throw error;
+      if (!(error instanceof IndexError) || this.#refreshed) throw error;
       onRefresh();
       const problem = await this.#refresh();
-      try {
-        return await work();
-      } catch (second) {
-        if (!(second instanceof BuildError) || problem === undefined) throw second;
-        throw new BuildError(`${second.message}; the package index cannot be brought up to date: ${problem}`);
-      }
+      if (problem === undefined) return work();
+      // Parts of the index may have arrived; if they do not help, the first error is the one to tell.
+      return work().catch((second) => {
+        if (!(second instanceof IndexError)) throw second;
+        throw new BuildError(`${error.message}; nor can the package index be brought up to date: ${problem}`);
+      });
     }
   }
 
@@ -113,7 +116,7 @@ export class PackageIndex {
   async find(name: string): Promise<PackageRecord> {
     const result = await tryCommand('apt-cache', [...this.#options, 'show', '--no-all-versions', name]);
     const record = result.status === 0 ? parsePackageRecord(result.output) : undefined;
-    if (!record) throw new BuildError(`the package index has no ${name}: the guests are made from Debian 12's packages`);
+    if (!record) throw new IndexError(`the package index of this machine has no ${name} (Debian 12 has it)`);
     return record;
   }
 
@@ -122,12 +125,15 @@ export class PackageIndex {
     await mkdir(this.#directory, { recursive: true });
     const nothingInstalled = join(this.#directory, 'no-packages-installed');
     await writeFile(nothingInstalled, '');
-    const output = await runCommand(`find what ${names.join(' and ')} need`, 'apt-get', [
+    const result = await tryCommand('apt-get', [
       ...this.#options,
       ...['-o', `Dir::State::status=${nothingInstalled}`, '--simulate', '--no-install-recommends', 'install'],
       ...names,
     ]);
-    return parseSimulatedInstall(output);
+    if (result.status !== 0) {
+      throw new IndexError(`cannot find what ${names.join(' and ')} need: ${firstErrorLine(result)}`);
+    }
+    return parseSimulatedInstall(result.output);
   }
 
   /**
@@ -145,15 +151,18 @@ export class PackageIndex {
     const directory = await mkdtemp(join(this.#directory, 'download-'));
     try {
       const wanted = packages.map(({ name, version }) => `${name}=${version}`);
-      const purpose = `download ${packages.length > 1 ? `${packages[0].name} and others` : packages[0].name}`;
       const status = ['-o', `APT::Status-Fd=${STATUS_DESCRIPTOR}`];
-      await runCommand(purpose, 'apt-get', [...this.#options, ...status, 'download', ...wanted], {
+      const result = await tryCommand('apt-get', [...this.#options, ...status, 'download', ...wanted], {
         directory,
         onStatusLine: (line) => {
           const percent = parseDownloadStatus(line);
           if (percent !== undefined) onPercent(percent);
         },
       });
+      if (result.status !== 0) {
+        const what = packages.length > 1 ? `${packages[0].name} and others` : packages[0].name;
+        throw new IndexError(`cannot download ${what}: ${firstErrorLine(result)}`);
+      }
       const files = await readdir(directory);
       await use((wantedPackage) => {
         const file = files.find((name) => name.startsWith(packageFilePrefix(wantedPackage)));

@@ -124,6 +124,8 @@ const FIELDS = {
   // --- AMD-V (APM vol. 2 chapter 15)
   vmCr: 'u64',
   vmHsavePa: 'u64',
+  /** SVM_KEY, which unlocks VM_CR. */
+  svmKey: 'u64',
   /** Guest-physical address of the current VMCB. */
   vmcb: 'u64',
   /** Intercept words of the current VMCB at offsets 0x00-0x14; all zero outside guest mode. */

@@ -55,7 +55,7 @@ const COMMON_FLAGS: readonly CpuidFlag[] = [
 const AMD_FLAGS: readonly CpuidFlag[] = [
   ...COMMON_FLAGS,
   'osvw', 'topologyExtensions', 'mmxExtensions', 'lfenceSerializing', 'nullSelectorClearsBase',
-  'amdIbpb', 'amdIbrs', 'amdSsbNo', 'btcNo', 'srsoNo', 'tsaSqNo', 'tsaL1No',
+  'savesErrorPointers', 'amdIbpb', 'amdIbrs', 'amdSsbNo', 'btcNo', 'srsoNo', 'tsaSqNo', 'tsaL1No',
 ];
 
 /** Announced with `exposeVirtualization` (APM vol. 3 E.4.9). */

@@ -42,7 +42,8 @@ export class ManualTimers implements TimerService {
     for (;;) {
       let next: PendingTimer | undefined;
       for (const timer of this.#timers) {
-        if (timer.deadline !== undefined && timer.deadline <= end && timer.deadline < (next?.deadline ?? Infinity)) next = timer;
+        if (timer.deadline !== undefined && timer.deadline <= end && timer.deadline < (next?.deadline ?? Infinity))
+          next = timer;
       }
       if (!next) break;
       this.#now = Math.max(this.#now, next.deadline!);
@@ -121,7 +122,8 @@ export class ArrayMemory implements GuestMemory {
 
   read(address: number, length: number): Uint8Array {
     const result = new Uint8Array(length).fill(0xff);
-    if (address >= 0 && address < this.bytes.length) result.set(this.bytes.subarray(address, Math.min(address + length, this.bytes.length)));
+    if (address >= 0 && address < this.bytes.length)
+      result.set(this.bytes.subarray(address, Math.min(address + length, this.bytes.length)));
     return result;
   }
 

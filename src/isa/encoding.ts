@@ -53,7 +53,7 @@ const FIXED: Readonly<Record<string, string>> = {
   AL: 'b', CL: 'b', AX: 'w', DX: 'w', rAX: 'v', '1': 'b', ES: 'w', CS: 'w', SS: 'w', DS: 'w', FS: 'w', GS: 'w', ST0: '', STi: '',
 };
 const OPERAND = /^([EGMRZIJAOSCDVWUPQN])(|b|bs|w|d|q|dq|v|z|y|ss|sd|ps|pd|x|p)$/;
-const MEMORY_LETTERS = new Set<OperandLetter>(['M']);
+const MEMORY_LETTERS = new Set<OperandLetter>(['M', 'O']);
 const REGISTER_LETTERS = new Set<OperandLetter>(['R', 'U', 'N']);
 const MODRM_LETTERS = new Set<OperandLetter>(['E', 'G', 'M', 'R', 'S', 'C', 'D', 'V', 'W', 'U', 'P', 'Q', 'N']);
 

@@ -138,8 +138,8 @@ export const HELPERS = {
   xrstors: SYSTEM,
   ldmxcsr: SYSTEM,
   /**
-   * (opcode: low 3 bits of D8-DF << 8 | ModRM, linear lo, hi; operand bits). Every x87 instruction: the x87 unit
-   * decodes the rest. The linear address is 0 for register forms.
+   * (opcode: low 3 bits of D8-DF << 8 | ModRM, linear lo, hi, operand bits, segment register number). Every x87
+   * instruction: the x87 unit decodes the rest. The linear address is 0 for register forms.
    */
   x87: SYSTEM,
 
@@ -163,16 +163,19 @@ export const HELPERS = {
   divideU128: { kind: 'light', result: 'status' },
   divideS128: { kind: 'light', result: 'status' },
   /**
-   * (SseOperation of cpu/float): operands scratch[0..1] (first) and scratch[2..3] (second), result scratch[4..5], MXCSR
-   * flags updated. Status: unmasked SIMD floating-point exception.
+   * (SseOperation, SseFormat, immediate), see sse/operations.ts: operands scratch[0..1] (first) and scratch[2..3] (second),
+   * result scratch[4..5], MXCSR flags updated. Status: unmasked SIMD floating-point exception.
    */
   sseFloat: { kind: 'light', result: 'status' },
-  /** Checks for a pending x87 exception and sets TOP 0, tags valid, as every MMX instruction does. */
-  enterMmx: { kind: 'light', result: 'status' },
+  /** An x87 exception is pending and a waiting instruction comes: status #MF, or with CR0.NE clear none. */
+  x87Pending: { kind: 'light', result: 'status' },
   /** CRC32 step: (crc, value lo, hi, bits) -> crc. */
   crc32: { kind: 'light', result: 'i32' },
-  /** (kind bits 7:0 = imm8, 8: explicit lengths, 9: mask result): PCMPxSTRx on scratch[0..3], lengths in scratch[4], [5]; result in scratch[6], flags in scratch[7]. */
-  compareStrings: { kind: 'light', result: 'none' },
+  /**
+   * (bits 7:0 imm8, 8 explicit lengths, 9 mask result): PCMPxSTRx on scratch[0..3], lengths in scratch[4] and [5]; index or
+   * mask in scratch[6..7]; gives CF, ZF, SF, OF in bits 0 to 3.
+   */
+  compareStrings: { kind: 'light', result: 'i32' },
 } as const satisfies Record<string, HelperDeclaration>;
 
 export type HelperName = keyof typeof HELPERS;

@@ -6,10 +6,15 @@ import * as data from './integer/data.ts';
 import * as logic from './integer/logic.ts';
 import * as shifts from './integer/shifts.ts';
 import * as string from './integer/string.ts';
+import * as moves from './sse/moves.ts';
+import * as packedInteger from './sse/packed-integer.ts';
+import * as packedShifts from './sse/packed-shifts.ts';
+import * as shuffles from './sse/shuffles.ts';
 import * as system from './system.ts';
 import { InstructionTable } from './table.ts';
+import * as x87 from './x87.ts';
 
-const FAMILIES = [arithmetic, logic, shifts, data, control, string, system];
+const FAMILIES = [arithmetic, logic, shifts, data, control, string, system, moves, packedInteger, packedShifts, shuffles, x87];
 
 function isInstruction(value: unknown): value is Instruction {
   return typeof value === 'object' && value !== null && 'mnemonic' in value && 'encodings' in value;

@@ -91,7 +91,10 @@ export abstract class Stage {
   abstract farOffset(operand: number): I64;
   /** Reads all operands the row reads, in order (a write-only operand's place holds a value that must not be used). */
   abstract operands(): Local[];
-  /** Writes an operand: a general register (32-bit writes clear the upper half), the low part of an XMM/MMX register, or memory. */
+  /**
+   * Writes an operand: a general register (32-bit writes clear the upper half), the low part of an XMM register, an MMX
+   * register (the x87 register's sign and exponent become all ones), or memory.
+   */
   abstract write(operand: number, value: Value): void;
   /** Writes an XMM register operand from an i32/i64, clearing the rest. */
   abstract writeZeroExtended(operand: number, value: Int): void;
@@ -124,6 +127,13 @@ export abstract class Stage {
   /** Two scratch words, the first must be even. */
   abstract scratch128(index: number): Local<'v128'>;
   abstract setScratch128(index: number, value: Value<'v128'>): void;
+
+  // ---- x87 and MMX
+
+  /** #MF if an x87 exception is pending (FERR# with CR0.NE clear), as waiting x87 and all MMX instructions do first. */
+  abstract requireNoX87Exception(): void;
+  /** TOP becomes 0, all registers valid, or empty for EMMS (SDM vol. 1 9.5). Behind everything that can fault. */
+  abstract enterMmx(empty?: boolean): void;
 
   // ---- memory
 

@@ -167,12 +167,12 @@ const segmentStack = (number: number, push: string, pop: string | undefined) => 
   ...(pop ? [instruction('POP', { encodings: [pop], execute: (x: Stage) => x.system('popSegment', number, x.bits) })] : []),
 ];
 const stacks = [
-  segmentStack(0, '06 no64 os', '07 no64 os'),
-  segmentStack(1, '0E no64 os', undefined),
-  segmentStack(2, '16 no64 os', '17 no64 os'),
-  segmentStack(3, '1E no64 os', '1F no64 os'),
-  segmentStack(4, '0F A0 d64', '0F A1 d64'),
-  segmentStack(5, '0F A8 d64', '0F A9 d64'),
+  segmentStack(0, '06 ES no64 os', '07 ES no64 os'),
+  segmentStack(1, '0E CS no64 os', undefined),
+  segmentStack(2, '16 SS no64 os', '17 SS no64 os'),
+  segmentStack(3, '1E DS no64 os', '1F DS no64 os'),
+  segmentStack(4, '0F A0 FS d64', '0F A1 FS d64'),
+  segmentStack(5, '0F A8 GS d64', '0F A9 GS d64'),
 ];
 export const SEGMENT_STACK = stacks.flat();
 

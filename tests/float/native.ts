@@ -58,7 +58,7 @@ export class NativeProcessor {
       const header = new DataView(new ArrayBuffer(HEADER_SIZE));
       header.setUint32(0, code.length, true);
       header.setUint32(4, records.length, true);
-      code.forEach((byte, index) => header.setUint8(8 + index, byte));
+      for (const [index, byte] of code.entries()) header.setUint8(8 + index, byte);
       parts.push(new Uint8Array(header.buffer));
       for (const record of records) parts.push(new Uint8Array(record.buffer, record.byteOffset, RECORD_SIZE));
     }

@@ -2,13 +2,20 @@
  * Exact arithmetic on decoded numbers, common to SSE and x87: each operation forms the exact result (or enough of it to
  * round) and rounds once. The order of the checks is that of exception priority, SDM vol. 1 section 4.9.2.
  */
-import { DENORMAL_OPERAND, DIVIDE_BY_ZERO, type FloatEnvironment, INVALID, PRECISION, ROUND_DOWN } from './environment.ts';
+import {
+  DENORMAL_OPERAND,
+  DIVIDE_BY_ZERO,
+  type FloatEnvironment,
+  INVALID,
+  PRECISION,
+  ROUND_DOWN,
+} from './environment.ts';
 import {
   bitLength,
   DENORMAL,
-  finite,
   type Float,
   type FloatFormat,
+  finite,
   INDEFINITE,
   INFINITE,
   infinity,
@@ -79,7 +86,8 @@ export function add(env: FloatEnvironment, format: FloatFormat, a: Float, b: Flo
   if (denormalOperand(env, a, b)) return INDEFINITE;
   if (a.kind === INFINITE) return a;
   if (b.kind === INFINITE) return b;
-  if (a.kind === ZERO && b.kind === ZERO) return zero(a.negative === b.negative ? a.negative : env.rounding === ROUND_DOWN);
+  if (a.kind === ZERO && b.kind === ZERO)
+    return zero(a.negative === b.negative ? a.negative : env.rounding === ROUND_DOWN);
   if (a.kind === ZERO) return round(env, format, b.negative, b.exponent, b.significand);
   if (b.kind === ZERO) return round(env, format, a.negative, a.exponent, a.significand);
   const sum = exactSum(a, b, format.precision + ROUNDING_BITS);

@@ -248,6 +248,7 @@ function log2Ratio(numerator: bigint, denominator: bigint, relative: boolean): A
 
 function addPower(fraction: Approximation, power: number): Approximation {
   if (power === 0) return fraction;
-  const value = (BigInt(power) << BigInt(-fraction.exponent)) + (fraction.negative ? -fraction.significand : fraction.significand);
+  const value =
+    (BigInt(power) << BigInt(-fraction.exponent)) + (fraction.negative ? -fraction.significand : fraction.significand);
   return fromFixed(value, -fraction.exponent);
 }

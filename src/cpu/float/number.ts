@@ -77,7 +77,12 @@ const INTEGER_BIT = 1n << 63n;
 const QUIET_BIT = 1n << 62n;
 
 export const zero = (negative: boolean): Float => ({ kind: ZERO, negative, exponent: 0, significand: 0n });
-export const infinity = (negative: boolean): Float => ({ kind: INFINITE, negative, exponent: 0, significand: INTEGER_BIT });
+export const infinity = (negative: boolean): Float => ({
+  kind: INFINITE,
+  negative,
+  exponent: 0,
+  significand: INTEGER_BIT,
+});
 /** A finite number of the given exact value. */
 export const finite = (negative: boolean, exponent: number, significand: bigint): Float => ({
   kind: significand === 0n ? ZERO : NORMAL,
@@ -216,7 +221,11 @@ export function round(
 }
 
 /** An exact significand cut to at most `bits` bits, the last one jammed: keeps later shifts and roundings cheap. */
-export function compress(exponent: number, significand: bigint, bits: number): { exponent: number; significand: bigint } {
+export function compress(
+  exponent: number,
+  significand: bigint,
+  bits: number,
+): { exponent: number; significand: bigint } {
   const excess = bitLength(significand) - bits;
   if (excess <= 0) return { exponent, significand };
   return { exponent: exponent + excess, significand: shiftRightJam(significand, excess) };

@@ -7,7 +7,13 @@ import { type BinaryOperation, isPlain32, isPlain64, read32, read64, write32, wr
 const orderOf = (x: number, y: number): Relation => (x < y ? LESS : x > y ? GREATER : EQUAL);
 
 /** Compares two binary32 operands; quiet NaNs raise invalid where `signalQuiet` (COMISS, not UCOMISS). */
-export function compare32(env: FloatEnvironment, memory: DataView, first: number, second: number, signalQuiet: boolean): Relation {
+export function compare32(
+  env: FloatEnvironment,
+  memory: DataView,
+  first: number,
+  second: number,
+  signalQuiet: boolean,
+): Relation {
   if (isPlain32(memory, first) && isPlain32(memory, second)) {
     return orderOf(memory.getFloat32(first, true), memory.getFloat32(second, true));
   }
@@ -15,7 +21,13 @@ export function compare32(env: FloatEnvironment, memory: DataView, first: number
 }
 
 /** Compares two binary64 operands; quiet NaNs raise invalid where `signalQuiet` (COMISD, not UCOMISD). */
-export function compare64(env: FloatEnvironment, memory: DataView, first: number, second: number, signalQuiet: boolean): Relation {
+export function compare64(
+  env: FloatEnvironment,
+  memory: DataView,
+  first: number,
+  second: number,
+  signalQuiet: boolean,
+): Relation {
   if (isPlain64(memory, first) && isPlain64(memory, second)) {
     return orderOf(memory.getFloat64(first, true), memory.getFloat64(second, true));
   }
@@ -50,14 +62,26 @@ const PREDICATES: readonly { readonly relations: number; readonly signals: boole
 const OPPOSITE_SIGNALING = 16;
 
 /** Whether the CMPxx predicate (imm8; 0..7 for SSE, 0..31 for VEX) holds between two binary32 operands. */
-export function predicate32(env: FloatEnvironment, memory: DataView, first: number, second: number, predicate: number): boolean {
+export function predicate32(
+  env: FloatEnvironment,
+  memory: DataView,
+  first: number,
+  second: number,
+  predicate: number,
+): boolean {
   const { relations, signals } = PREDICATES[predicate & 15];
   const signalQuiet = signals !== ((predicate & OPPOSITE_SIGNALING) !== 0);
   return ((relations >> compare32(env, memory, first, second, signalQuiet)) & 1) !== 0;
 }
 
 /** Whether the CMPxx predicate (imm8; 0..7 for SSE, 0..31 for VEX) holds between two binary64 operands. */
-export function predicate64(env: FloatEnvironment, memory: DataView, first: number, second: number, predicate: number): boolean {
+export function predicate64(
+  env: FloatEnvironment,
+  memory: DataView,
+  first: number,
+  second: number,
+  predicate: number,
+): boolean {
   const { relations, signals } = PREDICATES[predicate & 15];
   const signalQuiet = signals !== ((predicate & OPPOSITE_SIGNALING) !== 0);
   return ((relations >> compare64(env, memory, first, second, signalQuiet)) & 1) !== 0;

@@ -2,16 +2,7 @@
 import { convert, fromInteger, roundToIntegral, roundValue, toInteger } from './arithmetic.ts';
 import { type FloatEnvironment, PRECISION, ROUND_NEAREST, ROUND_TO_ZERO, type Rounding } from './environment.ts';
 import { BINARY32, BINARY64, type Float } from './number.ts';
-import {
-  isPlain32,
-  isPlain64,
-  read32,
-  read64,
-  settle32,
-  type UnaryOperation,
-  write32,
-  write64,
-} from './sse.ts';
+import { isPlain32, isPlain64, read32, read64, settle32, type UnaryOperation, write32, write64 } from './sse.ts';
 
 /** CVTSS2SD, CVTPS2PD: exact but for NaNs. */
 export const binary32ToBinary64: UnaryOperation = (env, memory, destination, source) => {
@@ -77,24 +68,56 @@ function quickInteger(env: FloatEnvironment, x: number, truncate: boolean): numb
 }
 
 /** CVTSS2SI, CVTTSS2SI to a doubleword, CVTPS2DQ, CVTTPS2DQ: writes an int32. */
-export function binary32ToInt32(env: FloatEnvironment, memory: DataView, destination: number, source: number, truncate: boolean): void {
+export function binary32ToInt32(
+  env: FloatEnvironment,
+  memory: DataView,
+  destination: number,
+  source: number,
+  truncate: boolean,
+): void {
   const quick = isPlain32(memory, source) ? quickInteger(env, memory.getFloat32(source, true), truncate) : NaN;
-  memory.setInt32(destination, Number.isNaN(quick) ? Number(integerOf(env, read32(env, memory, source), 32, truncate)) : quick, true);
+  memory.setInt32(
+    destination,
+    Number.isNaN(quick) ? Number(integerOf(env, read32(env, memory, source), 32, truncate)) : quick,
+    true,
+  );
 }
 
 /** CVTSD2SI, CVTTSD2SI to a doubleword, CVTPD2DQ, CVTTPD2DQ: writes an int32. */
-export function binary64ToInt32(env: FloatEnvironment, memory: DataView, destination: number, source: number, truncate: boolean): void {
+export function binary64ToInt32(
+  env: FloatEnvironment,
+  memory: DataView,
+  destination: number,
+  source: number,
+  truncate: boolean,
+): void {
   const quick = isPlain64(memory, source) ? quickInteger(env, memory.getFloat64(source, true), truncate) : NaN;
-  memory.setInt32(destination, Number.isNaN(quick) ? Number(integerOf(env, read64(env, memory, source), 32, truncate)) : quick, true);
+  memory.setInt32(
+    destination,
+    Number.isNaN(quick) ? Number(integerOf(env, read64(env, memory, source), 32, truncate)) : quick,
+    true,
+  );
 }
 
 /** CVTSS2SI, CVTTSS2SI to a quadword: writes an int64. */
-export function binary32ToInt64(env: FloatEnvironment, memory: DataView, destination: number, source: number, truncate: boolean): void {
+export function binary32ToInt64(
+  env: FloatEnvironment,
+  memory: DataView,
+  destination: number,
+  source: number,
+  truncate: boolean,
+): void {
   memory.setBigInt64(destination, integerOf(env, read32(env, memory, source), 64, truncate), true);
 }
 
 /** CVTSD2SI, CVTTSD2SI to a quadword: writes an int64. */
-export function binary64ToInt64(env: FloatEnvironment, memory: DataView, destination: number, source: number, truncate: boolean): void {
+export function binary64ToInt64(
+  env: FloatEnvironment,
+  memory: DataView,
+  destination: number,
+  source: number,
+  truncate: boolean,
+): void {
   memory.setBigInt64(destination, integerOf(env, read64(env, memory, source), 64, truncate), true);
 }
 
@@ -112,11 +135,23 @@ function roundUnder(env: FloatEnvironment, a: Float, immediate: number): Float {
 }
 
 /** ROUNDSS, ROUNDPS. */
-export function round32(env: FloatEnvironment, memory: DataView, destination: number, source: number, immediate: number): void {
+export function round32(
+  env: FloatEnvironment,
+  memory: DataView,
+  destination: number,
+  source: number,
+  immediate: number,
+): void {
   write32(memory, destination, roundUnder(env, read32(env, memory, source), immediate));
 }
 
 /** ROUNDSD, ROUNDPD. */
-export function round64(env: FloatEnvironment, memory: DataView, destination: number, source: number, immediate: number): void {
+export function round64(
+  env: FloatEnvironment,
+  memory: DataView,
+  destination: number,
+  source: number,
+  immediate: number,
+): void {
   write64(memory, destination, roundUnder(env, read64(env, memory, source), immediate));
 }

@@ -6,15 +6,7 @@
  * then itself a double and its sign says everything about inexactness and directed rounding. The rest goes through
  * arithmetic.ts. Packed instructions call these per element between one loadMxcsr and one storeMxcsr.
  */
-import {
-  add,
-  divide,
-  multiply,
-  multiplyAdd,
-  negate,
-  squareRoot,
-  subtract,
-} from './arithmetic.ts';
+import { add, divide, multiply, multiplyAdd, negate, squareRoot, subtract } from './arithmetic.ts';
 import { decode32, decode64, encode32, encode64 } from './encoding.ts';
 import { type FloatEnvironment, PRECISION, ROUND_DOWN, ROUND_NEAREST, ROUND_TO_ZERO, ROUND_UP } from './environment.ts';
 import { BINARY32, BINARY64, DENORMAL, type Float, type FloatFormat, QUIET_NAN, zero } from './number.ts';
@@ -42,7 +34,8 @@ export const read32 = (env: FloatEnvironment, memory: DataView, offset: number):
 /** Reads a binary64 operand under DAZ. */
 export const read64 = (env: FloatEnvironment, memory: DataView, offset: number): Float =>
   operand(env, decode64(memory.getBigUint64(offset, true)));
-export const write32 = (memory: DataView, offset: number, a: Float): void => memory.setUint32(offset, encode32(a), true);
+export const write32 = (memory: DataView, offset: number, a: Float): void =>
+  memory.setUint32(offset, encode32(a), true);
 export const write64 = (memory: DataView, offset: number, a: Float): void =>
   memory.setBigUint64(offset, encode64(a), true);
 
@@ -90,7 +83,7 @@ const PLAIN_SPAN_64 = 800;
 export function isPlain64(memory: DataView, offset: number): boolean {
   const high = memory.getUint32(offset + 4, true);
   const biased = (high >>> EXPONENT_SHIFT_64) & EXPONENT_MASK_64;
-  if (((biased - PLAIN_MINIMUM_64) >>> 0) <= PLAIN_SPAN_64) return true;
+  if ((biased - PLAIN_MINIMUM_64) >>> 0 <= PLAIN_SPAN_64) return true;
   return high << 1 === 0 && memory.getUint32(offset, true) === 0;
 }
 
@@ -113,7 +106,13 @@ function directedStep(env: FloatEnvironment, result: number, error: number): num
 }
 
 /** Stores a nearest binary64 result, corrected for the rounding mode; `error` as in directedStep, zero where exact. */
-export function settle64(env: FloatEnvironment, memory: DataView, destination: number, result: number, error: number): void {
+export function settle64(
+  env: FloatEnvironment,
+  memory: DataView,
+  destination: number,
+  result: number,
+  error: number,
+): void {
   memory.setFloat64(destination, result, true);
   if (error === 0) return;
   env.flags |= PRECISION;
@@ -126,7 +125,13 @@ export function settle64(env: FloatEnvironment, memory: DataView, destination: n
 }
 
 /** As settle64, for a binary32 result; false where it is not plainly normal and must be computed exactly. */
-export function settle32(env: FloatEnvironment, memory: DataView, destination: number, result: number, error: number): boolean {
+export function settle32(
+  env: FloatEnvironment,
+  memory: DataView,
+  destination: number,
+  result: number,
+  error: number,
+): boolean {
   const magnitude = Math.abs(result);
   if (result === 0 ? error !== 0 : !(magnitude > MINIMUM_NORMAL_32 && magnitude < MAXIMUM_32)) return false;
   memory.setFloat32(destination, result, true);
@@ -175,25 +180,29 @@ function quickSum64(env: FloatEnvironment, memory: DataView, destination: number
 
 export const add32: BinaryOperation = (env, memory, destination, first, second) => {
   const plain = isPlain32(memory, first) && isPlain32(memory, second);
-  if (plain && quickSum32(env, memory, destination, memory.getFloat32(first, true), memory.getFloat32(second, true))) return;
+  if (plain && quickSum32(env, memory, destination, memory.getFloat32(first, true), memory.getFloat32(second, true)))
+    return;
   exact32(env, memory, destination, first, second, add);
 };
 
 export const add64: BinaryOperation = (env, memory, destination, first, second) => {
   const plain = isPlain64(memory, first) && isPlain64(memory, second);
-  if (plain && quickSum64(env, memory, destination, memory.getFloat64(first, true), memory.getFloat64(second, true))) return;
+  if (plain && quickSum64(env, memory, destination, memory.getFloat64(first, true), memory.getFloat64(second, true)))
+    return;
   exact64(env, memory, destination, first, second, add);
 };
 
 export const subtract32: BinaryOperation = (env, memory, destination, first, second) => {
   const plain = isPlain32(memory, first) && isPlain32(memory, second);
-  if (plain && quickSum32(env, memory, destination, memory.getFloat32(first, true), -memory.getFloat32(second, true))) return;
+  if (plain && quickSum32(env, memory, destination, memory.getFloat32(first, true), -memory.getFloat32(second, true)))
+    return;
   exact32(env, memory, destination, first, second, subtract);
 };
 
 export const subtract64: BinaryOperation = (env, memory, destination, first, second) => {
   const plain = isPlain64(memory, first) && isPlain64(memory, second);
-  if (plain && quickSum64(env, memory, destination, memory.getFloat64(first, true), -memory.getFloat64(second, true))) return;
+  if (plain && quickSum64(env, memory, destination, memory.getFloat64(first, true), -memory.getFloat64(second, true)))
+    return;
   exact64(env, memory, destination, first, second, subtract);
 };
 
@@ -287,7 +296,11 @@ export function fused32(
   c: number,
   signs: FusedSigns,
 ): void {
-  write32(memory, destination, fused(env, BINARY32, read32(env, memory, a), read32(env, memory, b), read32(env, memory, c), signs));
+  write32(
+    memory,
+    destination,
+    fused(env, BINARY32, read32(env, memory, a), read32(env, memory, b), read32(env, memory, c), signs),
+  );
 }
 
 /** memory[destination] = +-(a * b) +- c, all binary64, rounded once. */
@@ -300,7 +313,11 @@ export function fused64(
   c: number,
   signs: FusedSigns,
 ): void {
-  write64(memory, destination, fused(env, BINARY64, read64(env, memory, a), read64(env, memory, b), read64(env, memory, c), signs));
+  write64(
+    memory,
+    destination,
+    fused(env, BINARY64, read64(env, memory, a), read64(env, memory, b), read64(env, memory, c), signs),
+  );
 }
 
 /** Negation applies to numbers only: a NaN operand is delivered with its own sign. */

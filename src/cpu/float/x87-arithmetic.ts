@@ -13,9 +13,9 @@ import { DIVIDE_BY_ZERO, type FloatEnvironment, PRECISION, UNDERFLOW } from './e
 import {
   bitLength,
   EXTENDED,
-  finite,
   type Float,
   type FloatFormat,
+  finite,
   INDEFINITE,
   INFINITE,
   infinity,
@@ -111,7 +111,8 @@ function scale(env: FloatEnvironment, a: Float, b: Float): Float {
   if (a.kind === INFINITE || a.kind === ZERO) return a;
   if (b.kind === INFINITE) return b.negative ? zero(a.negative) : infinity(a.negative);
   const large = b.exponent + bitLength(b.significand) > 18;
-  const truncated = b.exponent >= 0 ? b.significand << BigInt(large ? 0 : b.exponent) : b.significand >> BigInt(-b.exponent);
+  const truncated =
+    b.exponent >= 0 ? b.significand << BigInt(large ? 0 : b.exponent) : b.significand >> BigInt(-b.exponent);
   const amount = Number(large || truncated > SCALE_LIMIT ? SCALE_LIMIT : truncated);
   const result = round(env, EXTENDED, a.negative, a.exponent + (b.negative ? -amount : amount), a.significand);
   // Results so far out that even the adjusted exponent does not fit become infinities and zeros.
@@ -234,4 +235,3 @@ function partialRemainder(fpu: X87State, nearest: boolean): void {
 export const partialRemainderSt0 = (fpu: X87State): void => partialRemainder(fpu, false);
 /** FPREM1: the IEEE 754 remainder, quotient to nearest. */
 export const ieeeRemainderSt0 = (fpu: X87State): void => partialRemainder(fpu, true);
-

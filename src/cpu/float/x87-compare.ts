@@ -47,7 +47,8 @@ function relate(fpu: X87State, source: Float | undefined, signalQuiet: boolean):
   return { result, mayPop: fpu.finish() };
 }
 
-const register = (fpu: X87State, index: number): Float | undefined => (fpu.isEmpty(index) ? undefined : fpu.read(index));
+const register = (fpu: X87State, index: number): Float | undefined =>
+  fpu.isEmpty(index) ? undefined : fpu.read(index);
 
 /** The condition codes are delivered even where an unmasked exception keeps the instruction from popping. */
 function conclude(fpu: X87State, { result, mayPop }: Outcome, pops: number): void {

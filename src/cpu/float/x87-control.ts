@@ -152,7 +152,13 @@ function readEnvironment(
 }
 
 /** FNSTENV: writes the environment image, then masks all exceptions. */
-export function storeEnvironment(fpu: X87State, pointers: X87Pointers, format: ImageFormat, memory: DataView, offset: number): void {
+export function storeEnvironment(
+  fpu: X87State,
+  pointers: X87Pointers,
+  format: ImageFormat,
+  memory: DataView,
+  offset: number,
+): void {
   writeEnvironment(fpu, pointers, format, memory, offset);
   fpu.control |= CONTROL_MASKS;
   fpu.summarise();
@@ -163,7 +169,13 @@ export const loadEnvironment = (fpu: X87State, format: ImageFormat, memory: Data
   readEnvironment(fpu, format, memory, offset);
 
 /** FNSAVE: writes the environment and ST(0)..ST(7), then initialises; the caller clears its pointers. */
-export function saveState(fpu: X87State, pointers: X87Pointers, format: ImageFormat, memory: DataView, offset: number): void {
+export function saveState(
+  fpu: X87State,
+  pointers: X87Pointers,
+  format: ImageFormat,
+  memory: DataView,
+  offset: number,
+): void {
   writeEnvironment(fpu, pointers, format, memory, offset);
   let at = offset + environmentSize(format);
   for (let index = 0; index < REGISTER_COUNT; index++, at += EXTENDED_SIZE) {
@@ -198,7 +210,13 @@ const FXSAVE_REGISTERS = 32;
 const FXSAVE_REGISTER_STRIDE = 16;
 
 /** FXSAVE, XSAVE: writes the x87 fields and ST(0)..ST(7); MXCSR and XMM are the caller's. `wide` is the REX.W form. */
-export function storeFxsave(fpu: X87State, pointers: X87Pointers, wide: boolean, memory: DataView, offset: number): void {
+export function storeFxsave(
+  fpu: X87State,
+  pointers: X87Pointers,
+  wide: boolean,
+  memory: DataView,
+  offset: number,
+): void {
   memory.setUint16(offset + FXSAVE_CONTROL, fpu.control, true);
   memory.setUint16(offset + FXSAVE_STATUS, fpu.status, true);
   memory.setUint16(offset + FXSAVE_TAGS, abridgedTags(fpu), true);

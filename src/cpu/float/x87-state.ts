@@ -5,7 +5,17 @@
  */
 import { decodeExtended, encodeExtended } from './encoding.ts';
 import { FloatEnvironment, INVALID, PRE_COMPUTATION, type Rounding } from './environment.ts';
-import { EXTENDED, EXTENDED_24, EXTENDED_53, type Float, type FloatFormat, INDEFINITE, INFINITE, UNSUPPORTED, ZERO } from './number.ts';
+import {
+  EXTENDED,
+  EXTENDED_24,
+  EXTENDED_53,
+  type Float,
+  type FloatFormat,
+  INDEFINITE,
+  INFINITE,
+  UNSUPPORTED,
+  ZERO,
+} from './number.ts';
 
 /** Status word fields (SDM vol. 1 figure 8-4). */
 export const STATUS_EXCEPTIONS = 0x3f;

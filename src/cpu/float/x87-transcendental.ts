@@ -3,9 +3,9 @@ import { denormalOperand, nanResult } from './arithmetic.ts';
 import {
   arctangent,
   CONSTANT_LN2,
-  CONSTANT_LOG10_2,
   CONSTANT_LOG2_10,
   CONSTANT_LOG2_E,
+  CONSTANT_LOG10_2,
   CONSTANT_PI,
   exponentialMinusOne,
   logarithm,
@@ -19,8 +19,8 @@ import { DIVIDE_BY_ZERO, type FloatEnvironment, PRECISION, UNDERFLOW } from './e
 import {
   bitLength,
   EXTENDED,
-  finite,
   type Float,
+  finite,
   INDEFINITE,
   INFINITE,
   infinity,
@@ -226,7 +226,12 @@ function powerMinusOne(env: FloatEnvironment, a: Float): Float {
 }
 
 /** y times a logarithm already known not to be zero. */
-function timesLogarithm(env: FloatEnvironment, y: Float, log: { negative: boolean } & Magnitude, exact: boolean): Float {
+function timesLogarithm(
+  env: FloatEnvironment,
+  y: Float,
+  log: { negative: boolean } & Magnitude,
+  exact: boolean,
+): Float {
   const negative = y.negative !== log.negative;
   const product = productOf(y, log);
   if (!exact) return settle(env, negative, product);
@@ -242,7 +247,8 @@ function yLog2X(env: FloatEnvironment, y: Float, x: Float): Float {
   const nan = nanResult(env, x, y);
   if (nan) return nan;
   if (x.negative && x.kind !== ZERO) return invalid(env);
-  const isOne = x.kind < INFINITE && x.kind !== ZERO && x.significand === 1n << BigInt(Math.max(0, -x.exponent)) && x.exponent <= 0;
+  const isOne =
+    x.kind < INFINITE && x.kind !== ZERO && x.significand === 1n << BigInt(Math.max(0, -x.exponent)) && x.exponent <= 0;
   if (x.kind === ZERO) {
     if (y.kind === ZERO) return invalid(env);
     if (y.kind !== INFINITE) {

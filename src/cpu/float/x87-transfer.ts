@@ -7,8 +7,16 @@
  */
 import { fromInteger, nanResult, roundValue, toInteger } from './arithmetic.ts';
 import { encode32, encode64 } from './encoding.ts';
-import { DENORMAL_OPERAND, type FloatEnvironment, INVALID, OVERFLOW, PRECISION, ROUND_TO_ZERO, UNDERFLOW } from './environment.ts';
-import { BINARY32, BINARY64, DENORMAL, finite, type Float, INDEFINITE, INFINITE, roundToUnit, ZERO } from './number.ts';
+import {
+  DENORMAL_OPERAND,
+  type FloatEnvironment,
+  INVALID,
+  OVERFLOW,
+  PRECISION,
+  ROUND_TO_ZERO,
+  UNDERFLOW,
+} from './environment.ts';
+import { BINARY32, BINARY64, DENORMAL, type Float, finite, INDEFINITE, INFINITE, roundToUnit, ZERO } from './number.ts';
 import type { X87State } from './x87-state.ts';
 
 // Loads.

@@ -7,7 +7,7 @@ import type { InstructionTable } from '../../isa/table.ts';
 import { type FunctionBuilder, type FunctionRef, ModuleBuilder } from '../../wasm/index.ts';
 import { CS, offsetOf, segmentOffset } from '../context.ts';
 import { Exit, RECORD } from './record.ts';
-import { HELPER_ARGUMENTS, type HandlerForm, type HandlerModule, InterpreterStage } from './stage.ts';
+import { type Effects, HELPER_ARGUMENTS, type HandlerForm, type HandlerModule, InterpreterStage } from './stage.ts';
 import { TLB_ENTRY } from './tlb-access.ts';
 
 /** What the module imports from TypeScript. */
@@ -67,7 +67,7 @@ export function formsOf(encoding: Encoding, long: boolean): HandlerForm[] {
   return forms;
 }
 
-function emitHandler(f: FunctionBuilder, form: HandlerForm, module: HandlerModule): boolean {
+function emitHandler(f: FunctionBuilder, form: HandlerForm, module: HandlerModule): InterpreterStage {
   const x = new InterpreterStage(f, form, module);
   const { instruction, attributes } = form.encoding;
   if (attributes.has('cpl0')) {
@@ -80,13 +80,21 @@ function emitHandler(f: FunctionBuilder, form: HandlerForm, module: HandlerModul
   }
   instruction.execute(x);
   x.finish();
-  return x.ended;
+  return x;
+}
+
+/** What is known of a form's handler. */
+export interface Handler {
+  /** Table index. */
+  readonly index: number;
+  /** Whether a block ends with it. */
+  readonly ends: boolean;
+  readonly effects: Readonly<Effects>;
 }
 
 /** The instantiated handlers of one mode class. */
 export interface Handlers {
-  /** Table index of a form's handler, and whether a block ends with it. */
-  find(form: HandlerForm): { index: number; ends: boolean };
+  find(form: HandlerForm): Handler;
   /** Enters the chain at a record. Budget for its block must be there already. */
   run(context: number, record: number): number;
 }
@@ -136,15 +144,15 @@ export function buildHandlers(
     m.function('raise', ['i32', 'i32'], ['i32'], (f) => emitRaise(f, module, 0)),
     m.function('raiseZero', ['i32', 'i32'], ['i32'], (f) => emitRaise(f, module, 1)),
   );
-  const index = new Map<string, { index: number; ends: boolean }>();
+  const index = new Map<string, Handler>();
   for (const encoding of table.encodings) {
     for (const form of formsOf(encoding, long)) {
-      let ends = false;
+      let stage!: InterpreterStage;
       const name = `${encoding.instruction.mnemonic} ${encoding.text} ${form.operandSize}${form.memory ? ' mem' : ''}`;
       functions.push(m.function(name, ['i32', 'i32'], ['i32'], (f) => {
-        ends = emitHandler(f, form, module);
+        stage = emitHandler(f, form, module);
       }));
-      index.set(formKey(form), { index: firstIndex + functions.length - 1, ends });
+      index.set(formKey(form), { index: firstIndex + functions.length - 1, ends: stage.ended, effects: stage.effects });
     }
   }
   m.element(firstIndex, functions);

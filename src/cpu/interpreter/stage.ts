@@ -58,7 +58,20 @@ const REGISTER_FIELDS = [RECORD.register0, RECORD.register1, RECORD.register2];
 /** Widths of the general registers named outright in rows. */
 const FIXED_REGISTERS: Readonly<Record<string, number>> = { AL: 0, CL: 1, AX: 0, DX: 2, rAX: 0 };
 
+/** What a form of an instruction does besides its operands; noted while its handler is emitted, for the region stage. */
+export interface Effects {
+  /** General registers read and written outside the operand list, as bit masks by number. */
+  read: number;
+  written: number;
+  /** Looks at or keeps arithmetic flags of earlier instructions. */
+  readsFlags: boolean;
+  writesFlags: boolean;
+  /** Calls a system helper. */
+  system: boolean;
+}
+
 export class InterpreterStage extends Stage {
+  readonly effects: Effects = { read: 0, written: 0, readsFlags: false, writesFlags: false, system: false };
   readonly f: FunctionBuilder;
   readonly bits: Bits;
   readonly addressBits: 16 | 32 | 64;
@@ -111,8 +124,16 @@ export class InterpreterStage extends Stage {
   /** Arena address of register operand `i`. */
   private place(i: number): Value<'i32'> {
     const operand = this.form.encoding.operands[i];
-    if (operand.letter === 'fixed') return this.add(this.ctx as Value<'i32'>, FIXED_REGISTERS[operand.text] * 8);
+    if (operand.letter === 'fixed') {
+      this.noteFixed(operand);
+      return this.add(this.ctx as Value<'i32'>, FIXED_REGISTERS[operand.text] * 8);
+    }
     return this.add(this.ctx as Value<'i32'>, this.recordU16(REGISTER_FIELDS[i]));
+  }
+  private noteFixed({ text, access }: Operand): void {
+    const bit = 1 << FIXED_REGISTERS[text];
+    this.effects.read |= bit;
+    if (access !== 'r') this.effects.written |= bit;
   }
   private operandOf(i: number): Operand {
     return this.form.encoding.operands[i];
@@ -221,7 +242,11 @@ export class InterpreterStage extends Stage {
     }
     const { letter } = this.operandOf(i);
     if (value.type === 'v128') f.store('v128.store', this.place(i), value, 0);
-    else if (letter === 'V' || letter === 'U' || letter === 'W' || letter === 'P' || letter === 'Q' || letter === 'N') {
+    else if (letter === 'P' || letter === 'Q' || letter === 'N') {
+      const place = f.let(this.place(i));
+      f.store('i64.store', place, value, 0);
+      f.store('i32.store16', place, f.i32(0xffff), 8);
+    } else if (letter === 'V' || letter === 'U' || letter === 'W') {
       f.store(value.type === 'i64' ? 'i64.store' : STORES[bits as Bits], this.place(i), value, 0);
     } else this.storeRegister(this.place(i), bits as Bits, value as Int);
   }
@@ -312,9 +337,11 @@ export class InterpreterStage extends Stage {
   // ---- registers
 
   gpr(register: number, bits: Bits): Local {
+    this.effects.read |= 1 << register;
     return this.f.let(this.f.load(LOADS[bits], this.ctx, this.at('gpr', register)));
   }
   setGpr(register: number, bits: Bits, value: Int): void {
+    this.effects.written |= 1 << register;
     this.storeRegister(this.ctx as I32, bits, value, this.at('gpr', register));
   }
   xmm(register: number): Local<'v128'> {
@@ -343,6 +370,21 @@ export class InterpreterStage extends Stage {
   }
   setScratch128(index: number, value: Value<'v128'>): void {
     this.f.store('v128.store', this.ctx, value, this.at('scratch', index));
+  }
+
+  // ---- x87 and MMX
+
+  requireNoX87Exception(): void {
+    const errorSummary = 0x80; // SDM vol. 1 figure 8-4
+    const pending = this.and(this.f.load('i32.load16_u', this.ctx, this.at('x87Status')) as I32, errorSummary);
+    this.if(pending, () => void this.call('x87Pending'));
+  }
+  enterMmx(empty = false): void {
+    const { f } = this;
+    const notTop = 0xc7ff; // SDM vol. 1 figure 8-4
+    const status = this.and(f.load('i32.load16_u', this.ctx, this.at('x87Status')) as I32, notTop);
+    f.store('i32.store16', this.ctx, status, this.at('x87Status'));
+    f.store('i32.store16', this.ctx, f.i32(empty ? 0xffff : 0), this.at('x87Tag'));
   }
 
   // ---- memory
@@ -481,11 +523,14 @@ export class InterpreterStage extends Stage {
   // ---- stack
 
   private stackOffset(displacement: number | I64): I64 {
+    this.effects.read |= 1 << RSP;
     const moved = this.add(this.field64('gpr', RSP) as I64, displacement as number);
     return this.long ? moved : this.and(moved, this.field64('stackMask') as I64);
   }
   private setStack(offset: I64): void {
     const { f } = this;
+    this.effects.read |= 1 << RSP;
+    this.effects.written |= 1 << RSP;
     if (this.long) {
       f.store('i64.store', this.ctx, offset, this.at('gpr', RSP));
       return;
@@ -520,18 +565,25 @@ export class InterpreterStage extends Stage {
   // ---- flags
 
   flags(kind: 'add' | 'sub' | 'inc' | 'dec', a: Int, b: Int, result: Int, bits: Bits = this.bits): void {
+    this.effects.writesFlags = true;
+    if (kind === 'inc' || kind === 'dec') this.effects.readsFlags = true;
     emitFlags(this, this.ctx, kind, a, b, result, bits);
   }
   logicFlags(result: Int, bits: Bits = this.bits): void {
+    this.effects.writesFlags = true;
     emitLogicFlags(this, this.ctx, result, bits);
   }
   setFlags(values: FlagValues, bits: Bits = this.bits): void {
+    this.effects.writesFlags = true;
+    this.effects.readsFlags = true;
     emitSetFlags(this, this.ctx, values, bits);
   }
   flag(name: FlagName): Local<'i32'> {
+    this.effects.readsFlags = true;
     return this.f.let(emitFlag(this, this.ctx, name));
   }
   condition(cc: number): Local<'i32'> {
+    this.effects.readsFlags = true;
     return this.f.let(emitCondition(this, this.ctx, cc));
   }
   direction(): Local<'i64'> {
@@ -544,9 +596,12 @@ export class InterpreterStage extends Stage {
     this.f.store('i64.store', this.ctx, value ? this.or(old, 0x400) : this.and(old, ~0x400), this.at('rflags'));
   }
   lowFlags(): Local<'i32'> {
+    this.effects.readsFlags = true;
     return this.f.let(emitLowFlags(this, this.ctx));
   }
   setLowFlags(value: I32): void {
+    this.effects.readsFlags = true;
+    this.effects.writesFlags = true;
     emitSetLowFlags(this, this.ctx, value);
   }
 
@@ -651,6 +706,7 @@ export class InterpreterStage extends Stage {
 
   system(helper: SystemHelper, ...args: (number | Int)[]): void {
     const { f } = this;
+    this.effects.system = true;
     const values = this.helperArguments(args).map((v) => f.let(v));
     this.saveRecord();
     f.return(f.call(this.module.helpers[helper], values) as Local<'i32'>);

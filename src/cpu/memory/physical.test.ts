@@ -128,6 +128,8 @@ describe('guest-physical space', () => {
     physical.markCode(2, 0xfff, 1);
     physical.writeU8(0x2f80, 0);
     assert.deepEqual(writes[5], [2, 0xf80, 1]);
+    physical.hostPage(0x2000);
+    assert.deepEqual(writes[6], [2, 0, 4096]);
   });
 
   test('the last granule and a whole page are covered', () => {

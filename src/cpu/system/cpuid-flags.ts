@@ -106,6 +106,8 @@ const FLAGS = {
   invariantTsc: extendedD7(8),
 
   clzero: extendedB8(0),
+  /** FXSAVE and XSAVE always save the x87 error pointers. */
+  savesErrorPointers: extendedB8(2),
   amdIbpb: extendedB8(12),
   amdIbrs: extendedB8(14),
   amdStibp: extendedB8(15),

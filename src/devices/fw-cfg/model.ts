@@ -66,7 +66,10 @@ export class FwCfg {
   constructor(memory: GuestMemory, configuration: FwCfgConfiguration) {
     this.#memory = memory;
     const { ramBytes, processors, files } = configuration;
-    this.#items.set(FW_CFG_ITEM.SIGNATURE, Uint8Array.from(SIGNATURE, (letter) => letter.charCodeAt(0)));
+    this.#items.set(
+      FW_CFG_ITEM.SIGNATURE,
+      Uint8Array.from(SIGNATURE, (letter) => letter.charCodeAt(0)),
+    );
     this.#items.set(FW_CFG_ITEM.ID, littleEndian(ID_TRADITIONAL | ID_DMA, 4));
     this.#items.set(FW_CFG_ITEM.UUID, new Uint8Array(16));
     this.#items.set(FW_CFG_ITEM.RAM_SIZE, littleEndian(ramBytes, 8));
@@ -108,7 +111,7 @@ export class FwCfg {
   /** The next byte of the selected item; zero past its end or if there is none. */
   readData(): number {
     const item = this.#items.get(this.#selector);
-    return item && this.#offset < item.length ? item[this.#offset++]! : 0;
+    return item && this.#offset < item.length ? item[this.#offset++] : 0;
   }
 
   /** Half of the DMA address register: 0 is the high one. Values as the device sees them, big-endian. */
@@ -146,7 +149,8 @@ export class FwCfg {
     let result = 0;
     if (control & DMA_CONTROL.SELECT) this.select(control >>> 16);
     if (control & DMA_CONTROL.READ) this.#readTo(address, length);
-    else if (control & DMA_CONTROL.WRITE) result = DMA_CONTROL.ERROR; // no item is writable
+    else if (control & DMA_CONTROL.WRITE)
+      result = DMA_CONTROL.ERROR; // no item is writable
     else if (control & DMA_CONTROL.SKIP) this.#offset += length; // reading on from past the end gives zeros
     const answer = new DataView(new ArrayBuffer(4));
     answer.setUint32(0, result, false);

@@ -167,6 +167,7 @@ export class Keyboard {
 }
 
 /** Scan code set 1 codes by set 2 code, as the controller's ROM translates them; higher codes pass unchanged. */
+// biome-ignore format: sixteen codes to a row
 const SET_2_TO_SET_1 = [
   0xff, 0x43, 0x41, 0x3f, 0x3d, 0x3b, 0x3c, 0x58, 0x64, 0x44, 0x42, 0x40, 0x3e, 0x0f, 0x29, 0x59,
   0x65, 0x38, 0x2a, 0x70, 0x1d, 0x10, 0x02, 0x5a, 0x66, 0x71, 0x2c, 0x1f, 0x1e, 0x11, 0x03, 0x5b,
@@ -190,5 +191,5 @@ export function translateScanCode(value: number, state: { releaseSeen: boolean }
   }
   const released = state.releaseSeen ? RELEASED : 0;
   state.releaseSeen = false;
-  return (value < SET_2_TO_SET_1.length ? SET_2_TO_SET_1[value]! : value) | released;
+  return (value < SET_2_TO_SET_1.length ? SET_2_TO_SET_1[value] : value) | released;
 }

@@ -56,7 +56,7 @@ describe('controller', () => {
     command(0xfe);
     command(COMMAND.WRITE_OUTPUT_PORT, 0xdd);
     command(COMMAND.READ_OUTPUT_PORT);
-    assert.equal(drain()[0]! & 0x03, 0x01);
+    assert.equal(drain()[0] & 0x03, 0x01);
     command(COMMAND.ENABLE_A20);
     command(COMMAND.WRITE_OUTPUT_PORT, 0x02);
     assert.deepEqual(events, ['reset', 'a20 false', 'a20 true', 'reset']);

@@ -129,7 +129,7 @@ export class I8042 {
     this.#status |= STATUS.COMMAND;
     this.#pendingCommand = 0;
     if (command >= COMMAND.READ_RAM && command < COMMAND.READ_RAM + RAM_SIZE) {
-      this.#respond(this.#ram[command - COMMAND.READ_RAM]!);
+      this.#respond(this.#ram[command - COMMAND.READ_RAM]);
     } else if (command >= COMMAND.WRITE_RAM && command < COMMAND.WRITE_RAM + RAM_SIZE) {
       this.#pendingCommand = command;
     } else if (command >= COMMAND.PULSE_OUTPUT) {
@@ -162,7 +162,7 @@ export class I8042 {
         this.#respond(RESEND, STATUS.AUXILIARY_FULL | STATUS.TIMEOUT);
         break;
       default:
-        this.#ram[0]! &= ~MODE.DISABLE_KEYBOARD; // writing to the keyboard enables its clock
+        this.#ram[0] &= ~MODE.DISABLE_KEYBOARD; // writing to the keyboard enables its clock
         this.keyboard.command(value);
         break;
     }
@@ -200,7 +200,7 @@ export class I8042 {
   #execute(command: number): void {
     switch (command) {
       case COMMAND.SELF_TEST:
-        this.#ram[0]! |= MODE.SYSTEM_FLAG;
+        this.#ram[0] |= MODE.SYSTEM_FLAG;
         this.#modeChanged();
         this.#respond(SELF_TEST_PASSED);
         break;
@@ -211,10 +211,10 @@ export class I8042 {
         this.#respond(INTERFACE_ABSENT);
         break;
       case COMMAND.DISABLE_KEYBOARD:
-        this.#ram[0]! |= MODE.DISABLE_KEYBOARD;
+        this.#ram[0] |= MODE.DISABLE_KEYBOARD;
         break;
       case COMMAND.ENABLE_KEYBOARD:
-        this.#ram[0]! &= ~MODE.DISABLE_KEYBOARD;
+        this.#ram[0] &= ~MODE.DISABLE_KEYBOARD;
         this.#fillOutput();
         break;
       case COMMAND.READ_INPUT_PORT:
@@ -250,7 +250,7 @@ export class I8042 {
   }
 
   #modeChanged(): void {
-    const systemFlag = this.#ram[0]! & MODE.SYSTEM_FLAG ? STATUS.SYSTEM_FLAG : 0;
+    const systemFlag = this.#ram[0] & MODE.SYSTEM_FLAG ? STATUS.SYSTEM_FLAG : 0;
     this.#status = (this.#status & ~STATUS.SYSTEM_FLAG) | systemFlag;
     this.#fillOutput();
     this.#update();
@@ -269,8 +269,8 @@ export class I8042 {
     if (response) {
       this.#output = response.value;
       this.#status |= STATUS.OUTPUT_FULL | response.status;
-    } else if (!(this.#ram[0]! & MODE.DISABLE_KEYBOARD)) {
-      const translate = (this.#ram[0]! & MODE.TRANSLATE) !== 0;
+    } else if (!(this.#ram[0] & MODE.DISABLE_KEYBOARD)) {
+      const translate = (this.#ram[0] & MODE.TRANSLATE) !== 0;
       const value = this.keyboard.take();
       if (value === undefined) return;
       // The prefix of a release is swallowed by translation and sets the top bit of the code that follows.
@@ -287,6 +287,6 @@ export class I8042 {
 
   #update(): void {
     const full = (this.#status & (STATUS.OUTPUT_FULL | STATUS.AUXILIARY_FULL)) === STATUS.OUTPUT_FULL;
-    this.#interrupt.set(full && (this.#ram[0]! & MODE.KEYBOARD_INTERRUPT) !== 0);
+    this.#interrupt.set(full && (this.#ram[0] & MODE.KEYBOARD_INTERRUPT) !== 0);
   }
 }

@@ -38,7 +38,7 @@ test('ACPI mode is asked for at the APM port and shows as SCI_EN', () => {
   space.out(0xb3, 0x5a);
   assert.equal(space.in(0xb3), 0x5a);
   space.out(0xb2, 0x77);
-  assert.match(log.lines[0]!.message, /SMI command 0x77/);
+  assert.match(log.lines[0].message, /SMI command 0x77/);
 });
 
 describe('system control interrupt', () => {
@@ -93,7 +93,7 @@ test('SLP_EN with the type of S5 powers off; other types are logged', () => {
   const { space, events, log } = board();
   space.out(0x604, (1 << 10) | 0x2000, 2);
   assert.deepEqual(events, []);
-  assert.match(log.lines[0]!.message, /sleep type 1/);
+  assert.match(log.lines[0].message, /sleep type 1/);
   space.out(0x604, 0x2000, 2);
   assert.deepEqual(events, ['off']);
   assert.equal(space.in(0x604, 2) & 0x2000, 0);

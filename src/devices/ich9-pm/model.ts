@@ -23,12 +23,27 @@ export const PM_REGISTER = {
 export const PM_BLOCK_LENGTH = 0x80;
 
 /** PM1 status and enable bits (ACPI 6.5 tables 4.11 and 4.12). */
-export const PM1 = { TMR: 0x0001, BUS_MASTER: 0x0010, GLOBAL: 0x0020, POWER_BUTTON: 0x0100, SLEEP_BUTTON: 0x0200, RTC: 0x0400, WAKE: 0x8000 } as const;
-const PM1_STATUS_BITS = PM1.TMR | PM1.BUS_MASTER | PM1.GLOBAL | PM1.POWER_BUTTON | PM1.SLEEP_BUTTON | PM1.RTC | PM1.WAKE;
+export const PM1 = {
+  TMR: 0x0001,
+  BUS_MASTER: 0x0010,
+  GLOBAL: 0x0020,
+  POWER_BUTTON: 0x0100,
+  SLEEP_BUTTON: 0x0200,
+  RTC: 0x0400,
+  WAKE: 0x8000,
+} as const;
+const PM1_STATUS_BITS =
+  PM1.TMR | PM1.BUS_MASTER | PM1.GLOBAL | PM1.POWER_BUTTON | PM1.SLEEP_BUTTON | PM1.RTC | PM1.WAKE;
 const PM1_ENABLE_BITS = PM1.TMR | PM1.GLOBAL | PM1.POWER_BUTTON | PM1.SLEEP_BUTTON | PM1.RTC;
 
 /** PM1 control bits (table 4.13). */
-export const PM1_CNT = { SCI_EN: 0x0001, BM_RLD: 0x0002, SLP_TYP_SHIFT: 10, SLP_TYP_MASK: 0x7, SLP_EN: 0x2000 } as const;
+export const PM1_CNT = {
+  SCI_EN: 0x0001,
+  BM_RLD: 0x0002,
+  SLP_TYP_SHIFT: 10,
+  SLP_TYP_MASK: 0x7,
+  SLP_EN: 0x2000,
+} as const;
 /** Bits that keep what is written; GBL_RLS and SLP_EN act and read as zero, SCI_EN belongs to the APM port. */
 const PM1_CNT_STORED = PM1_CNT.BM_RLD | (PM1_CNT.SLP_TYP_MASK << PM1_CNT.SLP_TYP_SHIFT);
 
@@ -120,9 +135,9 @@ export class Ich9Pm {
         return byteOf(this.#pm1Control, PM_REGISTER.PM1_CNT);
     }
     if (within(offset, PM_REGISTER.PM1_TMR, 4)) return byteOf(this.timer(), PM_REGISTER.PM1_TMR);
-    if (within(offset, PM_REGISTER.GPE0_STS, GPE0_BYTES)) return this.#gpeStatus[offset - PM_REGISTER.GPE0_STS]!;
-    if (within(offset, PM_REGISTER.GPE0_EN, GPE0_BYTES)) return this.#gpeEnable[offset - PM_REGISTER.GPE0_EN]!;
-    if (within(offset, PM_REGISTER.SMI_EN, 4)) return this.#smiEnable[offset - PM_REGISTER.SMI_EN]!;
+    if (within(offset, PM_REGISTER.GPE0_STS, GPE0_BYTES)) return this.#gpeStatus[offset - PM_REGISTER.GPE0_STS];
+    if (within(offset, PM_REGISTER.GPE0_EN, GPE0_BYTES)) return this.#gpeEnable[offset - PM_REGISTER.GPE0_EN];
+    if (within(offset, PM_REGISTER.SMI_EN, 4)) return this.#smiEnable[offset - PM_REGISTER.SMI_EN];
     return 0;
   }
 
@@ -146,7 +161,7 @@ export class Ich9Pm {
         break;
       }
     }
-    if (within(offset, PM_REGISTER.GPE0_STS, GPE0_BYTES)) this.#gpeStatus[offset - PM_REGISTER.GPE0_STS]! &= ~value;
+    if (within(offset, PM_REGISTER.GPE0_STS, GPE0_BYTES)) this.#gpeStatus[offset - PM_REGISTER.GPE0_STS] &= ~value;
     if (within(offset, PM_REGISTER.GPE0_EN, GPE0_BYTES)) this.#gpeEnable[offset - PM_REGISTER.GPE0_EN] = value;
     if (within(offset, PM_REGISTER.SMI_EN, 4)) this.#smiEnable[offset - PM_REGISTER.SMI_EN] = value;
     this.#update();
@@ -170,7 +185,11 @@ export class Ich9Pm {
     this.#apmControl = value & 0xff;
     if (value === APM_COMMAND.ACPI_ENABLE) this.#pm1Control |= PM1_CNT.SCI_EN;
     else if (value === APM_COMMAND.ACPI_DISABLE) this.#pm1Control &= ~PM1_CNT.SCI_EN;
-    else this.#log.write('unimplemented', `SMI command 0x${value.toString(16)} ignored: there is no system management mode`);
+    else
+      this.#log.write(
+        'unimplemented',
+        `SMI command 0x${value.toString(16)} ignored: there is no system management mode`,
+      );
     this.#update();
   }
 
@@ -182,7 +201,7 @@ export class Ich9Pm {
 
   /** Raises general purpose event 0 to 63. */
   raiseGpe(event: number): void {
-    this.#gpeStatus[event >> 3]! |= 1 << (event & 7);
+    this.#gpeStatus[event >> 3] |= 1 << (event & 7);
     this.#update();
   }
 
@@ -236,11 +255,12 @@ export class Ich9Pm {
       this.#pm1Status |= PM1.TMR;
       this.#nextTimerTick = this.#tickAfter(ticks);
     }
-    if (this.#pm1Enable & PM1.TMR && !(this.#pm1Status & PM1.TMR)) this.#overflow.arm(PM_TIMER.timeOf(this.#nextTimerTick));
+    if (this.#pm1Enable & PM1.TMR && !(this.#pm1Status & PM1.TMR))
+      this.#overflow.arm(PM_TIMER.timeOf(this.#nextTimerTick));
     else this.#overflow.disarm();
 
     const fixed = (this.#pm1Status & this.#pm1Enable & PM1_STATUS_BITS) !== 0;
-    const general = this.#gpeStatus.some((status, index) => (status & this.#gpeEnable[index]!) !== 0);
+    const general = this.#gpeStatus.some((status, index) => (status & this.#gpeEnable[index]) !== 0);
     this.#sci.set((this.#pm1Control & PM1_CNT.SCI_EN) !== 0 && (fixed || general));
   }
 }

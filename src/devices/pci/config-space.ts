@@ -31,7 +31,12 @@ export const COMMAND = {
   INTERRUPT_DISABLE: 0x0400,
 } as const;
 const COMMAND_WRITABLE =
-  COMMAND.IO_SPACE | COMMAND.MEMORY_SPACE | COMMAND.BUS_MASTER | COMMAND.PARITY_ERROR | COMMAND.SERR | COMMAND.INTERRUPT_DISABLE;
+  COMMAND.IO_SPACE |
+  COMMAND.MEMORY_SPACE |
+  COMMAND.BUS_MASTER |
+  COMMAND.PARITY_ERROR |
+  COMMAND.SERR |
+  COMMAND.INTERRUPT_DISABLE;
 
 /** Status register (table 6-2). */
 export const STATUS = { INTERRUPT: 0x0008, CAPABILITIES_LIST: 0x0010 } as const;
@@ -66,11 +71,21 @@ export class PciConfigSpace {
   readonly #writable = new Uint8Array(CONFIG_SPACE_SIZE);
   readonly #view = new DataView(this.bytes.buffer);
   readonly #writableView = new DataView(this.#writable.buffer);
+  /** Contents after power-on, once the function is complete. */
+  #powerOn: Uint8Array | undefined = undefined;
   #nextCapability = FIRST_CAPABILITY;
   #lastPointer: number = CONFIG.CAPABILITIES_POINTER;
 
   constructor(identity: PciIdentity) {
-    const { vendorId, deviceId, revision, classCode, subsystemVendorId = 0, subsystemId = 0, interruptPin = 0 } = identity;
+    const {
+      vendorId,
+      deviceId,
+      revision,
+      classCode,
+      subsystemVendorId = 0,
+      subsystemId = 0,
+      interruptPin = 0,
+    } = identity;
     this.set16(CONFIG.VENDOR_ID, vendorId);
     this.set16(CONFIG.DEVICE_ID, deviceId);
     this.bytes[CONFIG.REVISION_ID] = revision;
@@ -113,7 +128,8 @@ export class PciConfigSpace {
    */
   addCapability(id: number, body: Uint8Array): number {
     const offset = this.#nextCapability;
-    if (offset + CAPABILITY_HEADER + body.length > CONFIG_SPACE_SIZE) throw new RangeError('no room for another PCI capability');
+    if (offset + CAPABILITY_HEADER + body.length > CONFIG_SPACE_SIZE)
+      throw new RangeError('no room for another PCI capability');
     this.bytes[this.#lastPointer] = offset;
     this.bytes[offset] = id;
     this.bytes.set(body, offset + CAPABILITY_HEADER);
@@ -124,7 +140,8 @@ export class PciConfigSpace {
   }
 
   markMultiFunction(): void {
-    this.bytes[CONFIG.HEADER_TYPE]! |= MULTI_FUNCTION;
+    this.bytes[CONFIG.HEADER_TYPE] |= MULTI_FUNCTION;
+    if (this.#powerOn) this.#powerOn[CONFIG.HEADER_TYPE] |= MULTI_FUNCTION;
   }
 
   /** A software read; past the end all ones. */
@@ -137,14 +154,19 @@ export class PciConfigSpace {
   /** A software write: read-only bits keep their value. */
   write(offset: number, size: number, value: number): void {
     for (let index = 0; index < size && offset + index < CONFIG_SPACE_SIZE; index++) {
-      const mask = this.#writable[offset + index]!;
+      const mask = this.#writable[offset + index];
       const byte = (value >>> (8 * index)) & 0xff;
-      this.bytes[offset + index] = (this.bytes[offset + index]! & ~mask) | (byte & mask);
+      this.bytes[offset + index] = (this.bytes[offset + index] & ~mask) | (byte & mask);
     }
   }
 
-  /** Everything software can write goes back to zero; read-only fields stay. */
+  /** Declares the contents as they are now to be those after power-on. */
+  rememberPowerOn(): void {
+    this.#powerOn = this.bytes.slice();
+  }
+
+  /** Back to the contents after power-on. */
   reset(): void {
-    for (let offset = 0; offset < CONFIG_SPACE_SIZE; offset++) this.bytes[offset]! &= ~this.#writable[offset]!;
+    if (this.#powerOn) this.bytes.set(this.#powerOn);
   }
 }

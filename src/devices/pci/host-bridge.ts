@@ -23,7 +23,7 @@ const SMRAM_DEFAULT = 0x02;
 
 /** What the memory controller hub controls. */
 export interface MemoryControllerEvents {
-  /** The enhanced configuration space moved; `undefined` when it is switched off. */
+  /** The enhanced configuration space moved; `undefined` when it is switched off. May throw if the place is taken. */
   ecamMoved(base: number | undefined, length: number): void;
   /** The programmable attribute registers of 0xc0000 to 0xfffff changed (section 5.1.15): 7 bytes. */
   attributesChanged?(registers: Uint8Array): void;
@@ -31,7 +31,13 @@ export interface MemoryControllerEvents {
 
 /** Builds function 00:00.0. */
 export function memoryControllerHub(events: MemoryControllerEvents): PciFunction {
-  const member = new PciFunction({ vendorId: INTEL, deviceId: 0x29c0, revision: 0, classCode: 0x06_0000, ...SUBSYSTEM });
+  const member = new PciFunction({
+    vendorId: INTEL,
+    deviceId: 0x29c0,
+    revision: 0,
+    classCode: 0x06_0000,
+    ...SUBSYSTEM,
+  });
   const { config } = member;
   config.allowWrites(MCH.PCIEXBAR, 4, PCIEXBAR_LOW_WRITABLE);
   config.allowWrites(MCH.PCIEXBAR + 4, 4, PCIEXBAR.HIGH_WRITABLE);
@@ -43,7 +49,8 @@ export function memoryControllerHub(events: MemoryControllerEvents): PciFunction
     const length = ECAM_LENGTHS[(low >> PCIEXBAR.LENGTH_SHIFT) & PCIEXBAR.LENGTH_MASK];
     const base = config.get32(MCH.PCIEXBAR + 4) * 2 ** 32 + ((low & ~(PCIEXBAR_LOW_WRITABLE & 0x7)) >>> 0);
     const enabled = low & PCIEXBAR.ENABLE && length !== undefined;
-    events.ecamMoved(enabled ? base - (base % length) : undefined, length ?? 0);
+    const place = enabled ? base - (base % length) : undefined;
+    member.attempt('move the enhanced configuration space', () => events.ecamMoved(place, length ?? 0));
   });
   member.observe(MCH.PAM0, MCH.PAM_COUNT, () =>
     events.attributesChanged?.(config.bytes.slice(MCH.PAM0, MCH.PAM0 + MCH.PAM_COUNT)),
@@ -73,7 +80,7 @@ const ISA_IRQS = 16;
 
 /** What the LPC bridge controls. */
 export interface LpcEvents {
-  /** The power management registers moved; `undefined` when they are switched off. */
+  /** The power management registers moved; `undefined` when they are switched off. May throw if the place is taken. */
   pmBaseMoved(base: number | undefined): void;
   /** A PIRQ route changed. */
   routesChanged(): void;
@@ -81,16 +88,25 @@ export interface LpcEvents {
 
 /** Builds function 00:1f.0. */
 export function lpcBridge(events: LpcEvents): PciFunction {
-  const member = new PciFunction({ vendorId: INTEL, deviceId: 0x2918, revision: 2, classCode: 0x06_0100, ...SUBSYSTEM });
+  const member = new PciFunction({
+    vendorId: INTEL,
+    deviceId: 0x2918,
+    revision: 2,
+    classCode: 0x06_0100,
+    ...SUBSYSTEM,
+  });
   const { config } = member;
   config.set32(LPC.PMBASE, PMBASE_IO);
   config.allowWrites(LPC.PMBASE, 4, PMBASE_WRITABLE);
   config.allowWrites(LPC.ACPI_CNTL, 1, ACPI_CNTL_WRITABLE);
-  for (let pirq = 0; pirq < PIRQ_COUNT; pirq++) config.allowWrites(routeRegister(pirq), 1, PIRQ_WRITABLE);
+  for (let pirq = 0; pirq < PIRQ_COUNT; pirq++) {
+    config.bytes[routeRegister(pirq)] = PIRQ_NOT_ROUTED;
+    config.allowWrites(routeRegister(pirq), 1, PIRQ_WRITABLE);
+  }
   member.observe(LPC.PMBASE, 5, () => {
     const base = config.get16(LPC.PMBASE) & PMBASE_WRITABLE;
-    const enabled = (config.bytes[LPC.ACPI_CNTL]! & ACPI_ENABLE) !== 0 && base !== 0;
-    events.pmBaseMoved(enabled ? base : undefined);
+    const enabled = (config.bytes[LPC.ACPI_CNTL] & ACPI_ENABLE) !== 0 && base !== 0;
+    member.attempt('move the power management registers', () => events.pmBaseMoved(enabled ? base : undefined));
   });
   member.observe(LPC.PIRQA_ROUT, LPC.PIRQE_ROUT + 4 - LPC.PIRQA_ROUT, () => events.routesChanged());
   return member;
@@ -143,7 +159,7 @@ export class PirqRouter implements PciInterruptSink {
 
   set(device: number, pin: number, source: number, level: boolean): void {
     const pirq = this.#pirqOf(device, pin);
-    const asking = this.#asking[pirq]!;
+    const asking = this.#asking[pirq];
     const id = source * 4 + pin;
     if (asking.has(id) === level) return;
     if (level) asking.add(id);
@@ -154,7 +170,7 @@ export class PirqRouter implements PciInterruptSink {
 
   /** Drives all lines anew, after a change of routes. */
   update(): void {
-    this.#asking.forEach((asking, pirq) => this.#lines.ioApic[pirq]?.set(asking.size > 0));
+    for (let pirq = 0; pirq < PIRQ_COUNT; pirq++) this.#lines.ioApic[pirq]?.set(this.#asking[pirq].size > 0);
     this.#updateIsa();
   }
 
@@ -162,8 +178,8 @@ export class PirqRouter implements PciInterruptSink {
     const levels = new Array<boolean>(ISA_IRQS).fill(false);
     for (let pirq = 0; pirq < PIRQ_COUNT; pirq++) {
       const route = this.#lpc?.config.bytes[routeRegister(pirq)] ?? PIRQ_NOT_ROUTED;
-      if (!(route & PIRQ_NOT_ROUTED) && this.#asking[pirq]!.size > 0) levels[route & PIRQ_IRQ_MASK] = true;
+      if (!(route & PIRQ_NOT_ROUTED) && this.#asking[pirq].size > 0) levels[route & PIRQ_IRQ_MASK] = true;
     }
-    for (const irq of ROUTABLE_IRQS) this.#lines.isa[irq]?.set(levels[irq]!);
+    for (const irq of ROUTABLE_IRQS) this.#lines.isa[irq]?.set(levels[irq]);
   }
 }

@@ -3,7 +3,14 @@ import { describe, test } from 'node:test';
 import type { MmioDevice } from '../../bus/ports.ts';
 import { RecordingLine, RecordingLog, RecordingMessages, TestIoSpace } from '../test-bench.ts';
 import { attachPciConfigPorts, enhancedConfigurationSpace, PciConfigPorts } from './device.ts';
-import { enableEcam, enablePowerManagement, lpcBridge, memoryControllerHub, PirqRouter, routePirq } from './host-bridge.ts';
+import {
+  enableEcam,
+  enablePowerManagement,
+  lpcBridge,
+  memoryControllerHub,
+  PirqRouter,
+  routePirq,
+} from './host-bridge.ts';
 import { type BarOptions, PciBus, PciFunction } from './model.ts';
 import { MsiCapability, MsixTable } from './msi.ts';
 
@@ -16,8 +23,17 @@ function board(bars: readonly BarOptions[] = []) {
   const ioApic = Array.from({ length: 8 }, () => new RecordingLine());
   const isa = Array.from({ length: 16 }, () => new RecordingLine());
   const router = new PirqRouter({ ioApic, isa }, (device, pin) => 4 + ((device + pin) % 4));
-  const bus = new PciBus({ space, messages, log, interrupts: router, decodesMemory: (address) => address >= 0x8000_0000 });
-  const member = new PciFunction({ vendorId: 0x1234, deviceId: 0x5678, revision: 3, classCode: 0x01_0802, interruptPin: 1 }, bars);
+  const bus = new PciBus({
+    space,
+    messages,
+    log,
+    interrupts: router,
+    decodesMemory: (address) => address >= 0x8000_0000,
+  });
+  const member = new PciFunction(
+    { vendorId: 0x1234, deviceId: 0x5678, revision: 3, classCode: 0x01_0802, interruptPin: 1 },
+    bars,
+  );
   bus.add(5, 0, member);
   attachPciConfigPorts(space, new PciConfigPorts(bus));
   const address = (offset: number, device = 5, fn = 0) => 0x8000_0000 + device * 0x800 + fn * 0x100 + (offset & 0xfc);
@@ -50,7 +66,10 @@ describe('configuration access', () => {
   test('only 32-bit accesses reach CONFIG_ADDRESS; others go to the register inside', () => {
     const { bus } = board();
     const seen: string[] = [];
-    const inner = { readPort: () => 0x42, writePort: (port: number, _size: number, value: number) => void seen.push(`${port.toString(16)}=${value}`) };
+    const inner = {
+      readPort: () => 0x42,
+      writePort: (port: number, _size: number, value: number) => void seen.push(`${port.toString(16)}=${value}`),
+    };
     const ports = new PciConfigPorts(bus, inner);
     ports.writePort(0xcf8, 4, 0x8000_2803);
     ports.writePort(0xcf9, 1, 6);
@@ -130,7 +149,7 @@ describe('base address registers', () => {
     assert.equal(space.regions.length, 0);
   });
 
-  test('a BAR in another device\'s way waits until there is room', () => {
+  test("a BAR in another device's way waits until there is room", () => {
     const { bus, write, space, log } = board(bars);
     const other = new PciFunction({ vendorId: 1, deviceId: 2, revision: 0, classCode: 0 }, [
       { index: 0, kind: 'memory32', size: 0x1000, registers: { readMmio: () => 0x77, writeMmio() {} } },
@@ -141,7 +160,7 @@ describe('base address registers', () => {
     write(0x04, 0x2, 2);
     write(0x14, 0xfe00_0000);
     assert.equal(space.load(0xfe00_0000), 0x77);
-    assert.equal(log.lines[0]!.topic, 'guest-error');
+    assert.equal(log.lines[0].topic, 'guest-error');
     other.write(0x10, 4, 0xfe20_0000);
     assert.equal(space.load(0xfe00_0000), 0xab00);
     assert.equal(space.load(0xfe20_0000), 0x77);
@@ -162,15 +181,15 @@ describe('INTx', () => {
   test('reaches its PIRQ, shows in the status register, obeys the disable bit', () => {
     const { member, ioApic, read, write } = board();
     member.setInterrupt(true);
-    assert.equal(ioApic[5]!.level, true);
+    assert.equal(ioApic[5].level, true);
     assert.equal(read(0x06, 2) & 8, 8);
     write(0x04, 0x400, 2);
-    assert.equal(ioApic[5]!.level, false);
+    assert.equal(ioApic[5].level, false);
     assert.equal(read(0x06, 2) & 8, 8);
     write(0x04, 0, 2);
-    assert.equal(ioApic[5]!.level, true);
+    assert.equal(ioApic[5].level, true);
     member.setInterrupt(false);
-    assert.equal(ioApic[5]!.level, false);
+    assert.equal(ioApic[5].level, false);
   });
 
   test('functions share a PIRQ, and the route register picks the ISA interrupt', () => {
@@ -183,15 +202,18 @@ describe('INTx', () => {
     for (let pirq = 0; pirq < 8; pirq++) routePirq(lpc, pirq, undefined);
     member.setInterrupt(true);
     other.setInterrupt(true);
-    assert.equal(isa.some((line) => line.level), false);
+    assert.equal(
+      isa.some((line) => line.level),
+      false,
+    );
     routePirq(lpc, 5, 11);
-    assert.equal(isa[11]!.level, true);
+    assert.equal(isa[11].level, true);
     member.setInterrupt(false);
-    assert.deepEqual([ioApic[5]!.level, isa[11]!.level], [true, true]);
+    assert.deepEqual([ioApic[5].level, isa[11].level], [true, true]);
     routePirq(lpc, 5, 10);
-    assert.deepEqual([isa[10]!.level, isa[11]!.level], [true, false]);
+    assert.deepEqual([isa[10].level, isa[11].level], [true, false]);
     other.setInterrupt(false);
-    assert.deepEqual([ioApic[5]!.level, isa[10]!.level], [false, false]);
+    assert.deepEqual([ioApic[5].level, isa[10].level], [false, false]);
   });
 });
 
@@ -214,7 +236,10 @@ describe('message signalled interrupts', () => {
     msi.send(1);
     assert.equal(read(0x54), 2);
     write(0x50, 0);
-    assert.deepEqual(messages.messages, [0x41, 0x40, 0x41].map((data) => ({ address: 0xfee0_1000, data })));
+    assert.deepEqual(
+      messages.messages,
+      [0x41, 0x40, 0x41].map((data) => ({ address: 0xfee0_1000, data })),
+    );
   });
 
   test('MSI-X: table entries, vector and function masks, pending bits', () => {
@@ -278,9 +303,33 @@ describe('q35 functions', () => {
     assert.equal(moves.at(-1), undefined);
   });
 
+  test("a place that is taken is the guest's mistake, not ours", () => {
+    const { bus, space, log } = board();
+    const hub = memoryControllerHub({
+      ecamMoved: (base, length) => void (base && space.attachMmio(base, length, enhancedConfigurationSpace(bus))),
+    });
+    bus.add(0, 0, hub);
+    space.attachMmio(0xbfff_f000, 0x1000, registers);
+    enableEcam(hub, 0xb000_0000);
+    assert.match(log.lines[0].message, /00:00.0 cannot move the enhanced configuration space/);
+  });
+
+  test('reset goes back to power-on contents', () => {
+    const { bus } = board();
+    const lpc = lpcBridge({ pmBaseMoved() {}, routesChanged() {} });
+    bus.add(31, 0, lpc);
+    routePirq(lpc, 2, 11);
+    enablePowerManagement(lpc, 0x600);
+    lpc.reset();
+    assert.deepEqual([lpc.read(0x40, 4), lpc.read(0x60, 4), lpc.read(0x68, 4)], [1, 0x8080_8080, 0x8080_8080]);
+  });
+
   test('attribute registers are reported', () => {
     let attributes = new Uint8Array(0);
-    const hub = memoryControllerHub({ ecamMoved() {}, attributesChanged: (registers) => (attributes = registers.slice()) });
+    const hub = memoryControllerHub({
+      ecamMoved() {},
+      attributesChanged: (registers) => (attributes = registers.slice()),
+    });
     hub.write(0x91, 1, 0xff);
     assert.deepEqual([...attributes], [0, 0x33, 0, 0, 0, 0, 0]);
   });
@@ -291,5 +340,8 @@ test('several functions of a device mark it as such', () => {
   assert.equal(read(0x0e, 1), 0);
   bus.add(5, 2, new PciFunction({ vendorId: 1, deviceId: 2, revision: 0, classCode: 0 }));
   assert.equal(read(0x0e, 1), 0x80);
-  assert.throws(() => bus.add(5, 0, new PciFunction({ vendorId: 1, deviceId: 2, revision: 0, classCode: 0 })), RangeError);
+  assert.throws(
+    () => bus.add(5, 0, new PciFunction({ vendorId: 1, deviceId: 2, revision: 0, classCode: 0 })),
+    RangeError,
+  );
 });

@@ -68,6 +68,7 @@ export class PciFunction {
   readonly config: PciConfigSpace;
   readonly #mappings: BarMapping[] = [];
   readonly #windows: ConfigWindow[] = [];
+  readonly #resets: (() => void)[] = [];
   readonly #observers: { first: number; length: number; written: () => void }[] = [];
   #bus: PciBus | undefined = undefined;
   #slot = 0;
@@ -91,6 +92,16 @@ export class PciFunction {
   /** Adds a field whose reads and writes reach through to registers elsewhere. */
   interceptWindow(window: ConfigWindow): void {
     this.#windows.push(window);
+  }
+
+  /** Calls `wasReset` at a bus reset, for the state that a device keeps outside configuration space. */
+  whenReset(wasReset: () => void): void {
+    this.#resets.push(wasReset);
+  }
+
+  /** All base address registers. */
+  get bars(): readonly BarOptions[] {
+    return this.#mappings.map(({ options }) => options);
   }
 
   /** Where BAR `index` is attached, if it is. */
@@ -131,6 +142,7 @@ export class PciFunction {
 
   /** Bus reset: configuration is gone, BARs are detached. */
   reset(): void {
+    for (const wasReset of this.#resets) wasReset();
     this.config.reset();
     this.#interrupt = false;
     this.#changed();
@@ -150,6 +162,20 @@ export class PciFunction {
   connect(bus: PciBus, slot: number): void {
     this.#bus = bus;
     this.#slot = slot;
+    this.config.rememberPowerOn();
+  }
+
+  /**
+   * Does what a guest's register write asks for, where that may be impossible because the addresses belong to another
+   * device: the guest's mistake is logged and the rest goes on.
+   */
+  attempt(what: string, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#bus?.wiring.log.write('guest-error', `PCI function ${slotName(this.#slot)} cannot ${what}: ${reason}`);
+    }
   }
 
   /** Attaches what could not be attached before; called by the bus when something made room. */
@@ -213,7 +239,8 @@ export class PciFunction {
     const bus = this.#bus;
     if (!bus) return;
     const { registers, kind, size, index } = options;
-    try {
+    // Of two devices at one address the one that was there first answers.
+    this.attempt(`place BAR ${index}`, () => {
       mapping.attachment =
         kind === 'io'
           ? bus.wiring.space.attachPorts(base, size, {
@@ -221,17 +248,13 @@ export class PciFunction {
               writePort: (port, width, value) => registers.writeMmio(port - base, width, value),
             })
           : bus.wiring.space.attachMmio(base, size, registers);
-    } catch {
-      // Two devices at one address is the guest's mistake; the one that was there first answers.
-      const place = `${kind === 'io' ? 'ports' : 'memory'} 0x${base.toString(16)}`;
-      bus.wiring.log.write('guest-error', `BAR ${index} of PCI function ${slotName(this.#slot)} at ${place} is in another device's way`);
-    }
+    });
   }
 
   #driveInterrupt(): void {
     const status = this.config.get16(CONFIG.STATUS);
     this.config.set16(CONFIG.STATUS, this.#interrupt ? status | STATUS.INTERRUPT : status & ~STATUS.INTERRUPT);
-    const pin = this.config.bytes[CONFIG.INTERRUPT_PIN]!;
+    const pin = this.config.bytes[CONFIG.INTERRUPT_PIN];
     if (pin === 0) return;
     const disabled = (this.config.get16(CONFIG.COMMAND) & COMMAND.INTERRUPT_DISABLE) !== 0;
     this.#bus?.wiring.interrupts.set(this.#slot >> 3, pin - 1, this.#slot, this.#interrupt && !disabled);
@@ -253,7 +276,8 @@ export class PciBus {
    */
   add(device: number, fn: number, member: PciFunction): void {
     const slot = device * FUNCTIONS + fn;
-    if (device < 0 || device >= DEVICES || fn < 0 || fn >= FUNCTIONS) throw new RangeError(`there is no PCI function ${slotName(slot)}`);
+    if (device < 0 || device >= DEVICES || fn < 0 || fn >= FUNCTIONS)
+      throw new RangeError(`there is no PCI function ${slotName(slot)}`);
     if (this.#functions[slot]) throw new RangeError(`PCI function ${slotName(slot)} is taken`);
     this.#functions[slot] = member;
     member.connect(this, slot);

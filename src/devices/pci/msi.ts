@@ -50,7 +50,10 @@ export class MsiCapability {
   send(vector: number): void {
     if (!this.enabled) return;
     const { config } = this.#member;
-    const enabledVectors = Math.min(this.#vectors, 1 << ((this.#control & MSI.MULTIPLE_ENABLE) >> MSI.MULTIPLE_ENABLE_SHIFT));
+    const enabledVectors = Math.min(
+      this.#vectors,
+      1 << ((this.#control & MSI.MULTIPLE_ENABLE) >> MSI.MULTIPLE_ENABLE_SHIFT),
+    );
     const number = vector % enabledVectors; // a driver granted fewer shares them
     if ((config.get32(this.#offset + MSI.MASK) >>> number) & 1) {
       config.set32(this.#offset + MSI.PENDING, (config.get32(this.#offset + MSI.PENDING) | (1 << number)) >>> 0);
@@ -139,7 +142,7 @@ export class MsixTable implements MmioDevice {
   send(vector: number): void {
     if (!this.enabled || vector >= this.vectors) return;
     if (this.#isMasked(vector)) {
-      this.#pending[vector >> 5]! |= 1 << (vector & 31);
+      this.#pending[vector >> 5] |= 1 << (vector & 31);
       return;
     }
     const [low, high, data] = this.#table.subarray(vector * MSIX.ENTRY_DWORDS, (vector + 1) * MSIX.ENTRY_DWORDS);
@@ -180,13 +183,13 @@ export class MsixTable implements MmioDevice {
   }
 
   #isMasked(vector: number): boolean {
-    const control = this.#table[vector * MSIX.ENTRY_DWORDS + MSIX.VECTOR_CONTROL]!;
+    const control = this.#table[vector * MSIX.ENTRY_DWORDS + MSIX.VECTOR_CONTROL];
     return (this.#control & MSIX.FUNCTION_MASK) !== 0 || (control & MSIX.VECTOR_MASKED) !== 0;
   }
 
   #readDword(offset: number): number {
     const index = offset / 4;
-    if (index < this.#table.length) return this.#table[index]!;
+    if (index < this.#table.length) return this.#table[index];
     return this.#pending[(offset - this.#pendingOffset) / 4] ?? 0;
   }
 
@@ -195,8 +198,8 @@ export class MsixTable implements MmioDevice {
     for (let word = 0; word < this.#pending.length; word++) {
       for (let bit = 0; this.#pending[word] !== 0 && bit < 32; bit++) {
         const vector = word * 32 + bit;
-        if (!((this.#pending[word]! >>> bit) & 1) || this.#isMasked(vector)) continue;
-        this.#pending[word]! &= ~(1 << bit);
+        if (!((this.#pending[word] >>> bit) & 1) || this.#isMasked(vector)) continue;
+        this.#pending[word] &= ~(1 << bit);
         this.send(vector);
       }
     }

@@ -49,7 +49,16 @@ export const LCR = { WORD_LENGTH: 0x03, STOP_BITS: 0x04, PARITY: 0x08, DLAB: 0x8
 export const MCR = { DTR: 0x01, RTS: 0x02, OUT1: 0x04, OUT2: 0x08, LOOP: 0x10, MASK: 0x1f } as const;
 
 /** Line status register (section 8.6.3). */
-export const LSR = { DR: 0x01, OE: 0x02, PE: 0x04, FE: 0x08, BI: 0x10, THRE: 0x20, TEMT: 0x40, FIFO_ERROR: 0x80 } as const;
+export const LSR = {
+  DR: 0x01,
+  OE: 0x02,
+  PE: 0x04,
+  FE: 0x08,
+  BI: 0x10,
+  THRE: 0x20,
+  TEMT: 0x40,
+  FIFO_ERROR: 0x80,
+} as const;
 
 /** Modem status register (section 8.6.8). */
 export const MSR = {
@@ -222,7 +231,9 @@ export class Uart16550 {
       msr: this.#msr,
       scr: this.#scr,
       receiver: [...this.#receiver],
-      backlog: this.#backlog.flatMap((chunk, index) => Array.from(index === 0 ? chunk.subarray(this.#backlogStart) : chunk)),
+      backlog: this.#backlog.flatMap((chunk, index) =>
+        Array.from(index === 0 ? chunk.subarray(this.#backlogStart) : chunk),
+      ),
       lastReceived: this.#lastReceived,
       transmitterInterrupt: this.#transmitterInterrupt,
       timeoutInterrupt: this.#timeoutInterrupt,
@@ -265,7 +276,7 @@ export class Uart16550 {
   }
 
   get #triggerLevel(): number {
-    return this.#fifosEnabled ? TRIGGER_LEVELS[this.#fcr >> FCR.TRIGGER_SHIFT]! : 1;
+    return this.#fifosEnabled ? TRIGGER_LEVELS[this.#fcr >> FCR.TRIGGER_SHIFT] : 1;
   }
 
   #readReceiver(): number {
@@ -380,8 +391,8 @@ export class Uart16550 {
     if (!this.#wantsInput) return;
     let received = false;
     while (this.#receiver.length < this.#capacity && this.#backlog.length > 0) {
-      const chunk = this.#backlog[0]!;
-      this.#receiver.push(chunk[this.#backlogStart++]!);
+      const chunk = this.#backlog[0];
+      this.#receiver.push(chunk[this.#backlogStart++]);
       received = true;
       if (this.#backlogStart === chunk.length) {
         this.#backlog.shift();

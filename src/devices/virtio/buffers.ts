@@ -20,7 +20,7 @@ class SegmentCursor {
   /** The next contiguous piece of at most `limit` bytes, and moves past it; `undefined` at the end. */
   protected next(limit: number): Segment | undefined {
     for (; this.#segment < this.#segments.length; this.#segment++, this.#offset = 0) {
-      const { address, length } = this.#segments[this.#segment]!;
+      const { address, length } = this.#segments[this.#segment];
       const count = Math.min(length - this.#offset, limit);
       if (length - this.#offset <= 0) continue;
       const piece = { address: address + this.#offset, length: count };

@@ -31,7 +31,16 @@ const PCI_CFG_TYPE = 5;
 const NOTIFY_MULTIPLIER = 4;
 
 /** virtio_pci_cap (section 4.1.4), offsets from the capability's start. */
-const CAP = { LENGTH_FIELD: 2, TYPE: 3, BAR: 4, OFFSET: 8, LENGTH: 12, SIZE: 16, CFG_DATA: 16, EXTENDED_SIZE: 20 } as const;
+const CAP = {
+  LENGTH_FIELD: 2,
+  TYPE: 3,
+  BAR: 4,
+  OFFSET: 8,
+  LENGTH: 12,
+  SIZE: 16,
+  CFG_DATA: 16,
+  EXTENDED_SIZE: 20,
+} as const;
 
 /** Common configuration (section 4.1.4.3). Each field is accessed at its own width or in bytes of it. */
 const COMMON = {
@@ -92,7 +101,10 @@ export class VirtioPci {
     this.device = device;
     this.#queueVectors = device.queues.map(() => NO_VECTOR);
     this.#msix = new MsixTable(device.queues.length + 1, MSIX_BAR_SIZE);
-    this.#structures = { readMmio: (offset, size) => this.#read(offset, size), writeMmio: (offset, size, value) => this.#write(offset, size, value) };
+    this.#structures = {
+      readMmio: (offset, size) => this.#read(offset, size),
+      writeMmio: (offset, size, value) => this.#write(offset, size, value),
+    };
     this.pci = new PciFunction(
       {
         vendorId: VENDOR_ID,
@@ -105,7 +117,13 @@ export class VirtioPci {
       },
       [
         { index: MSIX_BAR, kind: 'memory32', size: MSIX_BAR_SIZE, registers: this.#msix },
-        { index: STRUCTURES_BAR, kind: 'memory64', prefetchable: true, size: STRUCTURES_BAR_SIZE, registers: this.#structures },
+        {
+          index: STRUCTURES_BAR,
+          kind: 'memory64',
+          prefetchable: true,
+          size: STRUCTURES_BAR_SIZE,
+          registers: this.#structures,
+        },
       ],
     );
     this.#msix.connect(this.pci, MSIX_BAR);
@@ -114,19 +132,16 @@ export class VirtioPci {
     const notifyCapability = this.#addCapability(notify.type, notify.offset, notify.length, CAP.EXTENDED_SIZE);
     this.pci.config.set32(notifyCapability + CAP.SIZE, NOTIFY_MULTIPLIER);
     this.#windowCapability = this.#addWindow();
+    this.pci.whenReset(() => {
+      device.reset();
+      this.#resetTransport();
+      this.#msix.reset();
+    });
     device.connect({
-      queueInterrupt: (queue) => this.#interrupt(this.#queueVectors[queue]!, ISR.QUEUE),
+      queueInterrupt: (queue) => this.#interrupt(this.#queueVectors[queue], ISR.QUEUE),
       configInterrupt: () => this.#interrupt(this.#configVector, ISR.CONFIG),
       canAccessMemory: () => this.pci.isBusMaster,
     });
-  }
-
-  /** Bus reset. */
-  reset(): void {
-    this.device.reset();
-    this.#resetTransport();
-    this.#msix.reset();
-    this.pci.reset();
   }
 
   save(): VirtioPciState {
@@ -210,8 +225,9 @@ export class VirtioPci {
     const { config } = this.pci;
     const size = config.get32(this.#windowCapability + CAP.LENGTH);
     const offset = config.get32(this.#windowCapability + CAP.OFFSET);
-    const bar = this.pci.barRegisters(config.bytes[this.#windowCapability + CAP.BAR]!);
-    if ((size !== 1 && size !== 2 && size !== 4) || !bar || offset % size !== 0 || offset + size > bar.size) return undefined;
+    const bar = this.pci.barRegisters(config.bytes[this.#windowCapability + CAP.BAR]);
+    if ((size !== 1 && size !== 2 && size !== 4) || !bar || offset % size !== 0 || offset + size > bar.size)
+      return undefined;
     return { registers: bar.registers, offset, size };
   }
 
@@ -226,12 +242,14 @@ export class VirtioPci {
 
   #read(offset: number, size: AccessSize): number {
     const { COMMON: common, ISR: isr, DEVICE: deviceConfig } = STRUCTURES;
-    if (offset < common.offset + common.length) return readDwordRegisters((at) => this.#readCommonDword(at), offset, size);
+    if (offset < common.offset + common.length)
+      return readDwordRegisters((at) => this.#readCommonDword(at), offset, size);
     if (offset < isr.offset + isr.length) return offset === isr.offset ? this.#readIsr() : 0;
     if (offset < deviceConfig.offset + deviceConfig.length) {
       const { config } = this.device.backend;
       let value = 0;
-      for (let index = 0; index < size; index++) value |= (config[offset - deviceConfig.offset + index] ?? 0) << (8 * index);
+      for (let index = 0; index < size; index++)
+        value |= (config[offset - deviceConfig.offset + index] ?? 0) << (8 * index);
       return value >>> 0;
     }
     return 0;
@@ -240,7 +258,8 @@ export class VirtioPci {
   #write(offset: number, size: AccessSize, value: number): void {
     const { COMMON: common, ISR: isr, DEVICE: deviceConfig, NOTIFY: notify } = STRUCTURES;
     if (offset < common.offset + common.length) this.#writeCommon(offset, size, value);
-    else if (offset < isr.offset + isr.length) return; // read only
+    else if (offset < isr.offset + isr.length)
+      return; // read only
     else if (offset < deviceConfig.offset + deviceConfig.length) {
       const bytes = Uint8Array.from({ length: size }, (_, index) => (value >>> (8 * index)) & 0xff);
       this.device.backend.writeConfig?.(offset - deviceConfig.offset, bytes);
@@ -258,7 +277,8 @@ export class VirtioPci {
   #readCommonDword(offset: number): number {
     const { device } = this;
     const queue = device.queues[this.#queueSelect];
-    const half = (value: bigint | undefined, high: boolean) => Number(((value ?? 0n) >> (high ? 32n : 0n)) & 0xffff_ffffn);
+    const half = (value: bigint | undefined, high: boolean) =>
+      Number(((value ?? 0n) >> (high ? 32n : 0n)) & 0xffff_ffffn);
     switch (offset) {
       case COMMON.DEVICE_FEATURE_SELECT:
         return this.#deviceFeatureSelect;

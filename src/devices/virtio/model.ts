@@ -11,7 +11,14 @@ import { DriverError, Virtqueue, type VirtqueueState } from './queue.ts';
 export const VIRTIO_DEVICE = { NETWORK: 1, BLOCK: 2, CONSOLE: 3, ENTROPY: 4 } as const;
 
 /** Device status bits (section 2.1). */
-export const DEVICE_STATUS = { ACKNOWLEDGE: 1, DRIVER: 2, DRIVER_OK: 4, FEATURES_OK: 8, NEEDS_RESET: 64, FAILED: 128 } as const;
+export const DEVICE_STATUS = {
+  ACKNOWLEDGE: 1,
+  DRIVER: 2,
+  DRIVER_OK: 4,
+  FEATURES_OK: 8,
+  NEEDS_RESET: 64,
+  FAILED: 128,
+} as const;
 
 /** Feature bits that are not the device type's (chapter 6). */
 export const FEATURE = { INDIRECT_DESC: 1n << 28n, EVENT_IDX: 1n << 29n, VERSION_1: 1n << 32n } as const;
@@ -178,7 +185,7 @@ export class VirtioDevice {
 
   /** Interrupts the driver if it wants to hear of the buffers given back to it. */
   interrupt(index: number): void {
-    if (this.queues[index]!.shouldInterrupt()) this.#signals?.queueInterrupt(index);
+    if (this.queues[index].shouldInterrupt()) this.#signals?.queueInterrupt(index);
   }
 
   /** The backend changed its configuration (section 2.5). */
@@ -226,7 +233,7 @@ export class VirtioDevice {
     this.#driverFeatures = BigInt(state.driverFeatures);
     this.#configGeneration = state.configGeneration;
     this.queues.forEach((queue, index) => {
-      queue.restore(state.queues[index]!);
+      queue.restore(state.queues[index]);
       queue.eventIndex = this.has(FEATURE.EVENT_IDX);
     });
     this.#backlog.clear();

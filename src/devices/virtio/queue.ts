@@ -104,7 +104,8 @@ export class Virtqueue {
       throw new DriverError(`queue size ${this.size} is not a power of two up to ${this.maximumSize}`);
     }
     for (const address of [this.descriptors, this.available, this.used]) {
-      if (address >= ADDRESS_LIMIT) throw new DriverError(`queue address 0x${address.toString(16)} is not guest-physical`);
+      if (address >= ADDRESS_LIMIT)
+        throw new DriverError(`queue address 0x${address.toString(16)} is not guest-physical`);
     }
     this.ready = true;
   }
@@ -118,7 +119,8 @@ export class Virtqueue {
     if (!this.ready) return undefined;
     const offered = (this.#availableIndex() - this.#nextAvailable) & INDEX_MASK;
     if (offered === 0) return undefined;
-    if (offered > this.size) throw new DriverError(`available index is ${offered} entries ahead in a queue of ${this.size}`);
+    if (offered > this.size)
+      throw new DriverError(`available index is ${offered} entries ahead in a queue of ${this.size}`);
     const slot = this.#nextAvailable & (this.size - 1);
     const head = this.#memory.readU16(Number(this.available) + RING.ENTRIES + AVAILABLE_ENTRY * slot);
     const chain = this.#readChain(head);
@@ -204,7 +206,8 @@ export class Virtqueue {
       const address = memory.readU64(at + DESCRIPTOR.ADDRESS);
       const length = memory.readU32(at + DESCRIPTOR.LENGTH);
       const flags = memory.readU16(at + DESCRIPTOR.FLAGS);
-      if (address >= ADDRESS_LIMIT) throw new DriverError(`buffer address 0x${address.toString(16)} is not guest-physical`);
+      if (address >= ADDRESS_LIMIT)
+        throw new DriverError(`buffer address 0x${address.toString(16)} is not guest-physical`);
       if (flags & DESCRIPTOR_FLAG.INDIRECT) {
         if (indirect) throw new DriverError('indirect descriptor inside an indirect table');
         if (flags & DESCRIPTOR_FLAG.NEXT) throw new DriverError('indirect descriptor with a successor');
@@ -224,7 +227,8 @@ export class Virtqueue {
         readable.push(segment);
         readableLength += length;
       }
-      if (readableLength + writableLength > MAX_CHAIN_BYTES) throw new DriverError(`descriptor chain of more than ${MAX_CHAIN_BYTES} bytes`);
+      if (readableLength + writableLength > MAX_CHAIN_BYTES)
+        throw new DriverError(`descriptor chain of more than ${MAX_CHAIN_BYTES} bytes`);
       if (!(flags & DESCRIPTOR_FLAG.NEXT)) break;
       index = memory.readU16(at + DESCRIPTOR.NEXT);
     }

@@ -1,4 +1,4 @@
-/** Logic, bit and byte instructions: AND OR XOR TEST NOT, BT and its kin, BSF BSR POPCNT, BSWAP, SETcc, CMOVcc. */
+/** Logic, bit and byte instructions: AND OR XOR TEST NOT, BT and its kin, BSF BSR POPCNT, BSWAP, MOVBE, CRC32, SETcc, CMOVcc. */
 import { instruction } from '../instruction.ts';
 import type { Bits, I32, I64, Int, Stage } from '../stage.ts';
 import { classicForms } from './arithmetic.ts';
@@ -113,27 +113,44 @@ export const POPCNT = instruction('POPCNT', {
   },
 });
 
+/** The bytes of a value in reverse order, within the low `bits`. */
+function reverseBytes(x: Stage, value: Int, bits: Bits): Int {
+  const swap32 = (v: I32): I32 => {
+    const a = x.let(v) as I32;
+    return x.or(x.and(x.rotl(a, 8), 0x00ff00ff), x.and(x.rotr(a, 8), 0xff00ff00 | 0));
+  };
+  if (bits === 64) {
+    const low = x.let(swap32(x.wrap(value as I64))) as I32;
+    const high = x.let(swap32(x.wrap(x.shrU(value as I64, 32)))) as I32;
+    return x.or(x.shl(x.extendU(low), 32), x.extendU(high));
+  }
+  return bits === 32 ? swap32(value as I32) : x.shrU(swap32(value as I32), 16);
+}
+
 export const BSWAP = instruction('BSWAP', {
   // with a 16-bit operand undefined: processors clear the register's low half
   encodings: ['0F C8+r Zv'],
   execute(x) {
-    const value = x.operand(0) as Int;
-    const bits = x.bitsOf(0);
-    if (bits === 16) {
-      x.write(0, x.i32(0));
-      return;
-    }
-    const swap32 = (v: I32): I32 => {
-      const a = x.let(v) as I32;
-      return x.or(x.and(x.rotl(a, 8), 0x00ff00ff), x.and(x.rotr(a, 8), 0xff00ff00 | 0));
-    };
-    if (bits === 32) {
-      x.write(0, swap32(value as I32));
-      return;
-    }
-    const low = x.let(swap32(x.wrap(value as I64))) as I32;
-    const high = x.let(swap32(x.wrap(x.shrU(value as I64, 32)))) as I32;
-    x.write(0, x.or(x.shl(x.extendU(low), 32), x.extendU(high)));
+    const bits = x.bitsOf(0) as Bits;
+    x.write(0, bits === 16 ? x.i32(0) : reverseBytes(x, x.operand(0) as Int, bits));
+  },
+});
+
+export const MOVBE = instruction('MOVBE', {
+  encodings: ['0F 38 F0 Gv,Mv', '0F 38 F1 Mv,Gv'],
+  access: ['w', 'r'],
+  feature: 'movbe',
+  execute: (x) => x.write(0, reverseBytes(x, x.operand(1) as Int, x.bitsOf(0) as Bits)),
+});
+
+export const CRC32 = instruction('CRC32', {
+  encodings: ['F2 0F 38 F0 Gy,Eb', 'F2 0F 38 F1 Gy,Ev'],
+  access: ['rw', 'r'],
+  feature: 'sse4.2',
+  execute(x) {
+    const [crc, value] = x.operands() as Int[];
+    const next = x.call('crc32', x.toI32(crc), x.toI64(value), x.bitsOf(1)) as I32;
+    x.write(0, x.toBits(next, x.bitsOf(0) as Bits));
   },
 });
 

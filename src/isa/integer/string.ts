@@ -62,8 +62,9 @@ function compare(x: Stage, a: Int, b: Int, bits: Bits): void {
 }
 
 export const CMPS = string('CMPS', 'A6', 'A7', (x, bits) => {
-  const a = x.load(bits, source(x, bits)) as Int;
+  // the order in which page faults show: rDI first
   const b = x.load(bits, destination(x, bits, 'r')) as Int;
+  const a = x.load(bits, source(x, bits)) as Int;
   compare(x, a, b, bits);
   advance(x, RSI, bits);
   advance(x, RDI, bits);

@@ -122,7 +122,7 @@ export const PMADDUBSW = packed(
 // ---- absolute values, signs, sums of differences
 
 /** |a - b| of unsigned bytes: one of the two saturating differences is zero. */
-function byteDifferences(x: Stage, a: VectorLocal, b: VectorLocal): V128 {
+export function byteDifferences(x: Stage, a: VectorLocal, b: VectorLocal): V128 {
   return x.op['v128.or'](x.op['i8x16.sub_sat_u'](a, b), x.op['i8x16.sub_sat_u'](b, a));
 }
 
@@ -158,8 +158,6 @@ function sign(mnemonic: string, opcode: string, shape: 'i8x16' | 'i16x8' | 'i32x
 export const PSIGNB = sign('PSIGNB', '38 08', 'i8x16', 8);
 export const PSIGNW = sign('PSIGNW', '38 09', 'i16x8', 16);
 export const PSIGND = sign('PSIGND', '38 0A', 'i32x4', 32);
-
-export { byteDifferences };
 
 // ---- minimum and maximum
 
@@ -233,7 +231,7 @@ function unpack(mnemonic: string, opcode: string, size: 1 | 2 | 4 | 8, upper: bo
   const operation: VectorOperation = (x, a, b) => x.op['i8x16.shuffle'](a, b, order(upper ? half : 0));
   // of an MMX register the high half is the second quarter, that is the high half of the low unpacking
   const narrow: VectorOperation = upper ? (x, a, b) => x.op['i8x16.shuffle'](a, b, order(half / 2)) : operation;
-  return packed(mnemonic, opcode, operation, size === 8 ? {} : { ...MMX, narrow });
+  return packed(mnemonic, opcode, operation, size === 8 ? {} : { ...MMX, narrow, narrowSource: upper ? 'Qq' : 'Qd' });
 }
 export const PUNPCKLBW = unpack('PUNPCKLBW', '60', 1, false);
 export const PUNPCKLWD = unpack('PUNPCKLWD', '61', 2, false);

@@ -2,10 +2,9 @@
  * What the vector families share: reading and writing 128-bit operands with their alignment rule, and the definition of
  * instructions that exist for XMM and for MMX registers alike.
  */
-import type { Operators, Value } from '../../wasm/index.ts';
+import type { Local, Operators, Value } from '../../wasm/index.ts';
 import { type Feature, type Instruction, instruction, type InstructionOptions } from '../instruction.ts';
-import { type I32, type I64, type Stage, Vector } from '../stage.ts';
-import type { Local } from '../../wasm/index.ts';
+import { type I64, type Int, type Stage, Vector } from '../stage.ts';
 
 export type V128 = Value<'v128'>;
 /** A vector that may be used any number of times. */
@@ -79,9 +78,9 @@ export function lowHalves(x: Stage, a: V128, b: V128): V128 {
   return x.op['i8x16.shuffle'](a, b, elements(8, [0, 2]));
 }
 
-/** A 64-bit MMX value in both halves of a vector. */
+/** An MMX operand in both halves of a vector. */
 export function widened(x: Stage, operand: number): VectorLocal {
-  return x.let(x.op['i64x2.splat'](x.operand(operand) as I64)) as VectorLocal;
+  return x.let(x.op['i64x2.splat'](x.toI64(x.operand(operand) as Int))) as VectorLocal;
 }
 
 /**
@@ -113,8 +112,8 @@ export interface PackedOptions {
   sse?: Feature;
   /** The MMX form, where it is not the low half of the XMM one; both halves of its operands are equal. */
   narrow?: VectorOperation;
-  /** Source operand of the XMM form. */
-  source?: string;
+  /** Source operand of the MMX form; `Qq` by default. */
+  narrowSource?: 'Qq' | 'Qd';
 }
 
 /** `mnemonic destination, source` with the same opcode for MMX (no prefix) and XMM registers (66). */
@@ -134,7 +133,7 @@ export function packed(mnemonic: string, opcode: string, operation: VectorOperat
   if (options.mmx) {
     const narrow = options.narrow ?? operation;
     forms.push(
-      mmx(mnemonic, { encodings: [`NP 0F ${opcode} Pq,Qq`], feature: options.mmx }, (x) => {
+      mmx(mnemonic, { encodings: [`NP 0F ${opcode} Pq,${options.narrowSource ?? 'Qq'}`], feature: options.mmx }, (x) => {
         const result = x.let(low(x, narrow(x, widened(x, 0), widened(x, 1))));
         return () => x.write(0, result);
       }),
@@ -152,5 +151,3 @@ export function lanewise(mnemonic: string, opcode: string, operator: VectorOpera
 export function immediate(x: Stage, operand: number): Local<'i32'> {
   return x.operand(operand) as Local<'i32'>;
 }
-
-export type { I32, I64, Stage };

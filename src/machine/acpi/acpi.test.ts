@@ -48,7 +48,10 @@ describe('AML encoding', () => {
 
   test('identifiers', () => {
     assert.equal(hex(aml.eisaId('PNP0A08')), '0c 41 d0 0a 08');
-    assert.equal(hex(aml.uuid('33DB4D5B-1FF7-401C-9657-7441C03DD766')), '11 13 0a 10 5b 4d db 33 f7 1f 1c 40 96 57 74 41 c0 3d d7 66');
+    assert.equal(
+      hex(aml.uuid('33DB4D5B-1FF7-401C-9657-7441C03DD766')),
+      '11 13 0a 10 5b 4d db 33 f7 1f 1c 40 96 57 74 41 c0 3d d7 66',
+    );
   });
 
   test('resources', () => {
@@ -62,10 +65,10 @@ describe('AML encoding', () => {
 
 /** Content bounds of the package whose PkgLength starts at `offset`. */
 function packageAt(bytes: Uint8Array, offset: number): { start: number; end: number } {
-  const lead = bytes[offset]!;
+  const lead = bytes[offset];
   const following = lead >> 6;
   let length = following === 0 ? lead & 0x3f : lead & 0x0f;
-  for (let index = 1; index <= following; index++) length += bytes[offset + index]! * 2 ** (8 * index - 4);
+  for (let index = 1; index <= following; index++) length += bytes[offset + index] * 2 ** (8 * index - 4);
   return { start: offset + 1 + following, end: offset + length };
 }
 
@@ -82,7 +85,8 @@ describe('tables', () => {
   const signature = (address: number) => String.fromCharCode(...memory.subarray(address - base, address - base + 4));
   const xsdt = u64(base + 24);
   const table = (name: string) => {
-    for (let entry = xsdt + 36; entry < xsdt + u32(xsdt + 4); entry += 8) if (signature(u64(entry)) === name) return u64(entry);
+    for (let entry = xsdt + 36; entry < xsdt + u32(xsdt + 4); entry += 8)
+      if (signature(u64(entry)) === name) return u64(entry);
     return assert.fail(`${name} is not in the XSDT`);
   };
 
@@ -91,7 +95,8 @@ describe('tables', () => {
     assert.equal(signature(base), 'RSD ');
     assert.equal(sum(base, 20), 0);
     assert.equal(sum(base, 36), 0);
-    for (const name of ['FACP', 'APIC', 'HPET', 'MCFG', 'WAET']) assert.equal(sum(table(name), u32(table(name) + 4)), 0, name);
+    for (const name of ['FACP', 'APIC', 'HPET', 'MCFG', 'WAET'])
+      assert.equal(sum(table(name), u32(table(name) + 4)), 0, name);
     assert.equal(sum(xsdt, u32(xsdt + 4)), 0);
   });
 
@@ -109,8 +114,8 @@ describe('tables', () => {
   test('the MADT lists processors, the I/O APIC and the overrides', () => {
     const madt = table('APIC');
     const entries: string[] = [];
-    for (let at = madt + 44; at < madt + u32(madt + 4); at += memory[at - base + 1]!) {
-      entries.push(hex(memory.subarray(at - base, at - base + memory[at - base + 1]!)));
+    for (let at = madt + 44; at < madt + u32(madt + 4); at += memory[at - base + 1]) {
+      entries.push(hex(memory.subarray(at - base, at - base + memory[at - base + 1])));
     }
     assert.deepEqual(entries, [
       '00 08 00 00 01 00 00 00',
@@ -142,14 +147,17 @@ describe('tables', () => {
   test('firmware that runs the table loader arrives at the same tables', () => {
     const files = acpiFirmwareFiles(buildAcpiTables(options));
     const loaded = runTableLoader(files, { 'etc/acpi/rsdp': base, 'etc/acpi/tables': base + 64 });
-    assert.equal(hex(loaded['etc/acpi/rsdp']!), hex(placed.writes[0]!.bytes));
-    assert.equal(hex(loaded['etc/acpi/tables']!), hex(placed.writes[1]!.bytes));
+    assert.equal(hex(loaded['etc/acpi/rsdp']), hex(placed.writes[0].bytes));
+    assert.equal(hex(loaded['etc/acpi/tables']), hex(placed.writes[1].bytes));
   });
 });
 
 /** What SeaBIOS and OVMF do with the script. */
-function runTableLoader(files: Record<string, Uint8Array>, addresses: Record<string, number>): Record<string, Uint8Array> {
-  const script = files['etc/table-loader']!;
+function runTableLoader(
+  files: Record<string, Uint8Array>,
+  addresses: Record<string, number>,
+): Record<string, Uint8Array> {
+  const script = files['etc/table-loader'];
   const view = viewOf(script);
   const loaded: Record<string, Uint8Array> = {};
   const text = (offset: number) => String.fromCharCode(...script.subarray(offset, offset + 56)).replace(/\0.*$/s, '');
@@ -157,19 +165,23 @@ function runTableLoader(files: Record<string, Uint8Array>, addresses: Record<str
     const file = text(at + 4);
     switch (view.getUint32(at, true)) {
       case 1:
-        loaded[file] = files[file]!.slice();
+        loaded[file] = files[file].slice();
         break;
       case 2: {
-        const target = viewOf(loaded[file]!);
+        const target = viewOf(loaded[file]);
         const offset = view.getUint32(at + 116, true);
-        const source = addresses[text(at + 60)]!;
+        const source = addresses[text(at + 60)];
         if (script[at + 120] === 4) target.setUint32(offset, target.getUint32(offset, true) + source, true);
         else target.setBigUint64(offset, target.getBigUint64(offset, true) + BigInt(source), true);
         break;
       }
       case 3: {
-        const bytes = loaded[file]!;
-        const [offset, start, length] = [60, 64, 68].map((field) => view.getUint32(at + field, true)) as [number, number, number];
+        const bytes = loaded[file];
+        const [offset, start, length] = [60, 64, 68].map((field) => view.getUint32(at + field, true)) as [
+          number,
+          number,
+          number,
+        ];
         bytes[offset] = -bytes.subarray(start, start + length).reduce((total, byte) => total + byte, 0) & 0xff;
         break;
       }
@@ -181,7 +193,10 @@ function runTableLoader(files: Record<string, Uint8Array>, addresses: Record<str
 }
 
 test('interrupt pins rotate over PIRQE to PIRQH; device 31 uses A to D', () => {
-  assert.deepEqual([0, 1, 2, 3, 4].map((slot) => pirqOf(slot, 0)), [4, 5, 6, 7, 4]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map((slot) => pirqOf(slot, 0)),
+    [4, 5, 6, 7, 4],
+  );
   assert.equal(pirqOf(2, 3), 5);
   assert.equal(pirqOf(31, 1), 1);
 });

@@ -139,9 +139,9 @@ function term(value: Aml | number): Aml {
 export function eisaId(text: string): Aml {
   const match = /^([A-Z])([A-Z])([A-Z])([0-9A-F]{4})$/.exec(text);
   if (!match) throw new RangeError(`'${text}' is not an EISA identifier`);
-  const letter = (index: number) => match[index]!.charCodeAt(0) - 0x40;
+  const letter = (index: number) => match[index].charCodeAt(0) - 0x40;
   const vendor = (letter(1) << 10) | (letter(2) << 5) | letter(3);
-  const product = Number.parseInt(match[4]!, 16);
+  const product = Number.parseInt(match[4], 16);
   return concat(OP.DWORD_PREFIX, vendor >> 8, vendor & 0xff, product >> 8, product & 0xff);
 }
 
@@ -150,7 +150,7 @@ export function uuid(text: string): Aml {
   const digits = text.replaceAll('-', '');
   const bytes = Array.from({ length: 16 }, (_, index) => Number.parseInt(digits.slice(index * 2, index * 2 + 2), 16));
   const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-  return buffer(order.map((index) => bytes[index]!));
+  return buffer(order.map((index) => bytes[index]));
 }
 
 export function name(at: string, value: Aml | number): Aml {
@@ -174,7 +174,12 @@ export function method(at: string, shape: { arguments: number; serialized?: bool
 /** Region spaces (section 20.2.5.2, RegionSpace). */
 export const REGION = { SYSTEM_MEMORY: 0, SYSTEM_IO: 1, PCI_CONFIG: 2 } as const;
 
-export function operationRegion(at: string, space: (typeof REGION)[keyof typeof REGION], offset: number, length: number): Aml {
+export function operationRegion(
+  at: string,
+  space: (typeof REGION)[keyof typeof REGION],
+  offset: number,
+  length: number,
+): Aml {
   return concat(OP.EXTENDED, EXTENDED_OP.OPERATION_REGION, path(at), space, integer(offset), integer(length));
 }
 

@@ -50,7 +50,13 @@ export function dsdtTerms(options: DsdtOptions): Uint8Array {
     aml.name('\\PICF', 0),
     aml.method('\\_PIC', { arguments: 1 }, aml.store(aml.argument(0), aml.path('\\PICF'))),
     aml.name('\\_S5', aml.pkg(SLEEP_TYPE_S5, SLEEP_TYPE_S5, 0, 0)),
-    aml.scope('\\_SB', ...processors(options.processors), pciRoot(options), ...interruptLinks(), ...systemDevices(options)),
+    aml.scope(
+      '\\_SB',
+      ...processors(options.processors),
+      pciRoot(options),
+      ...interruptLinks(),
+      ...systemDevices(options),
+    ),
   ];
   return Uint8Array.from(terms.flatMap((term) => Array.from(term)));
 }
@@ -87,8 +93,14 @@ function pciRoot(options: DsdtOptions): aml.Aml {
     aml.name('_BBN', 0),
     aml.name('_CRS', resource.resourceTemplate(...windows)),
     operatingSystemCapabilities(),
-    aml.name('PRTP', routingTable((pirq) => [aml.path(`\\_SB.LNK${LETTERS[pirq]}`), 0])),
-    aml.name('PRTA', routingTable((pirq) => [0, PIRQ_FIRST_GSI + pirq])),
+    aml.name(
+      'PRTP',
+      routingTable((pirq) => [aml.path(`\\_SB.LNK${LETTERS[pirq]}`), 0]),
+    ),
+    aml.name(
+      'PRTA',
+      routingTable((pirq) => [0, PIRQ_FIRST_GSI + pirq]),
+    ),
     aml.method(
       '_PRT',
       { arguments: 0 },
@@ -157,7 +169,7 @@ function lpcBridge(options: DsdtOptions): aml.Aml {
       ? [fixed('KBD', 'PNP0303', 0, resource.ioPorts(0x60, 1), resource.ioPorts(0x64, 1), resource.isaIrq(1))]
       : []),
     ...options.serialPorts.map((index) => {
-      const { base, irq } = COM_PORTS[index]!;
+      const { base, irq } = COM_PORTS[index];
       return fixed(`COM${index + 1}`, 'PNP0501', index + 1, resource.ioPorts(base, 8), resource.isaIrq(irq));
     }),
   );

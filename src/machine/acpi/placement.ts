@@ -58,7 +58,9 @@ export function acpiFirmwareFiles(tables: AcpiTables): Record<string, Uint8Array
   const allocate = (file: string, alignment: number, zone: number) =>
     command(COMMAND.ALLOCATE, (record) => record.text(file, NAME_LENGTH).u32(alignment).u8(zone));
   const addPointer = (destination: string, source: string, offset: number, size: number) =>
-    command(COMMAND.ADD_POINTER, (record) => record.text(destination, NAME_LENGTH).text(source, NAME_LENGTH).u32(offset).u8(size));
+    command(COMMAND.ADD_POINTER, (record) =>
+      record.text(destination, NAME_LENGTH).text(source, NAME_LENGTH).u32(offset).u8(size),
+    );
   const addChecksum = (file: string, { offset, start, length }: { offset: number; start: number; length: number }) =>
     command(COMMAND.ADD_CHECKSUM, (record) => record.text(file, NAME_LENGTH).u32(offset).u32(start).u32(length));
 

@@ -35,7 +35,12 @@ export function isaIrq(...irqs: readonly number[]): Resource {
 
 /** A fixed range of 32-bit memory (section 6.4.3.4). */
 export function memory32(base: number, length: number, access: 'read-only' | 'read-write'): Resource {
-  return new ByteWriter().u8(TAG.MEMORY32_FIXED).u16(9).u8(access === 'read-write' ? 1 : 0).u32(base).u32(length).bytes;
+  return new ByteWriter()
+    .u8(TAG.MEMORY32_FIXED)
+    .u16(9)
+    .u8(access === 'read-write' ? 1 : 0)
+    .u32(base)
+    .u32(length).bytes;
 }
 
 /** Level-triggered, active-high, shared global system interrupts (section 6.4.3.6). */
@@ -68,21 +73,36 @@ export function ioWindow(first: number, last: number): Resource {
 
 function wordSpace(type: number, flags: number, first: number, last: number): Resource {
   const body = new ByteWriter().u8(type).u8(FIXED_PRODUCER).u8(flags);
-  body.u16(0).u16(first).u16(last).u16(0).u16(last - first + 1); // granularity, minimum, maximum, translation, length
+  body
+    .u16(0)
+    .u16(first)
+    .u16(last)
+    .u16(0)
+    .u16(last - first + 1); // granularity, minimum, maximum, translation, length
   return large(TAG.WORD_ADDRESS_SPACE, body.bytes);
 }
 
 /** A window of memory that a host bridge passes on, below 4 GiB. */
 export function memoryWindow32(first: number, last: number): Resource {
   const body = new ByteWriter().u8(SPACE.MEMORY).u8(FIXED_PRODUCER).u8(TYPE_FLAGS.CACHEABLE_READ_WRITE);
-  body.u32(0).u32(first).u32(last).u32(0).u32(last - first + 1);
+  body
+    .u32(0)
+    .u32(first)
+    .u32(last)
+    .u32(0)
+    .u32(last - first + 1);
   return large(TAG.DWORD_ADDRESS_SPACE, body.bytes);
 }
 
 /** The same anywhere. */
 export function memoryWindow64(first: number, last: number): Resource {
   const body = new ByteWriter().u8(SPACE.MEMORY).u8(FIXED_PRODUCER).u8(TYPE_FLAGS.CACHEABLE_READ_WRITE);
-  body.u64(0).u64(first).u64(last).u64(0).u64(last - first + 1);
+  body
+    .u64(0)
+    .u64(first)
+    .u64(last)
+    .u64(0)
+    .u64(last - first + 1);
   return large(TAG.QWORD_ADDRESS_SPACE, body.bytes);
 }
 

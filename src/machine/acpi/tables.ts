@@ -58,7 +58,12 @@ class TableBuilder {
    * Appends a table; `pointers` are offsets within it and their targets' signatures.
    * @returns its offset
    */
-  add(signature: string, revision: number, body: Uint8Array, pointers: readonly [number, 4 | 8, string][] = []): number {
+  add(
+    signature: string,
+    revision: number,
+    body: Uint8Array,
+    pointers: readonly [number, 4 | 8, string][] = [],
+  ): number {
     this.blob.align(TABLE_ALIGNMENT);
     const start = this.blob.length;
     const length = HEADER.SIZE + body.length;
@@ -75,8 +80,8 @@ class TableBuilder {
       .append(body);
     for (const [offset, size, target] of pointers) {
       const place = start + offset;
-      if (size === 4) this.blob.u32At(place, this.offsets[target]!);
-      else this.blob.u64At(place, this.offsets[target]!);
+      if (size === 4) this.blob.u32At(place, this.offsets[target]);
+      else this.blob.u64At(place, this.offsets[target]);
       this.pointers.push({ offset: place, size });
     }
     this.checksums.push({ offset: start + HEADER.CHECKSUM, start, length });
@@ -105,7 +110,11 @@ export function buildAcpiTables(options: AcpiOptions): AcpiTables {
     [FADT.DSDT, 4, 'DSDT'],
     [FADT.X_DSDT, 8, 'DSDT'],
   ]);
-  builder.add('APIC', 3, multipleApicDescription(options.apicIds ?? Array.from({ length: options.processors }, (_, id) => id)));
+  builder.add(
+    'APIC',
+    3,
+    multipleApicDescription(options.apicIds ?? Array.from({ length: options.processors }, (_, id) => id)),
+  );
   builder.add('HPET', 1, highPrecisionEventTimer(options.hpetCapabilities ?? DEFAULT_HPET_CAPABILITIES));
   builder.add('MCFG', 1, enhancedConfigurationSpace());
   builder.add('WAET', 1, emulatedDevices());
@@ -152,7 +161,13 @@ const FADT = {
 } as const;
 
 /** Fixed feature flags (table 5.10): WBINVD works, C1 everywhere, no sleep button, reset register, reliable platform clock. */
-const FADT_FLAGS = { WBINVD: 1 << 0, PROC_C1: 1 << 2, SLP_BUTTON: 1 << 5, RESET_REG_SUP: 1 << 10, USE_PLATFORM_CLOCK: 1 << 15 } as const;
+const FADT_FLAGS = {
+  WBINVD: 1 << 0,
+  PROC_C1: 1 << 2,
+  SLP_BUTTON: 1 << 5,
+  RESET_REG_SUP: 1 << 10,
+  USE_PLATFORM_CLOCK: 1 << 15,
+} as const;
 /** IA-PC boot architecture flags (table 5.11). */
 const BOOT_ARCH = { LEGACY_DEVICES: 1 << 0, KEYBOARD_CONTROLLER: 1 << 1, VGA_NOT_PRESENT: 1 << 2 } as const;
 /** Latencies above 100 and 1000 microseconds mean that C2 and C3 are not supported. */
@@ -191,7 +206,12 @@ function fixedAcpiDescription(options: AcpiOptions): Uint8Array {
 function ioRegister(port: number, bytes: number): Uint8Array {
   const SYSTEM_IO = 1;
   const ANY_ACCESS = 0;
-  return new ByteWriter().u8(SYSTEM_IO).u8(bytes * 8).u8(0).u8(ANY_ACCESS).u64(port).bytes;
+  return new ByteWriter()
+    .u8(SYSTEM_IO)
+    .u8(bytes * 8)
+    .u8(0)
+    .u8(ANY_ACCESS)
+    .u64(port).bytes;
 }
 
 /** Interrupt controller structures (section 5.2.12). */

@@ -29,6 +29,7 @@ export interface DescriptorTableValue {
   readonly limit: number;
 }
 
+// biome-ignore format: in encoding order
 export type GeneralRegister =
   | 'rax' | 'rcx' | 'rdx' | 'rbx' | 'rsp' | 'rbp' | 'rsi' | 'rdi'
   | 'r8' | 'r9' | 'r10' | 'r11' | 'r12' | 'r13' | 'r14' | 'r15';
@@ -213,7 +214,11 @@ export function identityPageTables(): MemoryWrite {
  * Checks a finished plan: every write lands in RAM and none overlaps another.
  * @throws BootError naming the first write that does not fit
  */
-export function checkedPlan(writes: readonly MemoryWrite[], cpu: BootCpuState, memoryMap: readonly MemoryRange[]): BootPlan {
+export function checkedPlan(
+  writes: readonly MemoryWrite[],
+  cpu: BootCpuState,
+  memoryMap: readonly MemoryRange[],
+): BootPlan {
   const sorted = writes.filter((write) => write.bytes.length > 0).sort((a, b) => a.address - b.address);
   let end = 0;
   for (const { address, bytes } of sorted) {

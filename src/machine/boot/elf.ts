@@ -14,6 +14,7 @@ const PT_NOTE = 4;
 const MAX_PROGRAM_HEADERS = 256;
 
 /** Field offsets that differ between the two classes (Elf32_Ehdr/Elf64_Ehdr, Elf32_Phdr/Elf64_Phdr). */
+// biome-ignore format: one row for each class
 const LAYOUT = {
   32: { entry: 24, phoff: 28, phentsize: 42, phnum: 44, headerSize: 52,
         type: 0, offset: 4, vaddr: 8, paddr: 12, filesz: 16, memsz: 20, programHeaderSize: 32 },
@@ -58,10 +59,12 @@ export function parseElf(file: Uint8Array): ElfImage {
   if (!isElf(file)) throw new BootError('kernel is not an ELF file');
   const view = viewOf(file);
   const elfClass = file[4];
-  if (elfClass !== ELFCLASS32 && elfClass !== ELFCLASS64) throw new BootError(`ELF class ${elfClass} is neither 32 nor 64 bits`);
+  if (elfClass !== ELFCLASS32 && elfClass !== ELFCLASS64)
+    throw new BootError(`ELF class ${elfClass} is neither 32 nor 64 bits`);
   if (file[5] !== ELFDATA2LSB) throw new BootError('ELF kernel is not little-endian');
   const machine = view.getUint16(18, true);
-  if (machine !== EM_386 && machine !== EM_X86_64) throw new BootError(`ELF kernel is for machine ${machine}, not for x86`);
+  if (machine !== EM_386 && machine !== EM_X86_64)
+    throw new BootError(`ELF kernel is for machine ${machine}, not for x86`);
   const bits = elfClass === ELFCLASS64 ? 64 : 32;
   const layout = LAYOUT[bits];
   const word = (offset: number) => (bits === 64 ? readU64(view, offset) : view.getUint32(offset, true));
@@ -71,7 +74,8 @@ export function parseElf(file: Uint8Array): ElfImage {
   const entrySize = view.getUint16(layout.phentsize, true);
   const start = word(layout.phoff);
   if (count === 0 || count > MAX_PROGRAM_HEADERS) throw new BootError(`ELF kernel has ${count} program headers`);
-  if (entrySize < layout.programHeaderSize) throw new BootError(`ELF program headers of ${entrySize} bytes are too small`);
+  if (entrySize < layout.programHeaderSize)
+    throw new BootError(`ELF program headers of ${entrySize} bytes are too small`);
   if (start + count * entrySize > file.length) throw new BootError('ELF kernel is cut short in its program headers');
 
   const segments: ElfSegment[] = [];
@@ -113,7 +117,9 @@ function parseNotes(bytes: Uint8Array): ElfNote[] {
     const nameStart = offset + NOTE_HEADER;
     const descriptionStart = nameStart + padded(nameLength);
     if (descriptionStart + descriptionLength > bytes.length) break; // ends the list, as readers of notes do
-    const name = String.fromCharCode(...bytes.subarray(nameStart, nameStart + Math.max(0, Math.min(nameLength, 64) - 1)));
+    const name = String.fromCharCode(
+      ...bytes.subarray(nameStart, nameStart + Math.max(0, Math.min(nameLength, 64) - 1)),
+    );
     notes.push({
       name,
       type: view.getUint32(offset + 8, true),
@@ -135,7 +141,10 @@ export function physicalEntry(image: ElfImage): number {
  * The writes that load all segments at their physical addresses, and the first address after them.
  * @throws BootError if a segment, with its zero-filled tail, is not in RAM
  */
-export function loadSegments(image: ElfImage, memoryMap: readonly MemoryRange[]): { writes: MemoryWrite[]; end: number } {
+export function loadSegments(
+  image: ElfImage,
+  memoryMap: readonly MemoryRange[],
+): { writes: MemoryWrite[]; end: number } {
   let end = 0;
   for (const { physicalAddress, memorySize } of image.segments) {
     if (!isRam(memoryMap, physicalAddress, memorySize)) {

@@ -1,5 +1,12 @@
 /** Starts the processor at the reset vector, in a firmware image below 4 GiB (SDM vol. 3A section 10.1.4). */
-import { BootError, type BootCpuState, CR0, type MemoryWrite, RFLAGS_RESERVED, type SegmentValue } from './boot-plan.ts';
+import {
+  BootError,
+  type BootCpuState,
+  CR0,
+  type MemoryWrite,
+  RFLAGS_RESERVED,
+  type SegmentValue,
+} from './boot-plan.ts';
 import { BOARD_ADDRESS } from './memory-map.ts';
 
 const KIB = 1024;

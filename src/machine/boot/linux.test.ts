@@ -76,7 +76,10 @@ describe('64-bit protocol', () => {
     assert.equal(page.getUint32(0x218, true), 128 * MIB - 0x2000);
     assert.equal(page.getUint32(0x21c, true), 5000);
     assert.equal(memoryOf(plan)(128 * MIB - 0x2000 + 4999, 1).getUint8(0), 7);
-    const limited = planLinux(bzImage({ initrdAddrMax: 0x37f_ffff }), options({ modules: [{ bytes: initrd, commandLine: '' }] }));
+    const limited = planLinux(
+      bzImage({ initrdAddrMax: 0x37f_ffff }),
+      options({ modules: [{ bytes: initrd, commandLine: '' }] }),
+    );
     assert.equal(zeroPage(limited).getUint32(0x218, true), 0x380_0000 - 0x2000);
   });
 
@@ -137,13 +140,19 @@ describe('damaged images give one clear line', () => {
 
   test('command line too long', () => {
     const long = 'x'.repeat(256);
-    assert.throws(() => planLinux(bzImage({ commandLineSize: 255 }), options({ commandLine: long })), /256 bytes is too long/);
+    assert.throws(
+      () => planLinux(bzImage({ commandLineSize: 255 }), options({ commandLine: long })),
+      /256 bytes is too long/,
+    );
   });
 
   test('any corruption is either booted or refused with a BootError', () => {
     const original = bzImage();
     let state = 12345;
-    const random = (limit: number) => (state = (state * 1103515245 + 12345) % 2 ** 31) % limit;
+    const random = (limit: number) => {
+      state = (state * 1103515245 + 12345) % 2 ** 31;
+      return state % limit;
+    };
     for (let round = 0; round < 3000; round++) {
       const image = original.slice(0, random(10) === 0 ? random(original.length) : original.length);
       for (let flip = 0; flip < 3; flip++) image[0x1f1 + random(0x7f)] = random(256);

@@ -91,7 +91,8 @@ function parseHeader(file: Uint8Array): SetupHeader {
   if (version < VERSION.OLDEST) {
     throw new BootError(`kernel speaks boot protocol ${version >> 8}.${version & 0xff}; 2.6 or later is needed`);
   }
-  if (!(file[HEADER.LOADFLAGS]! & LOADED_HIGH)) throw new BootError('kernel is a zImage, which loads low; a bzImage is needed');
+  if (!(file[HEADER.LOADFLAGS] & LOADED_HIGH))
+    throw new BootError('kernel is a zImage, which loads low; a bzImage is needed');
   const protectedModeStart = ((file[HEADER.SETUP_SECTS] || DEFAULT_SETUP_SECTS) + 1) * SECTOR;
   const protectedModeSize = view.getUint32(HEADER.SYSSIZE, true) * PARAGRAPH;
   // syssize is rounded up to a paragraph, so the file may end a little before it.
@@ -117,16 +118,18 @@ function parseHeader(file: Uint8Array): SetupHeader {
 }
 
 /** Where the protected-mode kernel goes, and the end of the memory it works in before it reads the memory map. */
-function placeKernel(header: SetupHeader, imageSize: number, map: readonly MemoryRange[]): { address: number; end: number } {
+function placeKernel(
+  header: SetupHeader,
+  imageSize: number,
+  map: readonly MemoryRange[],
+): { address: number; end: number } {
   const size = Math.max(header.initSize, imageSize);
   if (isRam(map, header.preferredAddress, size)) {
     // A kernel that cannot be relocated is loaded at 1 MiB and moves itself to its preferred address.
     const address = header.relocatable ? header.preferredAddress : BOARD_ADDRESS.EXTENDED_MEMORY;
     return { address, end: Math.max(header.preferredAddress + size, address + imageSize) };
   }
-  const address = header.relocatable
-    ? placeLow(map, size, header.alignment, BOARD_ADDRESS.EXTENDED_MEMORY)
-    : undefined;
+  const address = header.relocatable ? placeLow(map, size, header.alignment, BOARD_ADDRESS.EXTENDED_MEMORY) : undefined;
   if (address === undefined) {
     const megabytes = Math.ceil((header.preferredAddress + size) / 0x10_0000);
     throw new BootError(`kernel needs ${megabytes} MiB of memory to start; give the machine more memory`);
@@ -146,7 +149,7 @@ export function planLinux(file: Uint8Array, options: KernelOptions): BootPlan {
   const writes: MemoryWrite[] = [{ address: kernel.address, bytes: image }];
 
   const zeroPage = new ByteWriter(ZERO_PAGE.LENGTH);
-  const headerEnd = HEADER.MAGIC + file[HEADER.JUMP_LENGTH]!;
+  const headerEnd = HEADER.MAGIC + file[HEADER.JUMP_LENGTH];
   zeroPage.bytesAt(ZERO_PAGE.HEADER, file.subarray(ZERO_PAGE.HEADER, Math.min(headerEnd, ZERO_PAGE.E820_TABLE)));
   zeroPage.u8At(HEADER.TYPE_OF_LOADER, LOADER_UNDEFINED);
   zeroPage.u32At(HEADER.CODE32_START, kernel.address);
@@ -161,7 +164,9 @@ export function planLinux(file: Uint8Array, options: KernelOptions): BootPlan {
   if (initrd && initrd.bytes.length > 0) {
     const address = placeHigh(options.memoryMap, initrd.bytes.length, PAGE, kernel.end, header.initrdLimit);
     if (address === undefined) {
-      throw new BootError(`initrd of ${initrd.bytes.length} bytes does not fit beside the kernel; give the machine more memory`);
+      throw new BootError(
+        `initrd of ${initrd.bytes.length} bytes does not fit beside the kernel; give the machine more memory`,
+      );
     }
     writes.push({ address, bytes: initrd.bytes });
     zeroPage.u32At(HEADER.RAMDISK_IMAGE, address);
@@ -186,7 +191,8 @@ export function planLinux(file: Uint8Array, options: KernelOptions): BootPlan {
 }
 
 function writeE820(zeroPage: ByteWriter, map: readonly MemoryRange[]): void {
-  if (map.length > E820_MAX_ENTRIES) throw new BootError(`memory map of ${map.length} ranges exceeds ${E820_MAX_ENTRIES}`);
+  if (map.length > E820_MAX_ENTRIES)
+    throw new BootError(`memory map of ${map.length} ranges exceeds ${E820_MAX_ENTRIES}`);
   zeroPage.u8At(ZERO_PAGE.E820_ENTRIES, map.length);
   const entries = new ByteWriter();
   for (const { address, length, type } of map) entries.u64(address).u64(length).u32(type);

@@ -17,6 +17,7 @@ const PROTOCOLS = [
  */
 export function planKernel(file: Uint8Array, options: KernelOptions): BootPlan & { protocol: string } {
   const protocol = PROTOCOLS.find(({ matches }) => matches(file));
-  if (!protocol) throw new BootError('kernel is not a Linux bzImage, a multiboot kernel or an ELF kernel with a PVH entry');
+  if (!protocol)
+    throw new BootError('kernel is not a Linux bzImage, a multiboot kernel or an ELF kernel with a PVH entry');
   return { ...protocol.plan(file, options), protocol: protocol.name };
 }

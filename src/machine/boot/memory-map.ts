@@ -56,7 +56,11 @@ export function splitMemory(ramBytes: number): { low: number; high: number } {
 /** The address map of a machine with `ramBytes` of memory (at least 2 MiB), sorted by address. */
 export function boardMemoryMap(ramBytes: number): MemoryRange[] {
   const { low, high } = splitMemory(ramBytes);
-  const range = (address: number, end: number, type: MemoryType): MemoryRange => ({ address, length: end - address, type });
+  const range = (address: number, end: number, type: MemoryType): MemoryRange => ({
+    address,
+    length: end - address,
+    type,
+  });
   const map = [
     range(0, BOARD_ADDRESS.EBDA, MEMORY_TYPE.RAM),
     range(BOARD_ADDRESS.EBDA, BOARD_ADDRESS.VIDEO_MEMORY, MEMORY_TYPE.RESERVED),

@@ -40,12 +40,12 @@ export function placeModules(
   }
   return {
     placed: modules.map(({ bytes }, index) => ({
-      address: base + offsets[index]!,
+      address: base + offsets[index],
       length: bytes.length,
-      stringAddress: base + stringOffsets[index]!,
+      stringAddress: base + stringOffsets[index],
     })),
     writes: [
-      ...modules.map(({ bytes }, index) => ({ address: base + offsets[index]!, bytes })),
+      ...modules.map(({ bytes }, index) => ({ address: base + offsets[index], bytes })),
       { address: base + size, bytes: strings.bytes },
     ],
   };

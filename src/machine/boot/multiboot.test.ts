@@ -13,7 +13,10 @@ const MIB = 0x10_0000;
 const options: KernelOptions = { commandLine: 'one two', memoryMap: boardMemoryMap(64 * MIB), kernelName: 'test.flat' };
 
 function header(flags: number, addresses: number[] = []): Uint8Array {
-  const writer = new ByteWriter().u32(0x1bad_b002).u32(flags).u32(-(0x1bad_b002 + flags) >>> 0);
+  const writer = new ByteWriter()
+    .u32(0x1bad_b002)
+    .u32(flags)
+    .u32(-(0x1bad_b002 + flags) >>> 0);
   for (const address of addresses) writer.u32(address);
   return writer.append(new Uint8Array(64).fill(0xcc)).bytes.slice();
 }
@@ -30,7 +33,10 @@ function information(plan: BootPlan): DataView {
 
 describe('multiboot', () => {
   test('ELF32: loads by physical address and enters flat protected mode', () => {
-    const plan = planMultiboot(elf(32, 0x40_0040, [{ type: 'load', bytes: code, physicalAddress: 0x40_0000 }]), options);
+    const plan = planMultiboot(
+      elf(32, 0x40_0040, [{ type: 'load', bytes: code, physicalAddress: 0x40_0000 }]),
+      options,
+    );
     assert.equal(plan.cpu.mode, 'protected32');
     assert.equal(plan.cpu.rip, 0x40_0040);
     assert.equal(plan.cpu.registers.rax, 0x2bad_b002);
@@ -39,7 +45,9 @@ describe('multiboot', () => {
 
   test('ELF64 linked high: the entry is translated to a physical address', () => {
     const high = 0xffff_8000; // as a 64-bit number it stays exact
-    const file = elf(64, high + 0x40, [{ type: 'load', bytes: code, physicalAddress: 0x20_0000, virtualAddress: high }]);
+    const file = elf(64, high + 0x40, [
+      { type: 'load', bytes: code, physicalAddress: 0x20_0000, virtualAddress: high },
+    ]);
     assert.equal(planMultiboot(file, options).cpu.rip, 0x20_0040);
   });
 
@@ -76,7 +84,8 @@ describe('multiboot', () => {
   });
 
   test('refuses what it cannot load', () => {
-    const load = (bytes: Uint8Array, address: number) => elf(32, address, [{ type: 'load', bytes, physicalAddress: address }]);
+    const load = (bytes: Uint8Array, address: number) =>
+      elf(32, address, [{ type: 'load', bytes, physicalAddress: address }]);
     assert.throws(() => planMultiboot(new Uint8Array(100), options), /no multiboot header/);
     assert.throws(() => planMultiboot(load(header(0x10), MIB), options), /unknown features 0x10/);
     assert.throws(() => planMultiboot(load(code, 0x4000_0000), options), /not in memory/);
@@ -84,7 +93,10 @@ describe('multiboot', () => {
     assert.throws(() => planMultiboot(header(0), options), /neither ELF nor/);
     assert.throws(() => planMultiboot(header(0x1_0000, [MIB, 2 * MIB]), options), /not inside the part/);
     const large = [{ bytes: new Uint8Array(63 * MIB), commandLine: '' }];
-    assert.throws(() => planMultiboot(load(code, 4 * MIB), { ...options, modules: large }), /modules of \d+ bytes do not fit/);
+    assert.throws(
+      () => planMultiboot(load(code, 4 * MIB), { ...options, modules: large }),
+      /modules of \d+ bytes do not fit/,
+    );
   });
 });
 
@@ -92,7 +104,12 @@ describe('PVH', () => {
   const entryNote = note('Xen', 18, Uint8Array.of(0x40, 0x00, 0x20, 0x00));
   const parts = [
     { type: 'note' as const, bytes: new Uint8Array([...note('GNU', 1, Uint8Array.of(1)), ...entryNote]) },
-    { type: 'load' as const, bytes: new Uint8Array(256).fill(0x90), physicalAddress: 0x20_0000, virtualAddress: 0x8000_0000 },
+    {
+      type: 'load' as const,
+      bytes: new Uint8Array(256).fill(0x90),
+      physicalAddress: 0x20_0000,
+      virtualAddress: 0x8000_0000,
+    },
   ];
 
   test('enters at the note with the start info in EBX', () => {
@@ -117,7 +134,7 @@ describe('PVH', () => {
   });
 
   test('refuses kernels without the note and damaged ones', () => {
-    assert.throws(() => planPvh(elf(64, 0, [parts[1]!]), options), /no PVH entry note/);
+    assert.throws(() => planPvh(elf(64, 0, [parts[1]]), options), /no PVH entry note/);
     assert.throws(() => planPvh(elf(64, 0, parts).subarray(0, 200), options), /cut short/);
     assert.throws(() => planPvh(elf(64, 0, parts, 183), options), /machine 183/);
   });
@@ -125,7 +142,10 @@ describe('PVH', () => {
   test('any corruption is either booted or refused with a BootError', () => {
     const original = elf(64, 0x8000_0000, parts);
     let state = 777;
-    const random = (limit: number) => (state = (state * 1103515245 + 12345) % 2 ** 31) % limit;
+    const random = (limit: number) => {
+      state = (state * 1103515245 + 12345) % 2 ** 31;
+      return state % limit;
+    };
     for (let round = 0; round < 3000; round++) {
       const image = original.slice();
       for (let flip = 0; flip < 2; flip++) image[random(240)] = random(256);
@@ -144,7 +164,10 @@ test('the protocol is found from the file', () => {
     { type: 'load', bytes: new Uint8Array(8), physicalAddress: 0x20_0000 },
   ]);
   assert.equal(planKernel(bzImage(), options).protocol, 'Linux');
-  assert.equal(planKernel(elf(32, MIB, [{ type: 'load', bytes: code, physicalAddress: MIB }]), options).protocol, 'multiboot');
+  assert.equal(
+    planKernel(elf(32, MIB, [{ type: 'load', bytes: code, physicalAddress: MIB }]), options).protocol,
+    'multiboot',
+  );
   assert.equal(planKernel(pvh, options).protocol, 'PVH');
   assert.throws(() => planKernel(new TextEncoder().encode('#!/bin/sh'), options), BootError);
   assert.throws(() => planKernel(new Uint8Array(0), options), BootError);

@@ -19,7 +19,15 @@ import { placeModules } from './modules.ts';
 const SEARCH_LENGTH = 8192;
 const HEADER_MAGIC = 0x1bad_b002;
 /** Header fields (section 3.1.1); the address fields count only with ADDRESSES set. */
-const HEADER = { FLAGS: 4, CHECKSUM: 8, HEADER_ADDR: 12, LOAD_ADDR: 16, LOAD_END_ADDR: 20, BSS_END_ADDR: 24, ENTRY_ADDR: 28 } as const;
+const HEADER = {
+  FLAGS: 4,
+  CHECKSUM: 8,
+  HEADER_ADDR: 12,
+  LOAD_ADDR: 16,
+  LOAD_END_ADDR: 20,
+  BSS_END_ADDR: 24,
+  ENTRY_ADDR: 28,
+} as const;
 const HEADER_LENGTH = 12;
 const HEADER_LENGTH_WITH_ADDRESSES = 32;
 const HEADER_FLAG = { ADDRESSES: 0x1_0000 } as const;
@@ -31,7 +39,13 @@ const KNOWN_FEATURES = 0x0007;
 const BOOTLOADER_MAGIC = 0x2bad_b002;
 
 /** Multiboot information (section 3.3). */
-const INFO_FLAG = { MEMORY: 0x001, COMMAND_LINE: 0x004, MODULES: 0x008, MEMORY_MAP: 0x040, LOADER_NAME: 0x200 } as const;
+const INFO_FLAG = {
+  MEMORY: 0x001,
+  COMMAND_LINE: 0x004,
+  MODULES: 0x008,
+  MEMORY_MAP: 0x040,
+  LOADER_NAME: 0x200,
+} as const;
 const INFO = {
   FLAGS: 0,
   MEM_LOWER: 4,
@@ -74,14 +88,17 @@ function loadByAddresses(file: Uint8Array, header: number, map: readonly MemoryR
   const field = (offset: number) => view.getUint32(header + offset, true);
   const loadAddress = field(HEADER.LOAD_ADDR);
   const start = header - (field(HEADER.HEADER_ADDR) - loadAddress);
-  if (start < 0 || start > header) throw new BootError('multiboot header is not inside the part of the file it says to load');
+  if (start < 0 || start > header)
+    throw new BootError('multiboot header is not inside the part of the file it says to load');
   const loadEnd = field(HEADER.LOAD_END_ADDR) || loadAddress + (file.length - start);
   const length = loadEnd - loadAddress;
   if (length <= 0) throw new BootError('multiboot load_end_addr lies before load_addr');
   if (start + length > file.length) throw new BootError('multiboot kernel is cut short');
   const end = Math.max(loadEnd, field(HEADER.BSS_END_ADDR));
   if (!isRam(map, loadAddress, end - loadAddress)) {
-    throw new BootError(`multiboot kernel at 0x${loadAddress.toString(16)} is not in memory; give the machine more memory`);
+    throw new BootError(
+      `multiboot kernel at 0x${loadAddress.toString(16)} is not in memory; give the machine more memory`,
+    );
   }
   const writes = [{ address: loadAddress, bytes: file.subarray(start, start + length) }];
   return { writes, entry: field(HEADER.ENTRY_ADDR), end };
@@ -99,14 +116,17 @@ export function planMultiboot(file: Uint8Array, options: KernelOptions): BootPla
   const unknown = flags & REQUIRED_FEATURES & ~KNOWN_FEATURES;
   if (unknown) throw new BootError(`multiboot kernel requires unknown features 0x${unknown.toString(16)}`);
 
-  const kernel = flags & HEADER_FLAG.ADDRESSES
-    ? loadByAddresses(file, header, options.memoryMap)
-    : loadElf(file, options.memoryMap);
+  const kernel =
+    flags & HEADER_FLAG.ADDRESSES ? loadByAddresses(file, header, options.memoryMap) : loadElf(file, options.memoryMap);
   const modules = placeModules(options.modules ?? [], kernel.end, options.memoryMap);
 
   const lists = new ByteWriter();
   for (const { address, length, stringAddress } of modules.placed) {
-    lists.u32(address).u32(address + length).u32(stringAddress).u32(0); // mod_start, mod_end, string, reserved
+    lists
+      .u32(address)
+      .u32(address + length)
+      .u32(stringAddress)
+      .u32(0); // mod_start, mod_end, string, reserved
   }
   const memoryMapOffset = lists.length;
   for (const { address, length, type } of options.memoryMap) {
@@ -116,7 +136,10 @@ export function planMultiboot(file: Uint8Array, options: KernelOptions): BootPla
   lists.append(zeroTerminated(LOADER_NAME));
 
   const information = new ByteWriter(INFO.LENGTH)
-    .u32At(INFO.FLAGS, INFO_FLAG.MEMORY | INFO_FLAG.COMMAND_LINE | INFO_FLAG.MODULES | INFO_FLAG.MEMORY_MAP | INFO_FLAG.LOADER_NAME)
+    .u32At(
+      INFO.FLAGS,
+      INFO_FLAG.MEMORY | INFO_FLAG.COMMAND_LINE | INFO_FLAG.MODULES | INFO_FLAG.MEMORY_MAP | INFO_FLAG.LOADER_NAME,
+    )
     .u32At(INFO.MEM_LOWER, kibibytesFrom(options.memoryMap, 0))
     .u32At(INFO.MEM_UPPER, kibibytesFrom(options.memoryMap, BOARD_ADDRESS.EXTENDED_MEMORY))
     .u32At(INFO.CMDLINE, LOADER_ADDRESS.COMMAND_LINE)

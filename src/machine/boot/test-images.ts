@@ -16,7 +16,10 @@ export interface BzImageFields {
 }
 
 /** A bzImage of one setup sector and `payload` as its protected-mode kernel. */
-export function bzImage(fields: BzImageFields = {}, payload: Uint8Array = new Uint8Array(0x400).fill(0x90)): Uint8Array {
+export function bzImage(
+  fields: BzImageFields = {},
+  payload: Uint8Array = new Uint8Array(0x400).fill(0x90),
+): Uint8Array {
   const file = new ByteWriter(2 * 512)
     .u8At(0x1f1, 1)
     .u32At(0x1f4, Math.ceil(payload.length / 16))
@@ -45,12 +48,22 @@ export interface ElfPart {
 }
 
 /** An ELF executable with the given parts. */
-export function elf(bits: 32 | 64, entry: number, parts: readonly ElfPart[], machine = bits === 64 ? 62 : 3): Uint8Array {
+export function elf(
+  bits: 32 | 64,
+  entry: number,
+  parts: readonly ElfPart[],
+  machine = bits === 64 ? 62 : 3,
+): Uint8Array {
   const headerSize = bits === 64 ? 64 : 52;
   const programHeaderSize = bits === 64 ? 56 : 32;
   const file = new ByteWriter();
   const word = (value: number) => (bits === 64 ? file.u64(value) : file.u32(value));
-  file.append([0x7f, 0x45, 0x4c, 0x46, bits === 64 ? 2 : 1, 1, 1]).zeros(9).u16(2).u16(machine).u32(1);
+  file
+    .append([0x7f, 0x45, 0x4c, 0x46, bits === 64 ? 2 : 1, 1, 1])
+    .zeros(9)
+    .u16(2)
+    .u16(machine)
+    .u32(1);
   word(entry);
   word(headerSize);
   word(0);

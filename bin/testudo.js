@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+// A checkout runs its TypeScript as it is; the published package has it compiled.
+import { existsSync } from 'node:fs';
+
+const major = Number(process.versions.node.split('.')[0]);
+if (major < 24) {
+  console.error(`testudo: needs Node 24 or later, this is ${process.versions.node}; in a checkout use "npm exec -- testudo"`);
+  process.exit(1);
+}
+const source = new URL('../src/cli/main.ts', import.meta.url);
+await import(existsSync(source) ? source.href : new URL('../dist/cli/main.js', import.meta.url).href);

@@ -1,0 +1,75 @@
+/** One decoded instruction of a region, with what its definition is known to do. */
+import type { Operand } from '../../isa/encoding.ts';
+import { RSP } from '../../isa/stage.ts';
+import { type Decoded, NO_REGISTER } from '../decode/decoder.ts';
+import type { Handler } from '../interpreter/handlers.ts';
+import type { HandlerForm } from '../interpreter/stage.ts';
+
+export interface RegionInstruction {
+  readonly form: HandlerForm;
+  /** A copy of the decoder's result. */
+  readonly decoded: Decoded;
+  /** Offset in the page, and length in bytes. */
+  readonly offset: number;
+  readonly length: number;
+  /** Page offset a direct jump goes to; may lie outside the page. */
+  readonly target: number | undefined;
+  /** Whether the region may follow the jump (a CALL's target belongs to another region). */
+  readonly follows: boolean;
+  /** Control never reaches the following instruction. */
+  readonly ends: boolean;
+  /** General registers read and written, bit masks by number. */
+  readonly read: number;
+  readonly written: number;
+  readonly readsFlags: boolean;
+  readonly writesFlags: boolean;
+}
+
+const GENERAL_LETTERS = new Set(['E', 'G', 'R', 'Z']);
+
+/** Number of the general register a register operand stands for (AH-DH: RAX-RBX), or -1. */
+export function generalRegister(operand: Operand, decoded: Decoded): number {
+  if (!GENERAL_LETTERS.has(operand.letter)) return -1;
+  const inRegister = operand.letter !== 'E' || decoded.form === 'register';
+  if (!inRegister) return -1;
+  const number = operand.letter === 'G' ? decoded.reg : operand.letter === 'Z' ? decoded.opcodeRegister : decoded.rm;
+  return isHighByte(operand, decoded, number) ? number - 4 : number;
+}
+
+/** Whether an 8-bit register number names AH, CH, DH or BH. */
+export function isHighByte(operand: Operand, decoded: Decoded, number: number): boolean {
+  return operand.width === 'b' && !decoded.rex && number >= 4 && number < 8;
+}
+
+/** Puts together what the region stage needs; `decoded` is copied. */
+export function regionInstruction(form: HandlerForm, decoded: Decoded, offset: number, handler: Handler): RegionInstruction {
+  let { read, written } = handler.effects;
+  for (const operand of form.encoding.operands) {
+    const number = generalRegister(operand, decoded);
+    if (number < 0) continue;
+    // partial writes keep the rest of the register
+    read |= 1 << number;
+    if (operand.access !== 'r') written |= 1 << number;
+  }
+  if (decoded.form === 'memory') {
+    if (decoded.base >= 0) read |= 1 << decoded.base;
+    if (decoded.index !== NO_REGISTER) read |= 1 << decoded.index;
+  }
+  const [first] = form.encoding.operands;
+  const relative = first?.letter === 'J';
+  const target = relative ? offset + decoded.length + Number(decoded.immediate) : undefined;
+  const call = form.encoding.instruction.mnemonic === 'CALL';
+  return {
+    form,
+    decoded: Object.assign(Object.create(Object.getPrototypeOf(decoded)), decoded),
+    offset,
+    length: decoded.length,
+    target,
+    follows: relative && !call && target! >= 0 && target! < 4096,
+    ends: handler.ends,
+    read: call ? read | (1 << RSP) : read,
+    written,
+    readsFlags: handler.effects.readsFlags,
+    writesFlags: handler.effects.writesFlags,
+  };
+}

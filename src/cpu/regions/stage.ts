@@ -1,0 +1,694 @@
+/**
+ * The region stage: emits the instructions of a region into one function. General registers live in locals that are
+ * loaded at the region's entry and stored where it is left; arithmetic flags stay symbolic until someone needs them. The
+ * fast path of a memory access spills nothing: only a fault stores registers, on its way out.
+ */
+
+import { type Operand, operandBits } from '../../isa/encoding.ts';
+import { HELPERS, type LightHelper, type SystemHelper } from '../../isa/helpers.ts';
+import { type Access, type Address, type Bits, type FlagName, type FlagValues, type I32, type I64, type Int, RSP, Stage } from '../../isa/stage.ts';
+import type { FunctionBuilder, FunctionRef, Label, Local, Value, Variable } from '../../wasm/index.ts';
+import { FS, type FieldName, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
+import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
+import { Exit } from '../interpreter/record.ts';
+import { HELPER_ARGUMENTS, type HandlerModule } from '../interpreter/stage.ts';
+import { TLB_ENTRY } from '../interpreter/tlb-access.ts';
+import { LazyFlags } from './flags.ts';
+import { generalRegister, isHighByte, type RegionInstruction } from './instruction.ts';
+
+/** What a region's function gets from its compiler. */
+export interface RegionEnvironment {
+  readonly module: HandlerModule;
+  readonly long: boolean;
+  /** Page offset of the region's entry. */
+  readonly entry: number;
+  /** Registers to load at entry and to store at exits, bit masks. */
+  readonly loaded: number;
+  readonly stored: number;
+  /** Arena address of a record with delta 0 and remaining 0, for exits with the state committed. */
+  readonly committedRecord: number;
+  /** Takes an edge of the current block. */
+  goTo(edge: 'taken' | 'next'): void;
+}
+
+const LOADS = { 8: 'i32.load8_u', 16: 'i32.load16_u', 32: 'i32.load', 64: 'i64.load' } as const;
+const STORES = { 8: 'i32.store8', 16: 'i32.store16', 32: 'i32.store', 64: 'i64.store' } as const;
+const FIXED_REGISTERS: Readonly<Record<string, number>> = { AL: 0, CL: 1, AX: 0, DX: 2, rAX: 0 };
+const INFO_SEGMENT_SHIFT = 8;
+const INFO_WRITE = 1 << 16;
+/** Tells the slow store that a region calls: a write to translated code must be left to the interpreter. */
+export const INFO_FROM_REGION = 1 << 17;
+
+export class RegionStage extends Stage {
+  readonly f: FunctionBuilder;
+  readonly env: RegionEnvironment;
+  readonly flagsState: LazyFlags;
+  /** The instruction being emitted, and how many of its block are not complete (it included). */
+  private current!: RegionInstruction;
+  private remaining = 0;
+  private readonly ctx: Local<'i32'>;
+  private readonly registers: (Variable<'i64'> | undefined)[] = [];
+  /** rip of the page's first byte. */
+  private readonly base: Local<'i64'>;
+  readonly budget: Variable<'i32'>;
+  private readonly tlb: Local<'i32'>;
+  private readonly exitOffset: Variable<'i32'>;
+  private abortLabel: Label | undefined;
+  private writeBack: ((value: Int) => void) | undefined;
+
+  constructor(f: FunctionBuilder, env: RegionEnvironment) {
+    super();
+    this.f = f;
+    this.env = env;
+    this.ctx = f.param<'i32'>(0);
+    for (let i = 0; i < 16; i++) {
+      if ((env.loaded >> i) & 1) this.registers[i] = f.variable('i64', f.load('i64.load', this.ctx, this.at('gpr', i)));
+    }
+    this.base = f.let(this.sub(f.load('i64.load', this.ctx, this.at('rip')) as I64, env.entry)) as Local<'i64'>;
+    this.budget = f.variable('i32', f.load('i32.load', this.ctx, this.at('budget')));
+    this.tlb = f.let(f.load('i32.load', this.ctx, this.at('tlb'))) as Local<'i32'>;
+    this.exitOffset = f.variable('i32', f.i32(0));
+    this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name));
+  }
+
+  /** Emits the region's body; faults inside go through the common exit behind it. */
+  body(emit: () => void): void {
+    const { f } = this;
+    f.block((label) => {
+      this.abortLabel = label;
+      emit();
+      f.unreachable();
+    });
+    this.storeState();
+    f.store('i64.store', this.ctx, this.ripAt(this.extendU(this.exitOffset as Value as I32)), this.at('rip'));
+    f.store('i32.store', this.ctx, f.i32(this.env.committedRecord), this.at('record'));
+    f.store('i32.store', this.ctx, this.budget as Value, this.at('budget'));
+    f.return(f.i32(Exit.ABORT));
+  }
+
+  /** Begins an instruction. `remaining` counts it and those behind it in its block. */
+  begin(instruction: RegionInstruction, remaining: number): void {
+    this.current = instruction;
+    this.remaining = remaining;
+    this.writeBack = undefined;
+  }
+
+  // ---- state
+
+  private at(name: FieldName, index = 0): number {
+    return offsetOf(name, index);
+  }
+  /** base + offset, as rip. */
+  private ripAt(offset: I64): I64 {
+    const sum = this.add(this.base as I64, offset);
+    return this.env.long ? sum : this.and(sum, 0xffffffff);
+  }
+  rip(offset: number): I64 {
+    return this.ripAt(this.f.i64(offset) as I64);
+  }
+  /** Writes registers and flags back. */
+  storeState(): void {
+    const { f } = this;
+    for (let i = 0; i < 16; i++) {
+      if ((this.env.stored >> i) & 1) f.store('i64.store', this.ctx, this.registers[i]! as Value, this.at('gpr', i));
+    }
+    this.flagsState.store();
+  }
+
+  // ---- facts
+
+  get bits(): Bits {
+    return this.current.form.operandSize;
+  }
+  get addressBits(): 16 | 32 | 64 {
+    return this.current.form.addressSize;
+  }
+  get codeBits(): 16 | 32 | 64 {
+    return this.env.long ? 64 : 32;
+  }
+  get cc(): number {
+    return this.current.form.cc;
+  }
+  get repeat(): 'none' | 'rep' | 'repne' {
+    return this.current.form.repeat;
+  }
+  get x87Opcode(): I32 {
+    const { opcode, modrm } = this.current.decoded;
+    return this.f.i32(((opcode & 7) << 8) | modrm);
+  }
+  get segment(): I32 {
+    return this.f.i32(this.current.decoded.segment);
+  }
+
+  private operandOf(i: number): Operand {
+    return this.current.form.encoding.operands[i];
+  }
+  kind(i: number): 'register' | 'memory' | 'immediate' {
+    const { letter, text } = this.operandOf(i);
+    switch (letter) {
+      case 'I':
+      case 'J':
+      case 'A':
+        return 'immediate';
+      case 'M':
+      case 'O':
+        return 'memory';
+      case 'E':
+      case 'W':
+      case 'Q':
+        return this.current.decoded.form === 'memory' ? 'memory' : 'register';
+      case 'fixed':
+        return text === '1' ? 'immediate' : 'register';
+      default:
+        return 'register';
+    }
+  }
+  bitsOf(i: number): 8 | 16 | 32 | 64 | 128 {
+    return operandBits(this.operandOf(i), this.current.form.operandSize) as 8 | 16 | 32 | 64 | 128;
+  }
+  registerNumber(i: number): I32 {
+    const operand = this.operandOf(i);
+    if (operand.letter === 'fixed') return this.f.i32(FIXED_REGISTERS[operand.text]);
+    const { decoded } = this.current;
+    if (operand.letter === 'G' || operand.letter === 'C' || operand.letter === 'D') return this.f.i32(decoded.reg);
+    if (operand.letter === 'S') return this.f.i32(decoded.reg & 7);
+    return this.f.i32(operand.letter === 'Z' ? decoded.opcodeRegister : decoded.rm);
+  }
+
+  // ---- operands
+
+  /** General register of a register operand and whether it is a high byte. */
+  private general(i: number): { number: number; high: boolean } | undefined {
+    const operand = this.operandOf(i);
+    if (operand.letter === 'fixed') return { number: FIXED_REGISTERS[operand.text], high: false };
+    const { decoded } = this.current;
+    const number = generalRegister(operand, decoded);
+    if (number < 0) return undefined;
+    const raw = operand.letter === 'G' ? decoded.reg : operand.letter === 'Z' ? decoded.opcodeRegister : decoded.rm;
+    return { number, high: isHighByte(operand, decoded, raw) };
+  }
+  /** Context offset of an XMM, MMX or segment register operand. */
+  private place(i: number): number {
+    const { letter } = this.operandOf(i);
+    const { decoded } = this.current;
+    switch (letter) {
+      case 'V':
+        return this.at('xmm', decoded.reg);
+      case 'W':
+      case 'U':
+        return this.at('xmm', decoded.rm);
+      case 'P':
+        return this.at('x87', decoded.reg & 7);
+      case 'Q':
+      case 'N':
+        return this.at('x87', decoded.rm & 7);
+      case 'S':
+        return segmentOffset(decoded.reg & 7, 'selector');
+      default:
+        throw new Error(`${this.current.form.encoding.text}: operand ${i} is no register of the context`);
+    }
+  }
+
+  operand(i: number): Local {
+    const operand = this.operandOf(i);
+    const bits = this.bitsOf(i);
+    const { f } = this;
+    switch (this.kind(i)) {
+      case 'immediate':
+        return f.let(this.immediateValue(operand, bits as Bits));
+      case 'memory': {
+        const address = this.address(i, bits / 8, operand.access === 'r' ? 'r' : 'rw');
+        if (bits === 128) return this.load128(address);
+        if (operand.access === 'r') return this.load(bits, address);
+        const modify = this.modify(bits, address);
+        this.writeBack = modify.write;
+        return modify.value;
+      }
+      case 'register': {
+        const general = this.general(i);
+        if (general) return this.readGpr(general.number, bits as Bits, general.high);
+        if (bits === 128) return f.let(f.load('v128.load', this.ctx, this.place(i)));
+        return f.let(f.load(LOADS[bits], this.ctx, this.place(i)));
+      }
+    }
+  }
+
+  private immediateValue(operand: Operand, bits: Bits): Int {
+    if (operand.letter === 'fixed') return this.constant(1, bits);
+    const { decoded } = this.current;
+    const immediates = this.current.form.encoding.operands.filter((o) => o.letter === 'I');
+    const value = immediates.indexOf(operand) === 1 ? decoded.immediate2 : decoded.immediate;
+    return this.constant(bits === 64 ? value : BigInt.asUintN(bits, value), bits);
+  }
+
+  operands(): Local[] {
+    return this.current.form.encoding.operands.map((operand, i) => (operand.access === 'w' ? (undefined as unknown as Local) : this.operand(i)));
+  }
+
+  farSelector(): I32 {
+    return this.f.i32(Number(this.current.decoded.immediate2));
+  }
+  farOffset(): I64 {
+    return this.f.i64(this.current.decoded.immediate) as I64;
+  }
+
+  write(i: number, value: Value): void {
+    const { f } = this;
+    const bits = this.bitsOf(i);
+    if (this.kind(i) === 'memory') {
+      if (bits === 128) this.store128(this.address(i, 16, 'w'), value as Value<'v128'>);
+      else if (this.writeBack) {
+        this.writeBack(value as Int);
+        this.writeBack = undefined;
+      } else {
+        const v = f.let(value as Int) as Int;
+        this.store(bits, this.address(i, bits / 8, 'w'), v);
+      }
+      return;
+    }
+    const general = this.general(i);
+    if (general) {
+      this.writeGpr(general.number, bits as Bits, value as Int, general.high);
+      return;
+    }
+    const place = this.place(i);
+    const { letter } = this.operandOf(i);
+    if (value.type === 'v128') f.store('v128.store', this.ctx, value, place);
+    else if (letter === 'P' || letter === 'Q' || letter === 'N') {
+      f.store('i64.store', this.ctx, value, place);
+      f.store('i32.store16', this.ctx, f.i32(0xffff), place + 8);
+    } else f.store(value.type === 'i64' ? 'i64.store' : STORES[bits as Bits], this.ctx, value, place);
+  }
+
+  writeZeroExtended(i: number, value: Int): void {
+    const { f } = this;
+    f.store('i64.store', this.ctx, this.toI64(value), this.place(i));
+    f.store('i64.store', this.ctx, f.i64(0), this.place(i) + 8);
+  }
+
+  effectiveAddress(_operand: number): Local<'i64'> {
+    return this.f.let(this.offsetTree());
+  }
+
+  private offsetTree(displaced?: I64): I64 {
+    const { decoded } = this.current;
+    const { f } = this;
+    let displacement = decoded.displacement;
+    let sum: I64 | undefined;
+    const plus = (term: I64) => {
+      sum = sum === undefined ? term : this.add(sum, term);
+    };
+    if (decoded.base === RIP_RELATIVE) {
+      displacement += BigInt(this.current.offset + this.current.length);
+      plus(this.base as I64);
+    } else if (decoded.base !== NO_REGISTER) plus(this.register(decoded.base));
+    if (decoded.index !== NO_REGISTER) plus(this.shl(this.register(decoded.index), decoded.scale));
+    if (displaced) plus(displaced);
+    if (displacement !== 0n || sum === undefined) plus(f.i64(displacement) as I64);
+    const total = sum as unknown as I64;
+    return decoded.addressSize === 64 ? total : this.and(total, decoded.addressSize === 32 ? 0xffffffff : 0xffff);
+  }
+
+  address(_operand: number, bytes: number, access: Access): Address {
+    return this.linear(this.current.decoded.segment, this.offsetTree(), bytes, access);
+  }
+  addressDisplaced(_operand: number, displacement: I64, bytes: number, access: Access): Address {
+    return this.linear(this.current.decoded.segment, this.offsetTree(displacement), bytes, access);
+  }
+  addressAfterPop(_operand: number, bytes: number): Address {
+    const fromStack = this.current.decoded.base === RSP;
+    return this.linear(this.current.decoded.segment, this.offsetTree(fromStack ? (this.f.i64(bytes) as I64) : undefined), bytes, 'w');
+  }
+  throughOperandSegment(offset: I64, bytes: number, access: Access): Address {
+    return this.linear(this.current.decoded.segment, offset, bytes, access);
+  }
+
+  linear(segment: number, offset: I64, bytes: number, access: Access): Address {
+    const { f } = this;
+    if (this.env.long) {
+      if (segment < FS) return { linear: f.let(offset), segment };
+      return { linear: f.let(this.add(offset, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64)), segment };
+    }
+    const off = f.let(offset);
+    if (bytes > 0) {
+      const end = f.load('i64.load', this.ctx, segmentOffset(segment, 'base') + (access === 'r' ? SEGMENT.readEnd : SEGMENT.writeEnd)) as I64;
+      f.if(this.gtU(this.add(off as I64, bytes), end), () => {
+        const status = f.call(this.env.module.checkSegment, [
+          f.i32(segment), this.wrap(off), this.wrap(this.shrU(off as I64, 32)), f.i32(bytes | (access === 'r' ? 0 : 1 << 8)),
+        ]) as Local<'i32'>;
+        f.if(status, () => this.abort());
+      });
+    }
+    return { linear: f.let(this.and(this.add(off as I64, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64), 0xffffffff)), segment };
+  }
+
+  // ---- registers
+
+  /** The register's variable as a value, read where it is consumed. */
+  private register(number: number): I64 {
+    return this.variableOf(number) as Value as I64;
+  }
+  private variableOf(number: number): Variable<'i64'> {
+    const variable = this.registers[number];
+    if (!variable) throw new Error(`${this.current.form.encoding.text}: register ${number} is not among the region's`);
+    return variable;
+  }
+  private readGpr(number: number, bits: Bits, high = false): Local {
+    const { f } = this;
+    const whole = this.register(number);
+    if (bits === 64) return f.let(whole);
+    if (bits === 32) return f.let(this.wrap(whole));
+    if (bits === 16) return f.let(this.and(this.wrap(whole), 0xffff));
+    return f.let(this.and(high ? this.shrU(this.wrap(whole), 8) : this.wrap(whole), 0xff));
+  }
+  private writeGpr(number: number, bits: Bits, value: Int, high = false): void {
+    const variable = this.variableOf(number);
+    if (bits === 64) variable.set(value as I64);
+    else if (bits === 32) variable.set(this.extendU(this.toI32(value)));
+    else {
+      const width = bits === 16 ? 0xffff : 0xff;
+      const shift = high ? 8 : 0;
+      const part = this.extendU(this.and(this.toI32(value), width));
+      const kept = this.and(this.register(number), this.f.i64(~(BigInt(width) << BigInt(shift))) as I64);
+      variable.set(this.or(kept, shift ? this.shl(part, shift) : part));
+    }
+  }
+  gpr(number: number, bits: Bits): Local {
+    return this.readGpr(number, bits);
+  }
+  setGpr(number: number, bits: Bits, value: Int): void {
+    this.writeGpr(number, bits, value);
+  }
+  xmm(number: number): Local<'v128'> {
+    return this.f.let(this.f.load('v128.load', this.ctx, this.at('xmm', number)));
+  }
+  setXmm(number: number, value: Value<'v128'>): void {
+    this.f.store('v128.store', this.ctx, value, this.at('xmm', number));
+  }
+  selector(segment: number): Local<'i32'> {
+    return this.f.let(this.f.load('i32.load16_u', this.ctx, segmentOffset(segment, 'selector'))) as Local<'i32'>;
+  }
+  mxcsr(): Local<'i32'> {
+    return this.f.let(this.f.load('i32.load', this.ctx, this.at('mxcsr'))) as Local<'i32'>;
+  }
+  setMxcsr(value: I32): void {
+    this.f.store('i32.store', this.ctx, value, this.at('mxcsr'));
+  }
+  scratch(index: number): Local<'i64'> {
+    return this.f.let(this.f.load('i64.load', this.ctx, this.at('scratch', index))) as Local<'i64'>;
+  }
+  setScratch(index: number, value: I64): void {
+    this.f.store('i64.store', this.ctx, value, this.at('scratch', index));
+  }
+  scratch128(index: number): Local<'v128'> {
+    return this.f.let(this.f.load('v128.load', this.ctx, this.at('scratch', index)));
+  }
+  setScratch128(index: number, value: Value<'v128'>): void {
+    this.f.store('v128.store', this.ctx, value, this.at('scratch', index));
+  }
+
+  // ---- memory
+
+  private tlbEntry(linear: Local<'i64'>): Local<'i32'> {
+    const index = this.and(this.shrU(this.wrap(linear), TLB_ENTRY.indexShift), TLB_ENTRY.indexMask);
+    return this.f.let(this.add(this.tlb as I32, index));
+  }
+  private hit(entry: Local<'i32'>, linear: Local<'i64'>, bytes: number, tag: number): I32 {
+    const page = this.and(bytes === 1 ? (linear as I64) : this.add(linear as I64, bytes - 1), this.f.i64(-4096n));
+    return this.eq(this.f.load('i64.load', entry, tag) as I64, page);
+  }
+  private host(entry: Local<'i32'>, linear: Local<'i64'>): Value<'i32'> {
+    return this.add(this.wrap(linear), this.f.load('i32.load', entry, TLB_ENTRY.addend) as I32);
+  }
+  /** A slow access: devices may look at the time and change the budget. */
+  private slow(access: FunctionRef, address: Address, bytes: number, flags = 0): void {
+    const { f } = this;
+    f.store('i32.store', this.ctx, f.i32(this.env.committedRecord), this.at('record'));
+    f.store('i32.store', this.ctx, this.add(this.budget as Value as I32, this.remaining), this.at('budget'));
+    const info = bytes | flags | INFO_FROM_REGION | ((address.segment as number) << INFO_SEGMENT_SHIFT);
+    const status = f.call(access, [this.wrap(address.linear), this.wrap(this.shrU(address.linear as I64, 32)), f.i32(info)]) as Local<'i32'>;
+    this.budget.set(this.sub(f.load('i32.load', this.ctx, this.at('budget')) as I32, this.remaining));
+    f.if(status, () => this.abort());
+  }
+
+  load(bits: Bits, address: Address): Local {
+    const { f } = this;
+    const { linear } = address;
+    const entry = this.tlbEntry(linear);
+    return f.ifValue(
+      bits === 64 ? 'i64' : 'i32',
+      this.hit(entry, linear, bits / 8, TLB_ENTRY.readTag),
+      () => f.load(LOADS[bits], this.host(entry, linear), 0),
+      () => {
+        this.slow(this.env.module.slowLoad, address, bits / 8);
+        return f.load(LOADS[bits], this.ctx, this.at('slowValue'));
+      },
+    );
+  }
+  load128(address: Address): Local<'v128'> {
+    const { f } = this;
+    const { linear } = address;
+    const entry = this.tlbEntry(linear);
+    return f.ifValue(
+      'v128',
+      this.hit(entry, linear, 16, TLB_ENTRY.readTag),
+      () => f.load('v128.load', this.host(entry, linear), 0),
+      () => {
+        this.slow(this.env.module.slowLoad, address, 16);
+        return f.load('v128.load', this.ctx, this.at('slowValue'));
+      },
+    );
+  }
+  store(bits: Bits, address: Address, value: Int): void {
+    const { f } = this;
+    const v = f.let(bits === 64 ? value : this.toI32(value));
+    const { linear } = address;
+    const entry = this.tlbEntry(linear);
+    f.if(
+      this.hit(entry, linear, bits / 8, TLB_ENTRY.writeTag),
+      () => f.store(STORES[bits], this.host(entry, linear), v, 0),
+      () => {
+        f.store(STORES[bits], this.ctx, v, this.at('slowValue'));
+        this.slow(this.env.module.slowStore, address, bits / 8);
+      },
+    );
+  }
+  store128(address: Address, value: Value<'v128'>): void {
+    const { f } = this;
+    const v = f.let(value);
+    const { linear } = address;
+    const entry = this.tlbEntry(linear);
+    f.if(
+      this.hit(entry, linear, 16, TLB_ENTRY.writeTag),
+      () => f.store('v128.store', this.host(entry, linear), v, 0),
+      () => {
+        f.store('v128.store', this.ctx, v, this.at('slowValue'));
+        this.slow(this.env.module.slowStore, address, 16);
+      },
+    );
+  }
+  modify(bits: Bits, address: Address): { value: Local; write(value: Int): void } {
+    const { f } = this;
+    const { linear } = address;
+    const entry = this.tlbEntry(linear);
+    const place = f.variable('i32', f.i32(0));
+    const value = f.ifValue(
+      bits === 64 ? 'i64' : 'i32',
+      this.hit(entry, linear, bits / 8, TLB_ENTRY.writeTag),
+      () => {
+        place.set(this.host(entry, linear));
+        return f.load(LOADS[bits], place.get(), 0);
+      },
+      () => {
+        this.slow(this.env.module.slowLoad, address, bits / 8, INFO_WRITE);
+        return f.load(LOADS[bits], this.ctx, this.at('slowValue'));
+      },
+    );
+    const write = (result: Int) => {
+      const v = f.let(bits === 64 ? result : this.toI32(result));
+      f.if(
+        place.get(),
+        () => f.store(STORES[bits], place.get(), v, 0),
+        () => {
+          f.store(STORES[bits], this.ctx, v, this.at('slowValue'));
+          this.slow(this.env.module.slowStore, address, bits / 8);
+        },
+      );
+    };
+    return { value, write };
+  }
+  requireAligned(i: number, bytes: number): void {
+    if (this.kind(i) !== 'memory') return;
+    const { linear } = this.address(i, 0, 'r');
+    this.faultIf(this.wrap(this.and(linear as I64, bytes - 1)), 13, 0);
+  }
+
+  // ---- stack
+
+  private stackOffset(displacement: number | I64, from: I64 = this.register(RSP)): I64 {
+    const moved = this.add(from, displacement as number);
+    return this.env.long ? moved : this.and(moved, this.f.load('i64.load', this.ctx, this.at('stackMask')) as I64);
+  }
+  private setStack(offset: I64): void {
+    if (this.env.long) {
+      this.variableOf(RSP).set(offset);
+      return;
+    }
+    const mask = this.f.load('i64.load', this.ctx, this.at('stackMask')) as I64;
+    this.variableOf(RSP).set(this.or(this.and(this.register(RSP), this.not(mask)), offset));
+  }
+  push(bits: 16 | 32 | 64, value: Int): void {
+    const v = this.f.let(value) as Int;
+    const offset = this.f.let(this.stackOffset(-bits / 8));
+    this.store(bits, this.linear(SS, offset, bits / 8, 'w'), v);
+    this.setStack(offset);
+  }
+  peek(bits: 16 | 32 | 64, offset = 0): Local {
+    return this.load(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'r'));
+  }
+  poke(bits: 16 | 32 | 64, offset: number, value: Int): void {
+    const v = this.f.let(value) as Int;
+    this.store(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'w'), v);
+  }
+  peekAt(bits: 16 | 32 | 64, pointer: I64): Local {
+    return this.load(bits, this.linear(SS, this.stackOffset(0, pointer), bits / 8, 'r'));
+  }
+  setStackFrom(pointer: I64): void {
+    this.setStack(this.f.let(this.stackOffset(0, pointer)));
+  }
+  releaseStack(bytes: number | I64): void {
+    this.setStack(this.f.let(this.stackOffset(bytes)));
+  }
+
+  // ---- flags
+
+  flags(kind: 'add' | 'sub' | 'inc' | 'dec', a: Int, b: Int, result: Int, bits: Bits = this.bits): void {
+    this.flagsState.arithmetic(kind, a, b, result, bits);
+  }
+  logicFlags(result: Int, bits: Bits = this.bits): void {
+    this.flagsState.logic(result, bits);
+  }
+  setFlags(values: FlagValues, bits: Bits = this.bits): void {
+    this.flagsState.set(values, bits);
+  }
+  flag(name: FlagName): Local<'i32'> {
+    return this.f.let(this.flagsState.flag(name));
+  }
+  condition(cc: number): Local<'i32'> {
+    return this.f.let(this.flagsState.condition(cc));
+  }
+  direction(): Local<'i64'> {
+    const df = this.and(this.shrU(this.f.load('i64.load', this.ctx, this.at('rflags')) as I64, 10), 1);
+    return this.f.let(this.sub(this.f.i64(1) as I64, this.shl(df, 1)));
+  }
+  setDirection(value: 0 | 1): void {
+    const old = this.f.load('i64.load', this.ctx, this.at('rflags')) as I64;
+    this.f.store('i64.store', this.ctx, value ? this.or(old, 0x400) : this.and(old, ~0x400), this.at('rflags'));
+  }
+  lowFlags(): Local<'i32'> {
+    return this.f.let(this.flagsState.lowFlags());
+  }
+  setLowFlags(value: I32): void {
+    this.flagsState.setLowFlags(value);
+  }
+  requireNoX87Exception(): void {
+    const errorSummary = 0x80; // SDM vol. 1 figure 8-4
+    const pending = this.and(this.f.load('i32.load16_u', this.ctx, this.at('x87Status')) as I32, errorSummary);
+    this.if(pending, () => void this.call('x87Pending'));
+  }
+  enterMmx(empty = false): void {
+    const { f } = this;
+    const notTop = 0xc7ff; // SDM vol. 1 figure 8-4
+    const status = this.and(f.load('i32.load16_u', this.ctx, this.at('x87Status')) as I32, notTop);
+    f.store('i32.store16', this.ctx, status, this.at('x87Status'));
+    f.store('i32.store16', this.ctx, f.i32(empty ? 0xffff : 0), this.at('x87Tag'));
+  }
+
+  // ---- control flow of the guest
+
+  nextRip(): Local<'i64'> {
+    return this.f.let(this.rip(this.current.offset + this.current.length));
+  }
+  target(_operand: number): Local<'i64'> {
+    const target = this.rip(this.current.target!);
+    return this.f.let(this.bits === 16 ? this.and(target, 0xffff) : target);
+  }
+  branch(_operand: number): void {
+    this.env.goTo('taken');
+  }
+  branchIf(condition: I32, _operand: number): void {
+    this.if(
+      condition,
+      () => this.env.goTo('taken'),
+      () => this.env.goTo('next'),
+    );
+  }
+  checkTarget(target: Int): Local<'i64'> {
+    const { f } = this;
+    if (this.bits === 64) {
+      const to = f.let(target) as Local<'i64'>;
+      this.faultIf(this.ne(this.shrS(this.shl(to as I64, 16), 16), to), 13, 0);
+      return to;
+    }
+    const to = f.let(this.toI64(this.bits === 16 ? this.and(this.toI32(target), 0xffff) : this.toI32(target)));
+    if (!this.env.long) this.faultIf(this.gtU(this.wrap(to), f.load('i32.load', this.ctx, segmentOffset(1, 'limit')) as I32), 13, 0);
+    return to;
+  }
+  jump(target: I64, _hint: 'indirect' | 'call' | 'return'): void {
+    const { f } = this;
+    const to = f.let(target);
+    this.leave();
+    f.returnCall(this.env.module.branchTo, [this.ctx, f.i32(this.env.committedRecord), f.i32(0), to]);
+  }
+  callHint(): void {}
+
+  /** Stores everything for an exit at an instruction boundary; `branchTo` takes off what a record's remaining gives back. */
+  leave(): void {
+    this.storeState();
+    // branchTo adds remaining (0) - 1
+    this.f.store('i32.store', this.ctx, this.add(this.budget as Value as I32, 1), this.at('budget'));
+    this.f.store('i64.store', this.ctx, this.base, this.at('rip'));
+  }
+
+  // ---- faults and helpers
+
+  /** Leaves with the current instruction not done; the context says why. */
+  private abort(): void {
+    this.flagsState.settle();
+    this.exitOffset.set(this.f.i32(this.current.offset));
+    this.budget.set(this.add(this.budget as Value as I32, this.remaining));
+    this.f.br(this.abortLabel!);
+  }
+  fault(vector: number, errorCode?: number): void {
+    const { f } = this;
+    f.call(this.env.module.raise, [f.i32(vector), f.i32(errorCode ?? 0), f.i32(errorCode === undefined ? 0 : 1)]);
+    this.abort();
+  }
+  system(_helper: SystemHelper): void {
+    throw new Error(`${this.current.form.encoding.text}: system instructions are not part of regions`);
+  }
+  call(helper: LightHelper, ...args: (number | Int)[]): Local<'i32'> {
+    const { f } = this;
+    const values: Value[] = [];
+    for (const arg of args) {
+      if (typeof arg === 'number') values.push(f.i32(arg));
+      else if (arg.type === 'i64') {
+        const both = f.let(arg) as I64;
+        values.push(f.let(this.wrap(both)), f.let(this.wrap(this.shrU(both, 32))));
+      } else values.push(f.let(arg));
+    }
+    while (values.length < HELPER_ARGUMENTS) values.push(f.i32(0));
+    const result = f.call(this.env.module.helpers[helper], values) as Local<'i32'>;
+    if (HELPERS[helper].result === 'status') f.if(result, () => this.abort());
+    return result;
+  }
+
+  // ---- emission
+
+  if(condition: I32, then: () => void, otherwise?: () => void): void {
+    this.flagsState.conditional((both) => this.f.if(condition, both(then), both(otherwise ?? (() => {}))), otherwise !== undefined);
+  }
+  while(body: () => I32): void {
+    this.f.loop((again) => this.f.brIf(again, body()));
+  }
+}
