@@ -3,7 +3,7 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Log, LogTopic } from '../bus/log.ts';
 import type { ByteStream } from '../bus/streams.ts';
-import { findModel, MODEL_NAMES } from '../cpu/models.ts';
+import { CPU_MODEL_NAMES, type CpuModelName, cpuModel } from '../cpu/model.ts';
 import { hostEntropy, seededEntropy } from '../host/node/entropy.ts';
 import { TerminalConsole } from '../host/node/console.ts';
 import { NodeHost } from '../host/node/services.ts';
@@ -21,7 +21,7 @@ interface RunOptions {
   initrd?: string;
   append: string;
   memory: number;
-  cpu: string;
+  cpu: CpuModelName;
   exposeVirtualizationExtensions: boolean;
   clock: 'virtual' | 'real';
   disk?: string[];
@@ -56,7 +56,7 @@ export function runCommand(): Command {
     .option('--initrd <file>', 'initial RAM disk (multiboot: first module)')
     .option('--append <text>', 'kernel command line', '')
     .option('--memory <size>', 'guest memory, such as 512M or 1G', parseSize, 2 ** 30)
-    .addOption(new Option('--cpu <model>', 'processor model').choices(MODEL_NAMES).default('amd'))
+    .addOption(new Option('--cpu <model>', 'processor model').choices(CPU_MODEL_NAMES).default('amd'))
     .option('--expose-virtualization-extensions', 'give the guest AMD-V, so that it can be a hypervisor host', false)
     .addOption(new Option('--clock <kind>', 'guest time: host time, or instructions retired (repeatable runs)').choices(['real', 'virtual']).default('real'))
     .option('--disk <file>', 'raw disk image for virtio-blk; append ,readonly to protect it (repeatable)', collect)
@@ -138,7 +138,7 @@ async function run(options: RunOptions): Promise<number> {
     const virtual = options.clock === 'virtual';
     machine = new Machine({
       memoryBytes: options.memory,
-      model: findModel(options.cpu, options.exposeVirtualizationExtensions),
+      model: cpuModel(options.cpu, { exposeVirtualization: options.exposeVirtualizationExtensions }),
       clock: options.clock,
       serial: streams,
       entropy: virtual ? seededEntropy(1) : hostEntropy,

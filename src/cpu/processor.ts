@@ -12,6 +12,7 @@ import { Engine } from './engine.ts';
 import { setFault } from './fault.ts';
 import { buildHandlers, type HandlerImports, type Handlers } from './interpreter/handlers.ts';
 import { lightHelpers } from './light/index.ts';
+import { x87 } from './light/x87-helper.ts';
 import { type Arena, createProcessorMemory, type LinearAccess, PAGE_SIZE, type PhysicalSpace, PROCESSOR_MEMORY_OVERHEAD } from './memory/index.ts';
 import { computeMode, MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { CpuModel } from './model.ts';
@@ -114,7 +115,7 @@ export class Processor {
   /** What emitted code calls. The engine exists by the time anything runs. */
   private imports(): HandlerImports {
     const { cpu, linear } = this;
-    const system = { ...systemHelpers, ...svmHelpers } as Record<string, (cpu: Cpu, ...args: number[]) => void>;
+    const system = { ...systemHelpers, ...svmHelpers, x87 } as Record<string, (cpu: Cpu, ...args: number[]) => void>;
     const light = lightHelpers as unknown as Record<string, (cpu: Cpu, ...args: number[]) => number>;
     const helpers = {} as Record<HelperName, (...args: number[]) => number>;
     for (const name of Object.keys(HELPERS) as HelperName[]) {

@@ -3,7 +3,7 @@
  * (src/cpu/float) work on the context. Memory faults come before any change of state.
  */
 import { Vector } from '../../isa/stage.ts';
-import { CONTEXT, CS } from '../context.ts';
+import { CONTEXT, CS, FS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { ABORTED, fault } from '../fault.ts';
 import { arithmeticFlags, setArithmeticFlags } from '../flags.ts';
@@ -16,13 +16,13 @@ import * as control from '../float/x87-control.ts';
 import { X87State } from '../float/x87-state.ts';
 import * as transcendental from '../float/x87-transcendental.ts';
 import * as transfer from '../float/x87-transfer.ts';
+import { MODE_64, MODE_SIZE_MASK } from '../mode.ts';
 import { FLAG, isProtected } from '../system/registers.ts';
 import { x87Pending } from './x87-pending.ts';
 
 /** Room for the largest image: FNSAVE with 32-bit operand size. */
 const IMAGE_BYTES = 108;
 const EXTENDED_BYTES = 10;
-const RFLAGS_VM = 1 << 17;
 
 /** One processor's x87 unit. */
 class Unit {
@@ -46,7 +46,7 @@ class Unit {
 
   get format(): control.ImageFormat {
     const { cpu } = this;
-    return { operandSize: this.operandSize, protectedMode: isProtected(cpu) && (cpu.rflags & BigInt(RFLAGS_VM)) === 0n };
+    return { operandSize: this.operandSize, protectedMode: isProtected(cpu) && (cpu.rflags & BigInt(FLAG.VM)) === 0n };
   }
 
   get pointers(): control.X87Pointers {
@@ -73,9 +73,12 @@ class Unit {
     this.pointers = { opcode: 0, instructionPointer: 0n, codeSelector: 0, dataPointer: 0n, dataSelector: 0 };
   }
 
-  /** Reads a memory image into `image`. */
+  /** Reads a memory image into `image`; of two pages the one with the first byte is checked first, then the last byte. */
   fetch(bytes: number): DataView {
-    new Uint8Array(this.image.buffer).set(this.cpu.linear.readBytes(this.address, bytes));
+    const { linear } = this.cpu;
+    linear.probe(this.address, 1, 'r');
+    linear.probe(this.address + BigInt(bytes - 1), 1, 'r');
+    new Uint8Array(this.image.buffer).set(linear.readBytes(this.address, bytes));
     return this.image;
   }
 
@@ -212,9 +215,18 @@ const compareToFlags = (signalQuiet: boolean, pop: boolean) =>
   action(({ cpu, fpu }, index) => setArithmeticFlags(cpu, comparison.compareToFlags(fpu, index, signalQuiet, pop)));
 const exchange = onStack(transfer.exchange);
 const storeAndPop = onStack((fpu, index) => transfer.storeStack(fpu, index, true));
+/** D9 D8+i: an empty ST(0) is popped without a stack fault. */
+const storeAndPopSilently = onStack((fpu, index) => {
+  if (!fpu.isEmpty(0)) {
+    transfer.storeStack(fpu, index, true);
+    return;
+  }
+  fpu.begin();
+  fpu.pop();
+});
 const freeAndPop = onStack((fpu, index) => {
   transfer.free(fpu, index);
-  transfer.incrementTop(fpu);
+  fpu.pop();
 });
 const storeStatus = nonWaiting(({ cpu, fpu }) => {
   cpu.gpr[0] = (cpu.gpr[0] & ~0xffffn) | BigInt(fpu.status);
@@ -260,7 +272,7 @@ const REGISTER_FORMS: readonly (readonly Group[])[] = [
     stackArithmetic(FADD, false), stackArithmetic(FMUL, false), stackCompare(0), stackCompare(1),
     stackArithmetic(FSUB, false), stackArithmetic(FSUBR, false), stackArithmetic(FDIV, false), stackArithmetic(FDIVR, false),
   ],
-  [onStack(transfer.loadStack), exchange, alone(controlAction(nothing), 0), storeAndPop, D9_E0, D9_E8, D9_F0, D9_F8],
+  [onStack(transfer.loadStack), exchange, alone(controlAction(nothing), 0), storeAndPopSilently, D9_E0, D9_E8, D9_F0, D9_F8],
   [
     conditionalMove(CF, true), conditionalMove(ZF, true), conditionalMove(CF | ZF, true), conditionalMove(PF, true),
     undefined, alone(stackUnordered(2), 1), undefined, undefined,
@@ -305,6 +317,11 @@ function unitOf(cpu: Cpu): Unit {
   return unit;
 }
 
+/** Base an offset was added to: in 64-bit mode only FS and GS have one. */
+function segmentBase(cpu: Cpu, segment: number): bigint {
+  return segment < FS && (cpu.mode & MODE_SIZE_MASK) === MODE_64 ? 0n : cpu.segments[segment].base;
+}
+
 /**
  * Executes an x87 instruction.
  * @param opcode low three bits of D8-DF << 8 | ModRM
@@ -326,6 +343,6 @@ export function x87(cpu: Cpu, opcode: number, lo: number, hi: number, operandBit
   cpu.x87Ip = cpu.rip;
   cpu.x87Cs = cpu.segments[CS].selector;
   if (!memory) return;
-  cpu.x87Dp = BigInt.asUintN(64, unit.address - cpu.segments[segment].base);
+  cpu.x87Dp = BigInt.asUintN(64, unit.address - segmentBase(cpu, segment));
   cpu.x87Ds = cpu.segments[segment].selector;
 }

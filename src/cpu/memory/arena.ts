@@ -65,7 +65,9 @@ export class Arena {
     try {
       this.memory = new WebAssembly.Memory({ initial: wasmPages, maximum: wasmPages });
     } catch (error) {
-      throw new Error(`cannot create a memory of ${mebibytes(wasmPages * WASM_PAGE_SIZE)}: ${(error as Error).message}`);
+      throw new Error(
+        `cannot create a memory of ${mebibytes(wasmPages * WASM_PAGE_SIZE)}: ${(error as Error).message}`,
+      );
     }
     this.buffer = this.memory.buffer;
     this.bytes = new Uint8Array(this.buffer);

@@ -9,8 +9,9 @@ import { Translation } from './translation.ts';
 
 export { Arena, type ArenaOptions, PAGE_SIZE } from './arena.ts';
 export { DmaMemory } from './dma.ts';
-export { AccessInfo, LinearAccess } from './linear.ts';
+export { LinearAccess } from './linear.ts';
 export { GRANULE_SIZE, type MmioBus, PageFlag, PhysicalSpace, type PhysicalSpaceOptions } from './physical.ts';
+export { AccessInfo } from './slow-path.ts';
 export { TLB_BANK_SIZE, TLB_BANKS, TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE } from './tlb.ts';
 export { Translation } from './translation.ts';
 
@@ -33,7 +34,10 @@ export interface ProcessorMemoryOptions {
 }
 
 /** One processor's translation caches and linear memory; call `translation.stateChanged()` before the first access. */
-export function createProcessorMemory(options: ProcessorMemoryOptions): { translation: Translation; linear: LinearAccess } {
+export function createProcessorMemory(options: ProcessorMemoryOptions): {
+  translation: Translation;
+  linear: LinearAccess;
+} {
   const translation = new Translation(options);
   return { translation, linear: new LinearAccess({ ...options, translation }) };
 }

@@ -2,8 +2,24 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ABORTED } from '../fault.ts';
 import { Pending } from '../state.ts';
-import { AccessInfo } from './linear.ts';
-import { A, AC, access, CR0, CR4, D, longMode, type Machine, machine, P, pendingOf, Tables, tlbHit, U, W } from './testing.ts';
+import { AccessInfo } from './slow-path.ts';
+import {
+  A,
+  AC,
+  access,
+  CR0,
+  CR4,
+  D,
+  longMode,
+  type Machine,
+  machine,
+  P,
+  pendingOf,
+  Tables,
+  tlbHit,
+  U,
+  W,
+} from './testing.ts';
 
 const DATA = 0x80_0000;
 const DEVICE = 0xfee0_0000;
@@ -35,18 +51,26 @@ describe('slow path', () => {
       for (let offset = 0x1000 - bytes - 1; offset <= 0x1001; offset++) {
         const value = PATTERN.subarray(0, bytes);
         const first = Math.max(0, Math.min(bytes, 0x1000 - offset));
-        const around = (n: number) => [...m.dma.read(DATA + offset - 1, 1 + first), ...m.dma.read(DATA + 0x5000 + Math.max(0, offset - 0x1000), n - first)];
+        const around = (n: number) => [
+          ...m.dma.read(DATA + offset - 1, 1 + first),
+          ...m.dma.read(DATA + 0x5000 + Math.max(0, offset - 0x1000), n - first),
+        ];
         m.dma.write(DATA, new Uint8Array(0x1000));
         m.dma.write(DATA + 0x5000, new Uint8Array(0x1000));
         m.cpu.slowValue[0] = numberOf(PATTERN.subarray(0, 8));
         m.cpu.slowValue[1] = numberOf(PATTERN.subarray(8, 16));
         const linear = Number(LINEAR) + offset;
         assert.equal(m.linear.slowStore(linear, 0, bytes | (DS << 8)), 0);
-        if (offset < 0x1000) assert.deepEqual(around(bytes + 1), [0, ...value, 0], `stored at offset ${offset.toString(16)}`);
+        if (offset < 0x1000)
+          assert.deepEqual(around(bytes + 1), [0, ...value, 0], `stored at offset ${offset.toString(16)}`);
         m.cpu.slowValue.fill(0xaaaa_aaaa_aaaa_aaaan);
         assert.equal(m.linear.slowLoad(linear, 0, bytes | (DS << 8)), 0);
         const expected = [numberOf(value.subarray(0, 8)), numberOf(value.subarray(8))];
-        assert.deepEqual(bytes === 16 ? slow(m) : [m.cpu.slowValue[0], expected[1]], expected, `loaded at offset ${offset.toString(16)}`);
+        assert.deepEqual(
+          bytes === 16 ? slow(m) : [m.cpu.slowValue[0], expected[1]],
+          expected,
+          `loaded at offset ${offset.toString(16)}`,
+        );
       }
     });
   }
@@ -54,7 +78,11 @@ describe('slow path', () => {
   test('a crossing store writes nothing unless both pages allow it', () => {
     const m = setUp();
     const linear = LINEAR + 0x1ffcn;
-    assert.deepEqual(access(m, 'w', linear, 8, DS, 0xffff_ffff_ffff_ffffn), { vector: 14, code: 3, address: LINEAR + 0x2000n });
+    assert.deepEqual(access(m, 'w', linear, 8, DS, 0xffff_ffff_ffff_ffffn), {
+      vector: 14,
+      code: 3,
+      address: LINEAR + 0x2000n,
+    });
     assert.equal(m.dma.readU32(DATA + 0x5ffc), 0);
     assert.deepEqual(access(m, 'r', LINEAR + 0x2ffcn, 8), { vector: 14, code: 0, address: LINEAR + 0x3000n });
     assert.equal(access(m, 'r', linear, 8), undefined);
@@ -83,11 +111,19 @@ describe('slow path', () => {
     const m = setUp();
     for (const linear of [0x8000_0000_0000n, 0xffff_7fff_ffff_ffffn, 1n << 63n]) {
       assert.equal((access(m, 'r', linear) as { vector: number }).vector, 13);
-      assert.deepEqual((access(m, 'w', linear, 8, SS) as { vector: number; code: number }), { vector: 12, code: 0, address: 0n });
+      assert.deepEqual(access(m, 'w', linear, 8, SS) as { vector: number; code: number }, {
+        vector: 12,
+        code: 0,
+        address: 0n,
+      });
       assert.equal((access(m, 'x', linear) as { vector: number }).vector, 13);
     }
     m.t.map(m.root, 0x7fff_ffff_f000n, DATA, P | W);
-    assert.equal((access(m, 'r', 0x7fff_ffff_fffcn, 8) as { vector: number }).vector, 13, 'the second page of a crossing access');
+    assert.equal(
+      (access(m, 'r', 0x7fff_ffff_fffcn, 8) as { vector: number }).vector,
+      13,
+      'the second page of a crossing access',
+    );
     assert.equal(access(m, 'r', 0x7fff_ffff_fff8n, 8), undefined);
   });
 
@@ -102,21 +138,45 @@ describe('slow path', () => {
     const m = setUp();
     assert.equal(access(m, 'w', 0x9010n, 8, DS, 0x8877665544332211n), undefined);
     assert.equal(access(m, 'r', 0x9013n, 4), undefined);
-    assert.equal(m.cpu.slowValue[0], 0x13n | (0x1414n << 8n & 0xffff00n) | (0x16n << 24n) | 0n, 'bytes of three reads');
-    assert.deepEqual(m.bus.log.map(({ kind, address, size, value }) => [kind, address - DEVICE, size, kind === 'w' ? value : 0]), [
-      ['w', 0x10, 4, 0x44332211], ['w', 0x14, 4, 0x88776655],
-      ['r', 0x13, 1, 0], ['r', 0x14, 2, 0], ['r', 0x16, 1, 0],
-    ]);
+    assert.equal(
+      m.cpu.slowValue[0],
+      0x13n | ((0x1414n << 8n) & 0xffff00n) | (0x16n << 24n) | 0n,
+      'bytes of three reads',
+    );
+    assert.deepEqual(
+      m.bus.log.map(({ kind, address, size, value }) => [kind, address - DEVICE, size, kind === 'w' ? value : 0]),
+      [
+        ['w', 0x10, 4, 0x44332211],
+        ['w', 0x14, 4, 0x88776655],
+        ['r', 0x13, 1, 0],
+        ['r', 0x14, 2, 0],
+        ['r', 0x16, 1, 0],
+      ],
+    );
     for (const kind of ['r', 'w', 'x'] as const) assert.equal(tlbHit(m, kind, 0x9010n), undefined);
     m.bus.log.length = 0;
     assert.equal(access(m, 'r', 0x9000n, 16), undefined);
-    assert.deepEqual(m.bus.log.map((a) => [a.address - DEVICE, a.size]), [[0, 4], [4, 4], [8, 4], [12, 4]]);
+    assert.deepEqual(
+      m.bus.log.map((a) => [a.address - DEVICE, a.size]),
+      [
+        [0, 4],
+        [4, 4],
+        [8, 4],
+        [12, 4],
+      ],
+    );
   });
 
   test('an access may lie half in a device', () => {
     const m = setUp();
     access(m, 'w', LINEAR - 2n, 4, DS, 0x44332211n);
-    assert.deepEqual(m.bus.log.map((a) => [a.address - DEVICE, a.value]), [[0x1ffe, 0x11], [0x1fff, 0x22]]);
+    assert.deepEqual(
+      m.bus.log.map((a) => [a.address - DEVICE, a.value]),
+      [
+        [0x1ffe, 0x11],
+        [0x1fff, 0x22],
+      ],
+    );
     assert.equal(m.dma.readU16(DATA), 0x4433);
   });
 
@@ -166,7 +226,11 @@ describe('alignment checking', () => {
   });
 
   test('needs CR0.AM, RFLAGS.AC and privilege level 3', () => {
-    for (const [am, ac, cpl] of [[false, true, 3], [true, false, 3], [true, true, 0]] as const) {
+    for (const [am, ac, cpl] of [
+      [false, true, 3],
+      [true, false, 3],
+      [true, true, 0],
+    ] as const) {
       const m = aligned();
       if (!am) m.cpu.cr0 &= ~CR0.AM;
       if (!ac) m.cpu.rflags = 2n;
@@ -243,11 +307,20 @@ describe('linear memory for helpers', () => {
 
   test('throw ABORTED with the fault described, and write nothing then', () => {
     const m = setUp();
-    assert.throws(() => m.linear.writeBytes(LINEAR + 0x1ff8n, PATTERN), (e) => e === ABORTED);
+    assert.throws(
+      () => m.linear.writeBytes(LINEAR + 0x1ff8n, PATTERN),
+      (e) => e === ABORTED,
+    );
     assert.deepEqual(pendingOf(m.cpu), { vector: 14, code: 3, address: LINEAR + 0x2000n });
     assert.equal(m.dma.readU64(DATA + 0x5ff8), 0n);
-    assert.throws(() => m.linear.readU8(0n), (e) => e === ABORTED);
-    assert.throws(() => m.linear.readU8(1n << 60n), (e) => e === ABORTED);
+    assert.throws(
+      () => m.linear.readU8(0n),
+      (e) => e === ABORTED,
+    );
+    assert.throws(
+      () => m.linear.readU8(1n << 60n),
+      (e) => e === ABORTED,
+    );
     assert.equal(m.cpu.faultVector, 13);
     m.cpu.pending = Pending.NONE;
   });
@@ -256,7 +329,10 @@ describe('linear memory for helpers', () => {
     const m = setUp();
     m.linear.probe(LINEAR + 0xff0n, 0x20, 'w');
     for (const linear of [LINEAR, LINEAR + 0x1000n]) assert.equal(m.t.get(m.t.entry(m.root, 3, linear, 0)) & D, D);
-    assert.throws(() => m.linear.probe(LINEAR + 0xff0n, 0x1011, 'w'), (e) => e === ABORTED);
+    assert.throws(
+      () => m.linear.probe(LINEAR + 0xff0n, 0x1011, 'w'),
+      (e) => e === ABORTED,
+    );
     m.linear.probe(LINEAR + 0xff0n, 0x1011, 'r');
     m.linear.probe(0n, 0, 'w');
   });
@@ -266,13 +342,23 @@ describe('linear memory for helpers', () => {
     m.t.map(m.root, 0xa000n, DATA + 0x1000, P | W);
     m.cpu.cpl = 3;
     m.translation.stateChanged();
-    assert.throws(() => m.linear.readU32(0xa000n), (e) => e === ABORTED);
+    assert.throws(
+      () => m.linear.readU32(0xa000n),
+      (e) => e === ABORTED,
+    );
     m.linear.writeU32(0xa000n, 5, true);
     assert.equal(m.linear.readU32(0xa000n, true), 5);
-    assert.throws(() => m.linear.readU32(0xa000n), (e) => e === ABORTED);
+    assert.throws(
+      () => m.linear.readU32(0xa000n),
+      (e) => e === ABORTED,
+    );
     assert.equal(tlbHit(m, 'r', 0xa000n), undefined);
     m.linear.readU32(LINEAR);
-    assert.throws(() => m.linear.readU32(LINEAR, true), (e) => e === ABORTED, 'SMAP');
+    assert.throws(
+      () => m.linear.readU32(LINEAR, true),
+      (e) => e === ABORTED,
+      'SMAP',
+    );
   });
 
   test('addresses have 32 bits outside long mode', () => {
@@ -284,7 +370,13 @@ describe('linear memory for helpers', () => {
   test('reach devices byte by byte', () => {
     const m = setUp();
     m.linear.writeBytes(0x9000n, Uint8Array.of(1, 2));
-    assert.deepEqual(m.bus.log.map((a) => [a.address - DEVICE, a.size, a.value]), [[0, 1, 1], [1, 1, 2]]);
+    assert.deepEqual(
+      m.bus.log.map((a) => [a.address - DEVICE, a.size, a.value]),
+      [
+        [0, 1, 1],
+        [1, 1, 2],
+      ],
+    );
     assert.deepEqual([...m.linear.readBytes(0x9041n, 2)], [0x41, 0x42]);
   });
 });

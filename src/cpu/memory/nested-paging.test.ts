@@ -51,7 +51,8 @@ function setUp(options: { paging?: boolean; asid?: number } = {}): Nested {
 
 const exit = (info1: bigint, address: number) => ({ exit: NPF, info1, info2: BigInt(address) });
 /** Guest-physical address of the guest's entry at a level for LINEAR. */
-const guestEntry = (level: number) => GUEST_ROOT + 0x1000 * (3 - level) + 8 * Number((LINEAR >> BigInt(12 + 9 * level)) & 511n);
+const guestEntry = (level: number) =>
+  GUEST_ROOT + 0x1000 * (3 - level) + 8 * Number((LINEAR >> BigInt(12 + 9 * level)) & 511n);
 
 describe('nested paging', () => {
   test('translates twice and enters the product in the TLB', () => {
@@ -71,7 +72,7 @@ describe('nested paging', () => {
     assert.deepEqual(access(m, 'w', 0x5123n), exit(FINAL | 6n, 0x5123));
   });
 
-  test('guest faults are the guest\'s own', () => {
+  test("guest faults are the guest's own", () => {
     const m = setUp();
     assert.deepEqual(access(m, 'w', LINEAR + 0x1000n), { vector: 14, code: 3, address: LINEAR + 0x1000n });
     assert.deepEqual(access(m, 'r', LINEAR + 0x3000n), { vector: 14, code: 0, address: LINEAR + 0x3000n });
@@ -107,7 +108,10 @@ describe('nested paging', () => {
 
   test('guest tables are accessed as user writes, at every level', () => {
     for (let level = 0; level < 4; level++) {
-      for (const [name, change, code] of [['absent', (e: bigint) => e & ~P, 6n], ['read-only', (e: bigint) => e & ~W, 7n]] as const) {
+      for (const [name, change, code] of [
+        ['absent', (e: bigint) => e & ~P, 6n],
+        ['read-only', (e: bigint) => e & ~W, 7n],
+      ] as const) {
         const m = setUp();
         const at = m.leaf(guestEntry(level));
         m.n.set(at, change(m.n.get(at)));
@@ -157,7 +161,10 @@ describe('nested paging', () => {
 
   test('large nested pages', () => {
     const m = setUp();
-    for (const [level, guest, linearPage] of [[1, 0x60_0000, 7], [2, 0x4000_0000, 8]] as const) {
+    for (const [level, guest, linearPage] of [
+      [1, 0x60_0000, 7],
+      [2, 0x4000_0000, 8],
+    ] as const) {
       m.n.map(m.nestedRoot, BigInt(guest), level === 1 ? 0x80_0000 : 0, P | W | U, level);
       m.dma.writeU64(SHIFT + guestEntry(0) + 8 * (linearPage - 5), BigInt(guest + 0x3000) | P | W);
       const target = (level === 1 ? 0x80_0000 : 0) + 0x3000;
@@ -245,7 +252,7 @@ describe('nested paging', () => {
     assert.equal(m.cpu.slowValue[0], 55n);
   });
 
-  test('without nested paging a guest\'s tables are the hypervisor\'s own memory', () => {
+  test("without nested paging a guest's tables are the hypervisor's own memory", () => {
     const m = setUp();
     const t = new Tables(m, 0x60_0000);
     const root = t.page();

@@ -1,7 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {
-  A, access, CR0, CR4, D, EFER, G, HIGH_RAM_BASE, longMode, type Machine, machine, MAXPHYADDR, MiB, NX, P, PS, Tables, tlbHit, U, W,
+  A,
+  access,
+  CR0,
+  CR4,
+  D,
+  EFER,
+  G,
+  HIGH_RAM_BASE,
+  longMode,
+  MAXPHYADDR,
+  type Machine,
+  MiB,
+  machine,
+  NX,
+  P,
+  PS,
+  Tables,
+  tlbHit,
+  U,
+  W,
 } from './testing.ts';
 
 const ROOT = 0x10_0000;
@@ -217,7 +236,16 @@ describe('4-level paging', () => {
   });
 
   test('address bits inside large pages are reserved, PAT and ignored bits are not', () => {
-    for (const [level, bit, reserved] of [[1, 13, true], [1, 20, true], [1, 12, false], [2, 13, true], [2, 29, true], [2, 12, false], [1, 52, false], [1, 62, false]] as const) {
+    for (const [level, bit, reserved] of [
+      [1, 13, true],
+      [1, 20, true],
+      [1, 12, false],
+      [2, 13, true],
+      [2, 29, true],
+      [2, 12, false],
+      [1, 52, false],
+      [1, 62, false],
+    ] as const) {
       const { m, t, root } = setUp();
       t.map(root, 0x4000_0000n, 0, P | (1n << BigInt(bit)), level);
       const expected = reserved ? fault(RESERVED_READ, 0x4000_0040n) : undefined;
@@ -264,7 +292,10 @@ describe('4-level paging', () => {
   });
 
   test('global translations are known as such only with CR4.PGE', () => {
-    for (const [cr4, survives] of [[CR4.PGE, true], [0n, false]] as const) {
+    for (const [cr4, survives] of [
+      [CR4.PGE, true],
+      [0n, false],
+    ] as const) {
       const { m, t, root } = setUp({ cr4 });
       t.map(root, 0x5000n, DATA, P | G);
       access(m, 'r', 0x5000n);

@@ -143,7 +143,7 @@ export class PageWalker {
     this.reservedAddressHigh = ADDRESS_HIGH & -(2 ** (physicalAddressBits - 32));
     // Bits 20:13 of the entry are address bits 39:32; those at MAXPHYADDR and above are reserved, and bit 21 always.
     const bits = Math.min(physicalAddressBits, PSE_36_BITS) - 32;
-    this.reserved4M = (1 << 21) | (0xff & -(1 << bits)) << 13;
+    this.reserved4M = (1 << 21) | ((0xff & -(1 << bits)) << 13);
   }
 
   /**
@@ -158,10 +158,27 @@ export class PageWalker {
     let page = lo >>> 12;
     const nested = mode.nestedFormat !== PagingFormat.NONE;
     if (mode.format !== PagingFormat.NONE) {
-      const outcome = this.walk(mode.format, mode.rootPage, mode.rootWord, lo, hi, mode.noExecute, mode.pageSizeExtension, nested ? mode : undefined);
+      const outcome = this.walk(
+        mode.format,
+        mode.rootPage,
+        mode.rootWord,
+        lo,
+        hi,
+        mode.noExecute,
+        mode.pageSizeExtension,
+        nested ? mode : undefined,
+      );
       if (outcome === Outcome.NESTED_FAULT) return 1;
       const user = isUser(accessClass);
-      if (outcome !== Outcome.OK) return this.pageFault(mode, lo, hi, access, user, outcome === Outcome.RESERVED ? PRESENT | PageFaultCode.RESERVED : 0);
+      if (outcome !== Outcome.OK)
+        return this.pageFault(
+          mode,
+          lo,
+          hi,
+          access,
+          user,
+          outcome === Outcome.RESERVED ? PRESENT | PageFaultCode.RESERVED : 0,
+        );
       const userPage = (this.allLow & USER) !== 0;
       rights = 0;
       if (user ? userPage : !(userPage && accessClass === AccessClass.SUPERVISOR_SMAP)) {
@@ -205,10 +222,25 @@ export class PageWalker {
     const lo = (page << 12) | 0;
     const hi = page < PAGES_4G ? 0 : Math.floor(page / PAGES_4G);
     // A guest-physical address the host's format has no room for is not mapped.
-    const tooHigh = hi > (mode.nestedFormat === PagingFormat.LONG ? 0xffff : mode.nestedFormat === PagingFormat.LONG_5_LEVEL ? ADDRESS_HIGH : 0);
+    const tooHigh =
+      hi >
+      (mode.nestedFormat === PagingFormat.LONG
+        ? 0xffff
+        : mode.nestedFormat === PagingFormat.LONG_5_LEVEL
+          ? ADDRESS_HIGH
+          : 0);
     const outcome = tooHigh
       ? Outcome.NOT_PRESENT
-      : this.walk(mode.nestedFormat, mode.nestedRootPage, mode.nestedRootWord, lo, hi, mode.nestedNoExecute, mode.nestedPageSizeExtension, undefined);
+      : this.walk(
+          mode.nestedFormat,
+          mode.nestedRootPage,
+          mode.nestedRootWord,
+          lo,
+          hi,
+          mode.nestedNoExecute,
+          mode.nestedPageSizeExtension,
+          undefined,
+        );
     let code = 0;
     if (outcome === Outcome.OK) {
       const allLow = this.allLow;
@@ -216,7 +248,8 @@ export class PageWalker {
       const allowed = allLow & USER && (access !== WRITE || allLow & WRITABLE) && (access !== FETCH || executable);
       if (allowed) {
         this.finishLeaf(access);
-        this.nestedRights = Right.READ | (allLow & WRITABLE && this.leafLow & DIRTY ? Right.WRITE : 0) | (executable ? Right.EXECUTE : 0);
+        this.nestedRights =
+          Right.READ | (allLow & WRITABLE && this.leafLow & DIRTY ? Right.WRITE : 0) | (executable ? Right.EXECUTE : 0);
         this.nestedCache.remember(page, this.leafPage, this.nestedRights);
         return this.leafPage;
       }
@@ -249,7 +282,14 @@ export class PageWalker {
    * nested-paged guest memory; their own translation is always a write (APM vol. 2 15.25.6).
    */
   private walk(
-    format: number, rootPage: number, rootWord: number, lo: number, hi: number, noExecute: boolean, pageSizeExtension: boolean, nesting: PagingMode | undefined,
+    format: number,
+    rootPage: number,
+    rootWord: number,
+    lo: number,
+    hi: number,
+    noExecute: boolean,
+    pageSizeExtension: boolean,
+    nesting: PagingMode | undefined,
   ): number {
     if (format === PagingFormat.LEGACY) return this.walk32(rootPage, lo, pageSizeExtension, nesting);
     let reservedHigh = noExecute ? this.reservedAddressHigh : this.reservedAddressHigh | NO_EXECUTE;

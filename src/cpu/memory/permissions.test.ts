@@ -1,12 +1,30 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { A, AC, access, CR0, CR4, D, type Fault, longMode, machine, NX, P, pendingOf, Tables, tlbHit, U, W } from './testing.ts';
+import {
+  A,
+  AC,
+  access,
+  CR0,
+  CR4,
+  D,
+  type Fault,
+  longMode,
+  machine,
+  NX,
+  P,
+  pendingOf,
+  Tables,
+  tlbHit,
+  U,
+  W,
+} from './testing.ts';
 
 /**
  * What each kind of access may do to each kind of page, from the prose of SDM vol. 3A 4.6.1: r read, w write, x fetch.
  * Pages are named by the bits that hold at every level: U user, W writable, N no-execute.
  */
 const PAGES = ['---', '--N', '-W-', '-WN', 'U--', 'U-N', 'UW-', 'UWN'] as const;
+// biome-ignore format: a table
 const EXPECTED: Record<string, { cpl: 0 | 3; ac?: boolean; wp?: boolean; smep?: boolean; smap?: boolean; implicit?: boolean; may: string[] }> = {
   //                                                                  ---   --N   -W-    -WN   U--   U-N   UW-    UWN
   user: { cpl: 3, wp: true, may:                                     ['',   '',   '',    '',   'rx', 'r',  'rwx', 'rw'] },
@@ -25,7 +43,8 @@ const EXPECTED: Record<string, { cpl: 0 | 3; ac?: boolean; wp?: boolean; smep?: 
 };
 
 /** Page-fault error code of a protection violation (SDM vol. 3A 4.7). */
-const protectionCode = (kind: string, user: boolean) => 1 | (kind === 'w' ? 2 : 0) | (user ? 4 : 0) | (kind === 'x' ? 16 : 0);
+const protectionCode = (kind: string, user: boolean) =>
+  1 | (kind === 'w' ? 2 : 0) | (user ? 4 : 0) | (kind === 'x' ? 16 : 0);
 
 describe('access rights', () => {
   for (const [name, { cpl, ac, wp, smep, smap, implicit, may }] of Object.entries(EXPECTED)) {
@@ -34,7 +53,8 @@ describe('access rights', () => {
       const t = new Tables(m, 0x10_0000);
       const root = t.page();
       // A page of each kind for each level that withholds the rights; the other levels give all.
-      const linearOf = (page: number, level: number) => (BigInt(level + 1) << 39n) | (BigInt(level + 1) << 30n) | (BigInt(page + 1) << 21n) | 0x5000n;
+      const linearOf = (page: number, level: number) =>
+        (BigInt(level + 1) << 39n) | (BigInt(level + 1) << 30n) | (BigInt(page + 1) << 21n) | 0x5000n;
       for (let level = 0; level < 4; level++) {
         PAGES.forEach((page, i) => {
           const linear = linearOf(i, level);
@@ -64,12 +84,17 @@ describe('access rights', () => {
               assert.equal(outcome, undefined, text);
               if (!implicit) assert.notEqual(tlbHit(m, kind, linear), undefined, `${text}: entered in the TLB`);
             } else {
-              assert.deepEqual(outcome, { vector: 14, code: protectionCode(kind, cpl === 3 && !implicit), address: linear } satisfies Fault, text);
+              assert.deepEqual(
+                outcome,
+                { vector: 14, code: protectionCode(kind, cpl === 3 && !implicit), address: linear } satisfies Fault,
+                text,
+              );
               assert.equal(tlbHit(m, kind, linear), undefined, `${text}: not in the TLB`);
             }
           }
           for (const kind of ['r', 'w', 'x'] as const) {
-            if (!implicit && !may[i].includes(kind)) assert.equal(tlbHit(m, kind, linear), undefined, `${kind} of ${page} after all accesses`);
+            if (!implicit && !may[i].includes(kind))
+              assert.equal(tlbHit(m, kind, linear), undefined, `${kind} of ${page} after all accesses`);
           }
         });
       }
@@ -101,7 +126,11 @@ describe('access rights', () => {
   });
 
   test('the instruction-fetch bit of the error code needs NX or SMEP', () => {
-    for (const [efer, cr4, code] of [[0n, 0n, 4], [1n << 11n, 0n, 20], [0n, CR4.SMEP, 20]] as const) {
+    for (const [efer, cr4, code] of [
+      [0n, 0n, 4],
+      [1n << 11n, 0n, 20],
+      [0n, CR4.SMEP, 20],
+    ] as const) {
       const m = machine();
       const root = new Tables(m, 0x10_0000).page();
       longMode(m, root, { efer, cr4 });

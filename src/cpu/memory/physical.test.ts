@@ -55,12 +55,21 @@ describe('guest-physical space', () => {
     physical.readU64(DEVICE);
     physical.writeU16(DEVICE + 1, 0xabcd);
     physical.writeU32(DEVICE + 0xffe, 0x11223344);
-    assert.deepEqual(bus.log.map(({ kind, address, size }) => [kind, address, size]), [
-      ['r', DEVICE, 4], ['r', DEVICE + 4, 4],
-      ['w', DEVICE + 1, 1], ['w', DEVICE + 2, 1],
-      ['w', DEVICE + 0xffe, 2], ['w', DEVICE + 0x1000, 2],
-    ]);
-    assert.deepEqual(bus.log.slice(2).map((a) => a.value), [0xcd, 0xab, 0x3344, 0x1122]);
+    assert.deepEqual(
+      bus.log.map(({ kind, address, size }) => [kind, address, size]),
+      [
+        ['r', DEVICE, 4],
+        ['r', DEVICE + 4, 4],
+        ['w', DEVICE + 1, 1],
+        ['w', DEVICE + 2, 1],
+        ['w', DEVICE + 0xffe, 2],
+        ['w', DEVICE + 0x1000, 2],
+      ],
+    );
+    assert.deepEqual(
+      bus.log.slice(2).map((a) => a.value),
+      [0xcd, 0xab, 0x3344, 0x1122],
+    );
     assert.equal(physical.readU32(DEVICE + 0x10), Number(BigInt.asUintN(32, BigInt(DEVICE + 0x10) * 0x01010101n)));
   });
 
@@ -121,7 +130,13 @@ describe('guest-physical space', () => {
     dma.write(0x1ff0, new Uint8Array(0x200));
     dma.writeU8(0x2180, 0);
     physical.setWordBits(2, 0x1fc >> 2, 1);
-    assert.deepEqual(writes, [[2, 0x100, 1], [2, 0x1ff, 4], [2, 0, 0x1f0], [2, 0x180, 1], [2, 0x1fc, 4]]);
+    assert.deepEqual(writes, [
+      [2, 0x100, 1],
+      [2, 0x1ff, 4],
+      [2, 0, 0x1f0],
+      [2, 0x180, 1],
+      [2, 0x1fc, 4],
+    ]);
     physical.clearCode(2);
     dma.writeU8(0x2180, 0);
     assert.equal(writes.length, 5);

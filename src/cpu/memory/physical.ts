@@ -188,7 +188,9 @@ export class PhysicalSpace implements PhysicalMemory {
       throw new RangeError(`memory range ${hex(base)}+${hex(length)} is not made of whole pages`);
     }
     if (end > this.pageCount) {
-      throw new RangeError(`memory range ${hex(base)}+${hex(length)} ends beyond the limit of ${hex(this.pageCount * PAGE_SIZE)}`);
+      throw new RangeError(
+        `memory range ${hex(base)}+${hex(length)} ends beyond the limit of ${hex(this.pageCount * PAGE_SIZE)}`,
+      );
     }
     return { first, end };
   }
@@ -299,7 +301,9 @@ export class PhysicalSpace implements PhysicalMemory {
     const address = page * PAGE_SIZE + offset;
     if (address % size === 0) return this.mmio.readMmio(address, size) >>> 0;
     const half = (size >> 1) as AccessSize;
-    return (this.readWithinPage(page, offset, half) | (this.readWithinPage(page, offset + half, half) << (8 * half))) >>> 0;
+    return (
+      (this.readWithinPage(page, offset, half) | (this.readWithinPage(page, offset + half, half) << (8 * half))) >>> 0
+    );
   }
 
   /** Writes 1, 2 or 4 bytes within one page. */
@@ -307,7 +311,8 @@ export class PhysicalSpace implements PhysicalMemory {
     if (page < this.pageCount && this.flags[page] & MEMORY) {
       const frame = this.frameForWrite(page);
       if (frame === 0) {
-        if (this.log.enabled('guest-error')) this.log.write('guest-error', `write to ROM at ${hex(page * PAGE_SIZE + offset)} ignored`);
+        if (this.log.enabled('guest-error'))
+          this.log.write('guest-error', `write to ROM at ${hex(page * PAGE_SIZE + offset)} ignored`);
         return;
       }
       const address = frame * PAGE_SIZE + offset;

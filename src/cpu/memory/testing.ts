@@ -1,10 +1,16 @@
 /** A processor with memory and nothing else, for tests, and a builder of paging structures. */
 import { SILENT } from '../../bus/log.ts';
-import { CS } from '../context.ts';
-import { CONTEXT_SIZE } from '../context.ts';
+import { CONTEXT_SIZE, CS } from '../context.ts';
 import { Cpu } from '../cpu.ts';
 import { Pending } from '../state.ts';
-import { Arena, createProcessorMemory, DmaMemory, type MmioBus, PhysicalSpace, PROCESSOR_MEMORY_OVERHEAD } from './index.ts';
+import {
+  Arena,
+  createProcessorMemory,
+  DmaMemory,
+  type MmioBus,
+  PhysicalSpace,
+  PROCESSOR_MEMORY_OVERHEAD,
+} from './index.ts';
 
 export const MAXPHYADDR = 40;
 export const GiB = 2 ** 30;
@@ -16,7 +22,13 @@ export const HIGH_RAM = 4 * MiB;
 
 export const CR0 = { PE: 1n, WP: 1n << 16n, AM: 1n << 18n, PG: 1n << 31n } as const;
 export const CR4 = {
-  PSE: 1n << 4n, PAE: 1n << 5n, PGE: 1n << 7n, LA57: 1n << 12n, PCIDE: 1n << 17n, SMEP: 1n << 20n, SMAP: 1n << 21n,
+  PSE: 1n << 4n,
+  PAE: 1n << 5n,
+  PGE: 1n << 7n,
+  LA57: 1n << 12n,
+  PCIDE: 1n << 17n,
+  SMEP: 1n << 20n,
+  SMAP: 1n << 21n,
 } as const;
 export const EFER = { LME: 1n << 8n, LMA: 1n << 10n, NXE: 1n << 11n } as const;
 export const AC = 1n << 18n;
@@ -73,7 +85,11 @@ export function machine(options: { banks?: number; computeMode?: (cpu: Cpu) => n
   physical.addRam(0, LOW_RAM);
   physical.addRam(HIGH_RAM_BASE, HIGH_RAM);
   const { translation, linear } = createProcessorMemory({
-    cpu, arena, physical, physicalAddressBits: MAXPHYADDR, log: SILENT,
+    cpu,
+    arena,
+    physical,
+    physicalAddressBits: MAXPHYADDR,
+    log: SILENT,
     computeMode: options.computeMode ?? (() => 2),
     codeTableFor: (page, mode) => page * 16 + mode,
     banks: options.banks,
@@ -87,7 +103,11 @@ export function machine(options: { banks?: number; computeMode?: (cpu: Cpu) => n
 }
 
 /** Turns 4-level paging on with the given table. */
-export function longMode({ cpu, translation }: Machine, cr3: number, extra: { cr0?: bigint; cr4?: bigint; efer?: bigint } = {}): void {
+export function longMode(
+  { cpu, translation }: Machine,
+  cr3: number,
+  extra: { cr0?: bigint; cr4?: bigint; efer?: bigint } = {},
+): void {
   cpu.cr0 = CR0.PE | CR0.PG | (extra.cr0 ?? CR0.WP);
   cpu.cr4 = CR4.PAE | (extra.cr4 ?? 0n);
   cpu.efer = EFER.LMA | EFER.LME | (extra.efer ?? EFER.NXE);

@@ -114,13 +114,27 @@ export class TlbBanks implements TranslationListener {
    * Enters a translation and returns the entry's word index. An execute tag of the same translation stays.
    * `frameAddress` is the arena address of the page's frame.
    */
-  fill(bank: number, lo: number, hi: number, page: number, frameAddress: number, read: number, write: number, isGlobal: boolean, isLarge: boolean): number {
+  fill(
+    bank: number,
+    lo: number,
+    hi: number,
+    page: number,
+    frameAddress: number,
+    read: number,
+    write: number,
+    isGlobal: boolean,
+    isLarge: boolean,
+  ): number {
     const i32 = this.i32;
     const index = (lo >>> PAGE_SHIFT) & INDEX_MASK;
     const entry = this.firstWord + bank * BANK_WORDS + index * ENTRY_WORDS;
     const tag = lo & PAGE_MASK;
     const addend = (frameAddress - tag) | 0;
-    if (i32[entry + ADDEND] !== addend || (i32[entry + EXECUTE_TAG] & PAGE_MASK) !== tag || i32[entry + EXECUTE_TAG + 1] !== hi) {
+    if (
+      i32[entry + ADDEND] !== addend ||
+      (i32[entry + EXECUTE_TAG] & PAGE_MASK) !== tag ||
+      i32[entry + EXECUTE_TAG + 1] !== hi
+    ) {
       i32[entry + EXECUTE_TAG] = INVALID;
       i32[entry + EXECUTE_TAG + 1] = INVALID;
       i32[entry + ADDEND] = addend;

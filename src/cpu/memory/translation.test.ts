@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { access, CR4, D, G, longMode, type Machine, machine, MiB, P, Tables, tlbHit, U, W } from './testing.ts';
+import { access, CR4, D, G, longMode, type Machine, MiB, machine, P, Tables, tlbHit, U, W } from './testing.ts';
 
 const DATA = 0x80_0000;
 const LINEAR = 0x5000n;
@@ -92,7 +92,10 @@ describe('translations stay until flushed', () => {
   });
 
   test('INVLPG on any address of a large page drops all of it', () => {
-    for (const [level, base] of [[1, 0x4020_0000n], [2, 0x8000_0000n]] as const) {
+    for (const [level, base] of [
+      [1, 0x4020_0000n],
+      [2, 0x8000_0000n],
+    ] as const) {
       const m = setUp();
       m.t.map(m.root, base, 0, P | W, level);
       const parts = [0x1000n, 0x2000n, 0x1f_f000n].map((offset) => base + offset);
@@ -194,7 +197,11 @@ describe('process-context identifiers', () => {
   const pcids = () => {
     const m = setUp(CR4.PGE | CR4.PCIDE);
     const second = secondSpace(m);
-    return { m, first: (pcid = 1n, keep = true) => moveToCr3(m, BigInt(m.root) | pcid | (keep ? 1n << 63n : 0n)), second: () => moveToCr3(m, BigInt(second) | 2n | (1n << 63n)) };
+    return {
+      m,
+      first: (pcid = 1n, keep = true) => moveToCr3(m, BigInt(m.root) | pcid | (keep ? 1n << 63n : 0n)),
+      second: () => moveToCr3(m, BigInt(second) | 2n | (1n << 63n)),
+    };
   };
 
   test('CR3 bit 63 keeps what the PCID had', () => {
@@ -267,7 +274,7 @@ describe('address space identifiers', () => {
     assert.equal(valueAt(m), 3n);
   });
 
-  test('a guest\'s flushes leave the host\'s translations, global ones included', () => {
+  test("a guest's flushes leave the host's translations, global ones included", () => {
     const m = setUp();
     goStale(m);
     enter(m, 1);
@@ -319,7 +326,12 @@ describe('code and its page', () => {
     m.t.map(m.root, alias, DATA, P | W | U);
     const writable = () => {
       const hits: boolean[] = [];
-      for (const [cpl, linear] of [[0, LINEAR], [0, alias], [3, LINEAR], [3, alias]] as const) {
+      for (const [cpl, linear] of [
+        [0, LINEAR],
+        [0, alias],
+        [3, LINEAR],
+        [3, alias],
+      ] as const) {
         m.cpu.cpl = cpl;
         m.translation.stateChanged();
         hits.push(tlbHit(m, 'w', linear) !== undefined);
@@ -364,7 +376,10 @@ describe('code and its page', () => {
     m.physical.markCode((DATA >>> 12) + 1, 0xff0, 16);
     m.physical.markCode(DATA >>> 12, 0, 1);
     access(m, 'w', LINEAR - 2n, 8);
-    assert.deepEqual(writes.slice(2), [[(DATA >>> 12) + 1, 0xffe, 2], [DATA >>> 12, 0, 6]]);
+    assert.deepEqual(writes.slice(2), [
+      [(DATA >>> 12) + 1, 0xffe, 2],
+      [DATA >>> 12, 0, 6],
+    ]);
   });
 
   test('the execute tag carries the decode mode and the code table', () => {

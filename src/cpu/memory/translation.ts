@@ -208,7 +208,11 @@ export class Translation implements TranslationControl {
     const guest = u32[GUEST_MODE];
     const nested = guest !== 0 && u32[NESTED_PAGING] !== 0;
     if (
-      u32[CR0] !== this.cr0 || u32[CR3] !== this.cr3Low || u32[CR3 + 1] !== this.cr3High || u32[CR4] !== this.cr4 || u32[EFER] !== this.efer ||
+      u32[CR0] !== this.cr0 ||
+      u32[CR3] !== this.cr3Low ||
+      u32[CR3 + 1] !== this.cr3High ||
+      u32[CR4] !== this.cr4 ||
+      u32[EFER] !== this.efer ||
       (guest === 0 ? 0 : u32[GUEST_ASID]) !== this.asid ||
       (nested ? u32[NESTED_PAGING_MODE] || DEFAULT_NESTED_MODE : 0) !== this.nestedMode ||
       (nested && (u32[NESTED_CR3] !== this.nestedCr3Low || u32[NESTED_CR3 + 1] !== this.nestedCr3High))
@@ -217,7 +221,8 @@ export class Translation implements TranslationControl {
     }
     const alignmentCheck = (u32[RFLAGS] & RFLAGS_AC) !== 0;
     let accessClass: number;
-    if (u32[CPL] === 3) accessClass = alignmentCheck && u32[CR0] & CR0_AM ? AccessClass.USER_ALIGNMENT_CHECKED : AccessClass.USER;
+    if (u32[CPL] === 3)
+      accessClass = alignmentCheck && u32[CR0] & CR0_AM ? AccessClass.USER_ALIGNMENT_CHECKED : AccessClass.USER;
     else accessClass = this.space.smap && !alignmentCheck ? AccessClass.SUPERVISOR_SMAP : AccessClass.SUPERVISOR;
     this.accessClass = accessClass;
     const bank = this.bankFor(accessClass);
@@ -251,7 +256,8 @@ export class Translation implements TranslationControl {
     if (owner !== undefined) {
       this.banks.flush(bank, false);
       owner.banks[this.ownerClass[bank]] = NONE;
-      if (owner !== this.space && owner.banks.every((b) => b === NONE)) this.spaces.splice(this.spaces.indexOf(owner), 1);
+      if (owner !== this.space && owner.banks.every((b) => b === NONE))
+        this.spaces.splice(this.spaces.indexOf(owner), 1);
     }
     this.owners[bank] = this.space;
     this.ownerClass[bank] = accessClass;
@@ -281,8 +287,12 @@ export class Translation implements TranslationControl {
     for (let i = 0; i < this.spaces.length; i++) {
       const candidate = this.spaces[i];
       if (
-        candidate.asid === this.asid && candidate.pcid === pcid && candidate.cr0 === cr0 && candidate.cr4 === cr4 &&
-        candidate.efer === efer && candidate.nestedMode === this.nestedMode
+        candidate.asid === this.asid &&
+        candidate.pcid === pcid &&
+        candidate.cr0 === cr0 &&
+        candidate.cr4 === cr4 &&
+        candidate.efer === efer &&
+        candidate.nestedMode === this.nestedMode
       ) {
         space = candidate;
         break;
@@ -306,7 +316,8 @@ export class Translation implements TranslationControl {
       }
     }
     this.space = space;
-    if (previous !== space && previous.banks.every((b) => b === NONE)) this.spaces.splice(this.spaces.indexOf(previous), 1);
+    if (previous !== space && previous.banks.every((b) => b === NONE))
+      this.spaces.splice(this.spaces.indexOf(previous), 1);
   }
 
   private currentPcid(): number {

@@ -3,6 +3,7 @@
  * with VMEXIT_INVALID; its name goes to the log.
  */
 import type { Cpu } from '../cpu.ts';
+import { cr4Mask } from '../system/control-registers.ts';
 import { Attribute } from '../system/descriptors.ts';
 import { CR0, CR4, EFER } from '../system/registers.ts';
 import { CONTROL, EventInjection, EventType, InterceptWord, SAVE, SAVED_SEGMENT } from './vmcb.ts';
@@ -62,7 +63,7 @@ export const RULES: readonly Rule[] = [
     name: 'CR3 has a reserved bit set',
     violated: (v, cpu) => longPaged(v) && (v.u64(SAVE.CR3) & ~(1n << 63n)) >> BigInt(cpu.model.physicalAddressBits) !== 0n,
   },
-  { name: 'CR4 has a reserved bit set', violated: (v, cpu) => (v.u64(SAVE.CR4) & ~BigInt(cpu.model.cr4Mask >>> 0)) !== 0n },
+  { name: 'CR4 has a reserved bit set', violated: (v, cpu) => (v.u64(SAVE.CR4) & ~BigInt(cr4Mask(cpu) >>> 0)) !== 0n },
   { name: 'DR6[63:32] are not zero', violated: (v) => upper(v.u64(SAVE.DR6)) },
   { name: 'DR7[63:32] are not zero', violated: (v) => upper(v.u64(SAVE.DR7)) },
   { name: 'EFER has a reserved bit set', violated: (v) => (v.u64(SAVE.EFER) & ~BigInt(EFER_KNOWN)) !== 0n },

@@ -104,6 +104,13 @@ export class Stack {
     );
   }
 
+  /** Faults as a write of the top would. */
+  probe(bits: StackBits): void {
+    const bytes = bits >> 3;
+    this.cpu.linear.probe(this.linear(this.pointer & this.mask, bytes), bytes, 'w', this.supervisor);
+  }
+
+  /** Moves the pointer up, or down for a negative number. */
   release(bytes: number): void {
     this.pointer = (this.pointer & ~this.mask) | ((this.pointer + BigInt(bytes)) & this.mask);
   }

@@ -266,7 +266,7 @@ function encodeItem(table: InstructionTable, item: InstructionItem, at: bigint, 
   for (const meaning of item.rows) {
     const result = fit(table, meaning, item.operands, request);
     if (result instanceof Misfit) {
-      if (result.operand > misfit.operand) misfit = result;
+      if (result.betterThan(misfit)) misfit = result;
       continue;
     }
     if (result.impliedBits !== 0) implied.add(result.impliedBits);

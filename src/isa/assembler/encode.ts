@@ -33,9 +33,16 @@ export class Misfit {
   /** Index of the first operand that does not fit; -1 if something else does not. */
   readonly operand: number;
   readonly why: string;
-  constructor(operand: number, why: string) {
+  /** The operand is of the right kind: the better explanation among several. */
+  readonly close: boolean;
+  constructor(operand: number, why: string, close = true) {
     this.operand = operand;
     this.why = why;
+    this.close = close;
+  }
+  /** Whether this explains more than another row's misfit. */
+  betterThan(other: Misfit): boolean {
+    return this.operand !== other.operand ? this.operand > other.operand : this.close && !other.close;
   }
 }
 
@@ -88,7 +95,7 @@ export function fit(table: InstructionTable, meaning: Meaning, operands: readonl
     if (wanted !== undefined && wanted !== size) continue;
     const result = new RowEncoder(table, meaning, request, size).encode(operands, wanted !== undefined || size === sizes[0]);
     if (!(result instanceof Misfit)) return result;
-    if (result.operand >= best.operand) best = result;
+    if (best.operand < 0 || result.betterThan(best)) best = result;
   }
   return best;
 }
@@ -155,7 +162,7 @@ class RowEncoder {
     const { encoding } = this;
     for (let i = 0; i < operands.length; i++) {
       const why = this.take(encoding.operands[i], operands[i]);
-      if (why !== undefined) return new Misfit(i, why);
+      if (why !== undefined) return new Misfit(i, why, !why.endsWith('needed'));
     }
     if (!sizeAllowed && !this.pinned) return new Misfit(-1, 'nothing says the operand size');
     if (encoding.span === 16) {
@@ -166,8 +173,9 @@ class RowEncoder {
     if (this.size === 64 && this.bits === 64 && !encoding.attributes.has('f64') && !encoding.attributes.has('d64')) this.rex |= REX_W;
     if (encoding.w === 1) this.rex |= REX_W;
     if (this.rex || this.rexNeeded) {
-      if (this.bits !== 64) return new Misfit(0, 'it needs a REX prefix');
-      if (this.rexForbidden) return new Misfit(0, 'AH, CH, DH and BH do not go with a REX prefix');
+      const last = operands.length - 1;
+      if (this.bits !== 64) return new Misfit(last, 'it needs a REX prefix');
+      if (this.rexForbidden) return new Misfit(last, 'AH, CH, DH and BH do not go with a REX prefix');
     }
     const opcode = encoding.opcode + this.opcodeLow;
     if (!(this.rex & REX_B) && !encoding.attributes.has('norexb')) {

@@ -30,8 +30,8 @@ function signExtended(x: Stage): void {
 export const MOVSX = instruction('MOVSX', { encodings: ['0F BE Gv,Eb', '0F BF Gv,Ew'], access: ['w', 'r'], execute: signExtended });
 
 export const MOVSXD = instruction('MOVSXD', {
-  // without REX.W the source has the operand size
-  encodings: ['W1 63 Gv,Ed only64', 'W0 63 Gv,Ez only64'],
+  // with a 16-bit operand size AMD processors still read 32 bits (Intel's only 16)
+  encodings: ['63 Gv,Ed only64'],
   access: ['w', 'r'],
   execute: signExtended,
 });
@@ -178,10 +178,10 @@ export const PUSHA = instruction('PUSHA', {
     const bytes = bits / 8;
     const original = x.gpr(RSP, bits) as Int;
     const order = [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI];
-    // all eight places are checked by the store of the lowest first
-    for (let i = order.length - 1; i >= 0; i--) {
-      x.poke(bits, -(i + 1) * bytes, order[i] === RSP ? original : (x.gpr(order[i], bits) as Int));
-    }
+    // a fault leaves what was stored before it, but no register changed
+    order.forEach((register, i) => {
+      x.poke(bits, -(i + 1) * bytes, register === RSP ? original : (x.gpr(register, bits) as Int));
+    });
     x.releaseStack(-8 * bytes);
   },
 });
