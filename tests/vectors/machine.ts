@@ -3,17 +3,20 @@
  * that a case ends as on the real one, by delivery of its exception. Every handler is a HLT at an address that tells the
  * vector; the rest is read from the stack frame.
  */
+import { SILENT } from '../../src/bus/log.ts';
 import { CONTEXT, CS, DS, ES, FS, GS, SS, TR } from '../../src/cpu/context.ts';
-import type { Cpu } from '../../src/cpu/cpu.ts';
+import type { Cpu, LocalApic } from '../../src/cpu/cpu.ts';
 import type { Engine } from '../../src/cpu/engine.ts';
 import { readFlags, writeFlags } from '../../src/cpu/flags.ts';
-import { PAGE_SIZE, type PhysicalSpace } from '../../src/cpu/memory/index.ts';
+import { Arena, PAGE_SIZE, PhysicalSpace } from '../../src/cpu/memory/index.ts';
+import { cpuModel } from '../../src/cpu/model.ts';
+import { Processor, PROCESSOR_OVERHEAD } from '../../src/cpu/processor.ts';
 import { Activity, Pending } from '../../src/cpu/state.ts';
 import { Attribute, SystemType } from '../../src/cpu/system/descriptors.ts';
 import { CR0, CR4, DR6, DR7, EFER, FLAG } from '../../src/cpu/system/registers.ts';
 import { loadSegmentRaw, refreshSegments } from '../../src/cpu/system/segments.ts';
+import type { Feature } from '../../src/isa/instruction.ts';
 import { Vector } from '../../src/isa/stage.ts';
-import { testProcessor } from './assembly.ts';
 import type { Case, Outcome, ProcessorState, Result, VectorMachine } from './case.ts';
 import {
   applySpans,
@@ -29,6 +32,21 @@ import {
   hasErrorCode,
   windowBackground,
 } from './case.ts';
+
+/** Instructions beyond those of the processor model that vectors may contain. */
+const FURTHER_FEATURES: readonly Feature[] = ['movbe', 'clwb'];
+
+const NO_INTERRUPTS: LocalApic = {
+  pending: () => -1,
+  acknowledge: () => 0,
+  externalPending: () => false,
+  acknowledgeExternal: () => 0,
+  nmiPending: false,
+  readMsr: () => undefined,
+  writeMsr: () => false,
+  cr8: 0,
+  apicBase: 0n,
+};
 
 /** Physical memory: a few pages of each kind, then the paging structures. */
 const PHYSICAL = { code: 0x1000, data: 0x2000, system: 0x4000, handlers: 0x5000, idt: 0x6000, stack: 0x7000, tables: 0x8000 };
@@ -103,7 +121,29 @@ export class EmulatorMachine implements VectorMachine {
   private nextTable = PHYSICAL.tables;
 
   constructor() {
-    const { cpu, engine, physical, arena } = testProcessor(RAM_BYTES);
+    const arena = new Arena({
+      ramBytes: RAM_BYTES,
+      overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(RAM_BYTES),
+    });
+    const physical = new PhysicalSpace(arena, {
+      limit: RAM_BYTES,
+      mmio: { readMmio: () => 0xffff_ffff, writeMmio() {} },
+      log: SILENT,
+    });
+    physical.addRam(0, RAM_BYTES);
+    const model = cpuModel('amd');
+    const { cpu, engine } = new Processor({
+      arena,
+      physical,
+      model: { ...model, features: new Set([...model.features, ...FURTHER_FEATURES]) },
+      ports: { readPort: () => 0xffff_ffff, writePort() {} },
+      clock: { now: () => 0 },
+      entropy: { fill() {} },
+      log: SILENT,
+      apicId: 0,
+      shutdown() {},
+    });
+    cpu.apic = NO_INTERRUPTS;
     this.cpu = cpu;
     this.engine = engine;
     this.physical = physical;
@@ -232,6 +272,9 @@ export class EmulatorMachine implements VectorMachine {
     cpu.x87Opcode = fx.getUint16(FX.fop, true);
     cpu.x87Ip = fx.getBigUint64(FX.fip, true);
     cpu.x87Dp = fx.getBigUint64(FX.fdp, true);
+    // the 64-bit form of the image has no selectors
+    cpu.x87Cs = 0;
+    cpu.x87Ds = 0;
     cpu.mxcsr = fx.getUint32(FX.mxcsr, true);
     cpu.xmm.set(state.fx.subarray(FX.xmm, FX.xmm + cpu.xmm.length));
     let tags = 0;

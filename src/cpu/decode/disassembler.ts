@@ -1,6 +1,6 @@
 /** A decoded instruction as Intel-syntax text, as the test assembler reads it; derived from the rows. */
 import { hexadecimal, generalRegister, sizeName } from '../../isa/assembler/operands.ts';
-import { nameOf } from '../../isa/assembler/mnemonics.ts';
+import { memoryBits, nameOf } from '../../isa/assembler/mnemonics.ts';
 import { type Operand, operandBits } from '../../isa/encoding.ts';
 import { type CodeBits, type Decoded, NO_REGISTER, RIP_RELATIVE } from './decoder.ts';
 
@@ -66,7 +66,7 @@ function operandText(decoded: Decoded, operand: Operand, options: DisassemblyOpt
       return `${hexadecimal(decoded.immediate2)}:${hexadecimal(decoded.immediate)}`;
     case 'O':
     case 'M':
-      return memoryText(decoded, operand, bits, options.address);
+      return memoryText(decoded, operand, options);
     case 'G':
       return general(decoded.reg, bits, decoded.rex);
     case 'Z':
@@ -83,21 +83,21 @@ function operandText(decoded: Decoded, operand: Operand, options: DisassemblyOpt
       return `mm${decoded.reg & 7}`;
     case 'E':
     case 'R':
-      if (decoded.form === 'memory') return memoryText(decoded, operand, bits, options.address);
-      return general(decoded.rm, controlRegisterWidth(decoded, operand) ?? bits, decoded.rex);
+      if (decoded.form === 'memory') return memoryText(decoded, operand, options);
+      return general(decoded.rm, controlRegisterWidth(decoded, operand, options.codeBits) ?? bits, decoded.rex);
     case 'W':
     case 'U':
-      return decoded.form === 'memory' ? memoryText(decoded, operand, bits, options.address) : `xmm${decoded.rm}`;
+      return decoded.form === 'memory' ? memoryText(decoded, operand, options) : `xmm${decoded.rm}`;
     case 'Q':
     case 'N':
-      return decoded.form === 'memory' ? memoryText(decoded, operand, bits, options.address) : `mm${decoded.rm & 7}`;
+      return decoded.form === 'memory' ? memoryText(decoded, operand, options) : `mm${decoded.rm & 7}`;
   }
 }
 
-/** MOV to and from control and debug registers: 32 bits outside 64-bit code, as the address size shows. */
-function controlRegisterWidth(decoded: Decoded, operand: Operand): 32 | undefined {
+/** MOV to and from control and debug registers have no operand size: 32 bits outside 64-bit code. */
+function controlRegisterWidth(decoded: Decoded, operand: Operand, codeBits: CodeBits | undefined): 32 | undefined {
   const special = operand.letter === 'R' && operand.width === 'q' && decoded.encoding.operands.some((o) => o.letter === 'C' || o.letter === 'D');
-  return special && decoded.codeBits !== 64 ? 32 : undefined;
+  return special && codeBits !== undefined && codeBits !== 64 ? 32 : undefined;
 }
 
 function general(number: number, bits: number, rex: boolean): string {
@@ -111,12 +111,15 @@ function fixedText(decoded: Decoded, { text }: Operand): string {
   return text.toLowerCase();
 }
 
+/** Bits of a negative number that is written with its sign, whatever the row's immediate: one text for one meaning. */
+const SIGNED_BITS = { 16: 8, 32: 8, 64: 32 } as const;
+
 function immediateText(decoded: Decoded, operand: Operand, value: bigint): string {
-  // sign-extended immediates read best with their sign, others as the bits they are
-  if (operand.width === 'bs') return hexadecimal(value);
-  if (operand.width === 'z' && decoded.operandSize === 64) return hexadecimal(value);
-  const bits = operandBits(operand, decoded.operandSize) || 64;
-  return hexadecimal(BigInt.asUintN(bits, value));
+  const { operandSize } = decoded;
+  if (operand.width === 'b' || operand.width === 'w') return hexadecimal(BigInt.asUintN(operand.width === 'b' ? 8 : 16, value));
+  const signed = BigInt.asIntN(operandSize, value);
+  const small = signed < 0n && BigInt.asIntN(SIGNED_BITS[operandSize], signed) === signed;
+  return hexadecimal(small ? signed : BigInt.asUintN(operandSize, value));
 }
 
 function targetText(decoded: Decoded, address: bigint | undefined): string {
@@ -125,10 +128,10 @@ function targetText(decoded: Decoded, address: bigint | undefined): string {
   return hexadecimal(BigInt.asUintN(decoded.operandSize, address + distance));
 }
 
-function memoryText(decoded: Decoded, operand: Operand, bits: number, address: bigint | undefined): string {
+function memoryText(decoded: Decoded, operand: Operand, { address, codeBits }: DisassemblyOptions): string {
   const { base, index, scale, displacement, addressSize } = decoded;
   const isFar = operand.width === 'p' && decoded.encoding.operands.length === 1;
-  const size = operand.width === 'p' ? (isFar ? decoded.operandSize : 0) : bits;
+  const size = operand.width === 'p' && !isFar ? 0 : memoryBits(decoded.encoding, operand, decoded.operandSize);
   const segment = decoded.segmentOverridden ? `${SEGMENTS[decoded.segment]}:` : '';
   const terms: string[] = [];
   const width = addressSize as 16 | 32 | 64;
@@ -144,7 +147,7 @@ function memoryText(decoded: Decoded, operand: Operand, bits: number, address: b
   } else {
     rest = displacement === 0n ? '' : displacement < 0n ? hexadecimal(displacement) : `+${hexadecimal(displacement)}`;
   }
-  // without registers only the width of the address tells it from the code's
-  const plain = terms.length === 0 && addressSize !== decoded.codeBits ? `a${addressSize} ` : '';
+  // without registers nothing else tells that the address is narrower or wider than the code's
+  const plain = terms.length === 0 && codeBits !== undefined && addressSize !== codeBits ? `a${addressSize} ` : '';
   return `${isFar ? 'far ' : ''}${sizeName(size)}${segment}[${plain}${terms.join('+')}${rest}]`;
 }

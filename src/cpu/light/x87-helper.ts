@@ -3,7 +3,7 @@
  * (src/cpu/float) work on the context. Memory faults come before any change of state.
  */
 import { Vector } from '../../isa/stage.ts';
-import { CONTEXT, CS, FS } from '../context.ts';
+import { CONTEXT, CS, FS, SS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { ABORTED, fault } from '../fault.ts';
 import { arithmeticFlags, setArithmeticFlags } from '../flags.ts';
@@ -17,7 +17,7 @@ import { X87State } from '../float/x87-state.ts';
 import * as transcendental from '../float/x87-transcendental.ts';
 import * as transfer from '../float/x87-transfer.ts';
 import { MODE_64, MODE_SIZE_MASK } from '../mode.ts';
-import { FLAG, isProtected } from '../system/registers.ts';
+import { CR0, FLAG, isProtected } from '../system/registers.ts';
 import { x87Pending } from './x87-pending.ts';
 
 /** Room for the largest image: FNSAVE with 32-bit operand size. */
@@ -73,21 +73,34 @@ class Unit {
     this.pointers = { opcode: 0, instructionPointer: 0n, codeSelector: 0, dataPointer: 0n, dataSelector: 0 };
   }
 
-  /** Reads a memory image into `image`; of two pages the one with the first byte is checked first, then the last byte. */
+  /** Checks the place of a memory operand: alignment, then its pages; of an image, the first field and then the last byte. */
+  private check(bytes: number, access: 'r' | 'w'): void {
+    const { cpu, address } = this;
+    const alignment = bytes > EXTENDED_BYTES ? this.operandSize / 8 : Math.min(bytes, 8);
+    if (BigInt.asUintN(3, address) & BigInt(alignment - 1) && checksAlignment(cpu)) throw fault(cpu, Vector.AC, 0);
+    if (bytes > EXTENDED_BYTES) {
+      cpu.linear.probe(address, this.operandSize / 8, access);
+      cpu.linear.probe(address + BigInt(bytes - 1), 1, access);
+    } else cpu.linear.probe(address, bytes, access);
+  }
+
+  /** Reads a memory image into `image`. */
   fetch(bytes: number): DataView {
-    const { linear } = this.cpu;
-    linear.probe(this.address, 1, 'r');
-    linear.probe(this.address + BigInt(bytes - 1), 1, 'r');
-    new Uint8Array(this.image.buffer).set(linear.readBytes(this.address, bytes));
+    this.check(bytes, 'r');
+    new Uint8Array(this.image.buffer).set(this.cpu.linear.readBytes(this.address, bytes));
     return this.image;
   }
 
   /** Lets `operation` fill `image` and stores that where it returns true; faults come first. */
   store(bytes: number, operation: (image: DataView) => boolean): void {
-    const { linear } = this.cpu;
-    linear.probe(this.address, bytes, 'w');
-    if (operation(this.image)) linear.writeBytes(this.address, new Uint8Array(this.image.buffer, 0, bytes));
+    this.check(bytes, 'w');
+    if (operation(this.image)) this.cpu.linear.writeBytes(this.address, new Uint8Array(this.image.buffer, 0, bytes));
   }
+}
+
+/** Whether unaligned accesses raise #AC (SDM vol. 3A 6.15). */
+function checksAlignment(cpu: Cpu): boolean {
+  return cpu.cpl === 3 && (cpu.cr0 & BigInt(CR0.AM)) !== 0n && (cpu.rflags & BigInt(FLAG.AC)) !== 0n;
 }
 
 type Work = (unit: Unit, index: number) => void;
@@ -337,7 +350,13 @@ export function x87(cpu: Cpu, opcode: number, lo: number, hi: number, operandBit
   const memory = (opcode & 0xc0) !== 0xc0;
   if (memory) unit.address = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
   unit.operandSize = operandBits === 16 ? 16 : 32;
-  found.work(unit, opcode & 7);
+  try {
+    found.work(unit, opcode & 7);
+  } catch (reason) {
+    // a non-canonical address through SS
+    if (reason === ABORTED && segment === SS && cpu.faultVector === Vector.GP) cpu.faultVector = Vector.SS;
+    throw reason;
+  }
   if (!found.noted) return;
   cpu.x87Opcode = opcode;
   cpu.x87Ip = cpu.rip;

@@ -46,7 +46,7 @@ function powerOn(cpu: Cpu): void {
     cpu[field] = 0n;
   }
   for (const list of [cpu.mtrrPhys, cpu.mtrrFixed, cpu.machineCheckControl, cpu.perfEventSelect, cpu.perfCounter]) list.fill(0n);
-  cpu.cr0 = BigInt(CR0.CD | CR0.NW); // both below bit 31
+  cpu.cr0 = BigInt(CR0.CD | CR0.NW);
   cpu.pat = PAT_RESET;
   cpu.hwcr = HWCR_RESET;
   cpu.tscRatio = TSC_RATIO_ONE;

@@ -2,7 +2,7 @@
 import { dependsOnOperandSize, type Encoding, operandBits, type Operand as RowOperand } from '../encoding.ts';
 import type { InstructionTable } from '../table.ts';
 import { addressSizeOf, type CodeBits, type EncodedAddress, encodeAddress, segmentPrefix } from './memory-operand.ts';
-import type { Meaning } from './mnemonics.ts';
+import { type Meaning, memoryBits } from './mnemonics.ts';
 import type { Immediate, Memory, Operand, Register, Sum } from './operands.ts';
 
 /** What an instruction may be given besides operands. */
@@ -88,7 +88,7 @@ export function fit(table: InstructionTable, meaning: Meaning, operands: readonl
   if (operands.length !== encoding.operands.length) return new Misfit(-1, `it takes ${encoding.operands.length} operands`);
   if (options.lock && !(attributes.has('lock') && operands[0]?.kind === 'memory')) return new Misfit(-1, 'it takes no LOCK');
   if (options.repeat && !attributes.has('rep')) return new Misfit(-1, 'it takes no REP');
-  const wanted = meaning.operandSize ?? options.operandSize;
+  const wanted = options.operandSize ?? meaning.operandSize;
   const sizes = operandSizes(encoding, bits);
   let best: Misfit = new Misfit(-1, `it has no operand size of ${wanted} bits`);
   for (const size of sizes) {
@@ -154,7 +154,7 @@ class RowEncoder {
     this.request = request;
     this.bits = request.bits;
     this.size = size;
-    this.addressSize = meaning.addressSize ?? request.options.addressSize ?? request.bits;
+    this.addressSize = request.options.addressSize ?? meaning.addressSize ?? request.bits;
     this.segment = request.options.segment;
   }
 
@@ -264,7 +264,7 @@ class RowEncoder {
   private checkMemoryWidth(row: RowOperand, operand: Memory): string | undefined {
     const farTransfer = row.width === 'p' && this.encoding.operands.length === 1;
     if ((operand.far ?? false) !== farTransfer) return farTransfer ? 'a far pointer is needed' : 'a far pointer does not fit';
-    const width = row.width === 'p' ? this.size : operandBits(row, this.size);
+    const width = memoryBits(this.encoding, row, this.size);
     if (operand.size === undefined || operand.size === 0) this.impliedBits = width;
     else if (width !== 0 && operand.size !== width) return `a memory operand of ${width} bits is needed`;
     else this.pin(row);

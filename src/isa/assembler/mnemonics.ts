@@ -2,7 +2,7 @@
  * How instructions are called in text: the rows' mnemonics, and the names that say the operand size, the address size or
  * the condition as well. Used in both directions, by the assembler and the disassembler.
  */
-import type { Encoding } from '../encoding.ts';
+import { type Encoding, type Operand, operandBits } from '../encoding.ts';
 import type { InstructionTable } from '../table.ts';
 
 type Size = 16 | 32 | 64;
@@ -126,4 +126,14 @@ export function nameOf(encoding: Encoding, operandSize: Size, addressSize: Size,
     : encoding.span === 16 && mnemonic.endsWith('cc') ? mnemonic.slice(0, -2) + CONDITIONS[condition][0]
     : mnemonic;
   return name.toLowerCase();
+}
+
+/** x87 instructions whose memory operand without a width in the row is 80 bits wide (real or packed decimal). */
+const EXTENDED = new Set(['FLD', 'FSTP', 'FBLD', 'FBSTP']);
+const EXTENDED_BITS = 80;
+
+/** Width of a row's memory operand, as its text says it; 0 for an address. */
+export function memoryBits(encoding: Encoding, operand: Operand, operandSize: Size): number {
+  if (operand.width === 'p') return operandSize;
+  return operand.width === '' && EXTENDED.has(encoding.instruction.mnemonic) ? EXTENDED_BITS : operandBits(operand, operandSize);
 }

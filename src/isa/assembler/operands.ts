@@ -86,7 +86,7 @@ export class Sum {
   }
   toString(): string {
     const parts = this.labels.map(({ name, sign }) => `${sign === 1 ? '+' : '-'}${name}`);
-    if (this.constant !== 0n || parts.length === 0) parts.push(`${this.constant < 0n ? '-' : '+'}${hexadecimal(this.constant)}`);
+    if (this.constant !== 0n || parts.length === 0) parts.push(`${this.constant < 0n ? '' : '+'}${hexadecimal(this.constant)}`);
     return parts.join('').replace(/^\+/, '');
   }
 }
@@ -152,7 +152,7 @@ export function far(selector: Value, offset: Value): FarPointer {
 /** A number as the assembler reads and the disassembler writes it. */
 export function hexadecimal(value: bigint): string {
   const magnitude = value < 0n ? -value : value;
-  return magnitude < 10n ? magnitude.toString() : `0x${magnitude.toString(16)}`;
+  return `${value < 0n ? '-' : ''}${magnitude < 10n ? magnitude.toString() : `0x${magnitude.toString(16)}`}`;
 }
 
 const SIZE_NAMES: Readonly<Record<number, string>> = {

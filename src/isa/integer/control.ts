@@ -140,8 +140,9 @@ export const INT3 = instruction('INT3', { encodings: ['CC'], execute: (x) => x.s
 export const INT1 = instruction('INT1', { encodings: ['F1'], intercept: 'ICEBP', execute: (x) => x.system('int1') });
 export const INTO = instruction('INTO', { encodings: ['CE no64'], execute: (x) => x.if(x.flag('OF'), () => x.system('into')) });
 export const UD2 = instruction('UD2', { encodings: ['0F 0B'], execute: (x) => x.fault(6) });
-export const UD1 = instruction('UD1', { encodings: ['0F B9 Gv,Ev'], access: ['r', 'r'], execute: (x) => x.fault(6) });
-export const UD0 = instruction('UD0', { encodings: ['0F FF Gv,Ev'], access: ['r', 'r'], execute: (x) => x.fault(6) });
+/** AMD processors raise #UD without fetching the ModRM byte (Intel's fetch it first). */
+export const UD1 = instruction('UD1', { encodings: ['0F B9'], execute: (x) => x.fault(6) });
+export const UD0 = instruction('UD0', { encodings: ['0F FF'], execute: (x) => x.fault(6) });
 
 export const NOP = instruction('NOP', { encodings: ['90 norexb'], execute() {} });
 export const NOP_HINT = instruction('NOP', {

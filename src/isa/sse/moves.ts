@@ -1,6 +1,6 @@
 /** Moves between XMM registers, general registers and memory (SSE to SSE4.1). */
 import { type Feature, type Instruction, instruction } from '../instruction.ts';
-import { type I32, type I64, type Int, RDI, type Stage } from '../stage.ts';
+import { type I64, type Int, RDI, type Stage } from '../stage.ts';
 import { elements, high, low, source, store, type V128, type VectorLocal } from './vector.ts';
 
 // ---- whole registers
@@ -136,19 +136,17 @@ export const MOVDDUP = instruction('MOVDDUP', {
 
 // ---- bytes chosen by a mask, to DS:rDI
 
-/** Writes the bytes of `value` whose `mask` byte has its sign bit set; nothing is accessed where none has. */
+/** Writes the bytes of `value` whose `mask` byte has its sign bit set. The place is checked whatever the mask. */
 export function storeMasked(x: Stage, value: VectorLocal, mask: VectorLocal, halves: 1 | 2): void {
   const { op } = x;
   const selected = x.let(op['i8x16.shr_s'](mask, x.i32(7))) as VectorLocal;
   const offset = x.let(x.toI64(x.gpr(RDI, x.addressBits) as Int)) as I64;
-  x.if(op['v128.any_true'](selected) as I32, () => {
-    const { linear, segment } = x.throughOperandSegment(offset, 8 * halves, 'w');
-    const places = Array.from({ length: halves }, (_, i) => x.modify(64, { linear: x.let(x.add(linear as I64, 8 * i)), segment }));
-    places.forEach((place, i) => {
-      const lane = (v: V128) => op['i64x2.extract_lane'](v, i) as I64;
-      const old = place.value as I64;
-      place.write(x.xor(old, x.and(x.xor(old, lane(value)), lane(selected))));
-    });
+  const { linear, segment } = x.throughOperandSegment(offset, 8 * halves, 'w');
+  const places = Array.from({ length: halves }, (_, i) => x.modify(64, { linear: x.let(x.add(linear as I64, 8 * i)), segment }));
+  places.forEach((place, i) => {
+    const lane = (v: V128) => op['i64x2.extract_lane'](v, i) as I64;
+    const old = place.value as I64;
+    place.write(x.xor(old, x.and(x.xor(old, lane(value)), lane(selected))));
   });
 }
 
