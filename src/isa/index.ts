@@ -7,15 +7,18 @@ import * as logic from './integer/logic.ts';
 import * as shifts from './integer/shifts.ts';
 import * as string from './integer/string.ts';
 import * as mmx from './mmx.ts';
+import * as floatArithmetic from './sse/float-arithmetic.ts';
+import * as floatConversion from './sse/float-conversion.ts';
 import * as moves from './sse/moves.ts';
 import * as packedInteger from './sse/packed-integer.ts';
 import * as packedShifts from './sse/packed-shifts.ts';
 import * as shuffles from './sse/shuffles.ts';
+import * as strings from './sse/strings.ts';
 import * as system from './system.ts';
 import { InstructionTable } from './table.ts';
 import * as x87 from './x87.ts';
 
-const FAMILIES = [arithmetic, logic, shifts, data, control, string, system, mmx, moves, packedInteger, packedShifts, shuffles, x87];
+const FAMILIES = [arithmetic, logic, shifts, data, control, string, system, mmx, floatArithmetic, floatConversion, moves, packedInteger, packedShifts, shuffles, strings, x87];
 
 function isInstruction(value: unknown): value is Instruction {
   return typeof value === 'object' && value !== null && 'mnemonic' in value && 'encodings' in value;

@@ -8,7 +8,7 @@ import type { InterruptLine } from '../bus/lines.ts';
 import type { Log } from '../bus/log.ts';
 import type { GuestMemory } from '../bus/memory.ts';
 import type { Attachment } from '../bus/ports.ts';
-import type { ByteStream } from '../bus/streams.ts';
+import type { BlockStore, ByteStream, EntropySource } from '../bus/streams.ts';
 import { attachDebugExit } from '../devices/debug-exit/device.ts';
 import { DebugExit } from '../devices/debug-exit/model.ts';
 import { attachFwCfg } from '../devices/fw-cfg/device.ts';
@@ -41,20 +41,25 @@ import { attachRtcMc146818 } from '../devices/rtc-mc146818/device.ts';
 import { RtcMc146818 } from '../devices/rtc-mc146818/model.ts';
 import { attachUart16550, COM_PORTS } from '../devices/uart16550/device.ts';
 import { Uart16550 } from '../devices/uart16550/model.ts';
+import type { VirtioPci } from '../devices/virtio/device.ts';
+import { virtioBlockPci } from '../devices/virtio-blk/device.ts';
+import { virtioRngPci } from '../devices/virtio-rng/device.ts';
 import { LPC_DEVICE, PIRQ_FIRST_GSI, pirqOf, PM, SCI_IRQ } from './acpi/chipset.ts';
 import { BOARD_ADDRESS, splitMemory } from './boot/memory-map.ts';
+import { assignPciResources, decodesPciMemory, PCI_ISA_IRQS } from './boot/pci-resources.ts';
 
 /** What guests can do to the machine as a whole. */
 export interface BoardEvents {
   powerOff(): void;
-  /** A reset by any of the reset ports. */
+  /** A reset of the whole board. */
   reset(): void;
   /** A write to the debug-exit port. */
   debugExit(value: number): void;
   /** An interrupt may have become deliverable. */
   interruptChanged(): void;
-  /** INIT for the processor. */
+  /** INIT for the processor: from the local APIC, or by a reset line that reaches the processor alone. */
   initialize(): void;
+  /** Start-up IPI for the processor. */
   startUp(vector: number): void;
 }
 
@@ -63,8 +68,12 @@ export interface BoardOptions {
   readonly log: Log;
   readonly memory: GuestMemory;
   readonly ramBytes: number;
-  /** Serial ports COM1 and on. */
+  /** Serial ports COM1 and on; at most {@link SERIAL_PORTS}. */
   readonly serial: readonly ByteStream[];
+  /** Stores behind virtio block devices; at most {@link LARGEST_DISK_COUNT}. */
+  readonly disks: readonly BlockStore[];
+  /** What the virtio entropy device gives out. */
+  readonly entropy: EntropySource;
   /** Unix seconds at power-on. */
   readonly epochSeconds: number;
   readonly tsc: () => bigint;
@@ -79,11 +88,23 @@ const IRQ_TIMER = 0;
 const IRQ_KEYBOARD = 1;
 const IRQ_RTC = 8;
 const ISA_IRQS = 16;
+/** Chips of the 8259A pair: ISA interrupts 8 to 15 are the second one's. */
+const SLAVE_FIRST_IRQ = 8;
+
+/** PCI device numbers. As on q35 the first is left for a display adapter; disks follow the entropy device. */
+const ENTROPY_DEVICE = 2;
+const FIRST_DISK_DEVICE = 3;
+
+/** How many serial ports a board can have. */
+export const SERIAL_PORTS = COM_PORTS.length;
+/** How many disks fit on the root bus. */
+export const LARGEST_DISK_COUNT = LPC_DEVICE - FIRST_DISK_DEVICE;
 
 export class Board {
   readonly space: IoSpaceMap;
   readonly lapic: Lapic;
   readonly pci: PciBus;
+  readonly virtio: readonly VirtioPci[];
   nmiPending = false;
   private readonly resettable: { reset(): void }[];
   private readonly options: BoardOptions;
@@ -91,6 +112,7 @@ export class Board {
   private readonly lpc: PciFunction;
   private lapicAttachment: Attachment | undefined;
   private readonly cmos: RtcMc146818;
+  private readonly pic: Pic8259;
 
   constructor(options: BoardOptions) {
     this.options = options;
@@ -126,6 +148,7 @@ export class Board {
     });
     bus.attachLapic(this.lapic);
     const pic = new Pic8259(this.lapic.lint0);
+    this.pic = pic;
     const isa = isaInterruptLines(pic, ioApic).map((line) => new SharedLine(line));
     const isaSource = (irq: number): InterruptLine => isa[irq].source();
 
@@ -142,9 +165,25 @@ export class Board {
 
     // --- power, reset, keyboard
     const pm = new Ich9Pm(time, isaSource(SCI_IRQ), events, log);
-    const resetControl = new ResetControl(() => events.reset());
-    const keyboard = new I8042(isaSource(IRQ_KEYBOARD), { a20() {}, reset: () => events.reset() });
-    const port92 = new Port92({ a20() {}, reset: () => events.reset() });
+    const resetControl = new ResetControl((kind) => (kind === 'system' ? events.reset() : events.initialize()));
+    // There are two gates for A20, of which each shows what the other did. The line itself stays open, as on q35.
+    const a20Changed = (enabled: boolean) => {
+      if (!enabled) log.write('unimplemented', 'the guest closed the A20 gate: address line 20 is not masked');
+    };
+    const keyboard: I8042 = new I8042(isaSource(IRQ_KEYBOARD), {
+      a20: (enabled) => {
+        a20Changed(enabled);
+        port92.setA20(enabled);
+      },
+      reset: () => events.initialize(),
+    });
+    const port92: Port92 = new Port92({
+      a20: (enabled) => {
+        a20Changed(enabled);
+        keyboard.setA20(enabled);
+      },
+      reset: () => events.initialize(),
+    });
 
     // --- PCI
     const router = new PirqRouter(
@@ -154,12 +193,22 @@ export class Board {
       },
       pirqOf,
     );
-    this.pci = new PciBus({ space, interrupts: router, messages: bus, log });
+    this.pci = new PciBus({
+      space,
+      interrupts: router,
+      messages: bus,
+      log,
+      decodesMemory: (address, length) => decodesPciMemory(options.ramBytes, address, length),
+    });
     let ecam: Attachment | undefined;
     this.mch = memoryControllerHub({
       ecamMoved: (base, length) => {
         ecam?.detach();
         ecam = base === undefined ? undefined : space.attachMmio(base, length, enhancedConfigurationSpace(this.pci));
+      },
+      attributesChanged: (registers) => {
+        // all zero: nothing is shadowed, as after reset
+        if (registers.some((value) => value !== 0)) log.write('unimplemented', 'memory attributes of C0000h to FFFFFh ignored');
       },
     });
     let pmPorts: Attachment | undefined;
@@ -173,6 +222,12 @@ export class Board {
     this.pci.add(0, 0, this.mch);
     this.pci.add(LPC_DEVICE, 0, this.lpc);
     router.connect(this.lpc);
+    const wiring = (name: string) => ({ time, memory: options.memory, log, name });
+    this.virtio = [
+      virtioRngPci(wiring('virtio-rng'), options.entropy),
+      ...options.disks.map((store, index) => virtioBlockPci(wiring(`disk ${index}`), store, `disk${index}`)),
+    ];
+    this.virtio.forEach((device, index) => this.pci.add(index === 0 ? ENTROPY_DEVICE : FIRST_DISK_DEVICE + index - 1, 0, device.pci));
     const configPorts = new PciConfigPorts(this.pci, resetControlPort(resetControl));
 
     // --- serial ports, firmware configuration, debug exit
@@ -196,7 +251,7 @@ export class Board {
     attachDebugExit(space, new DebugExit((value) => events.debugExit(value)));
     this.placeLapic();
 
-    this.resettable = [ioApic, pic, pit, rtc, hpet, pm, keyboard, port92, ...uarts, this.pci, configPorts, { reset: () => this.lapic.reset('power-on') }];
+    this.resettable = [ioApic, pic, pit, rtc, hpet, pm, keyboard, port92, resetControl, ...uarts, this.pci, configPorts, { reset: () => this.lapic.reset('power-on') }];
     this.configure();
   }
 
@@ -206,6 +261,14 @@ export class Board {
     writeCmosConfiguration((index, value) => this.cmos.setRam(index, value), { belowFourGib: low, aboveFourGib: high, processors: 1 });
     enableEcam(this.mch, BOARD_ADDRESS.ECAM);
     enablePowerManagement(this.lpc, PM.BASE);
+    assignPciResources(this.pci, this.lpc);
+    for (const irq of PCI_ISA_IRQS) this.setLevelTriggered(irq);
+  }
+
+  /** Sets an ISA interrupt's bit in the edge/level control registers. */
+  private setLevelTriggered(irq: number): void {
+    const chip = irq < SLAVE_FIRST_IRQ ? 'master' : 'slave';
+    this.pic.writeEdgeLevelControl(chip, this.pic.readEdgeLevelControl(chip) | (1 << (irq % SLAVE_FIRST_IRQ)));
   }
 
   /** Hardware reset of everything but memory and the processor. */
@@ -215,9 +278,21 @@ export class Board {
     this.configure();
   }
 
+  /** Puts the local APIC's registers where IA32_APIC_BASE says; a guest may name a place that is taken. */
   private placeLapic(): void {
+    const { baseAddress, memoryMapped } = this.lapic;
     this.lapicAttachment?.detach();
-    this.lapicAttachment = this.space.attachMmio(this.lapic.baseAddress, LAPIC_LENGTH, lapicPage(() => this.lapic));
+    this.lapicAttachment = undefined;
+    if (!memoryMapped) return;
+    const page = lapicPage(() => this.lapic);
+    try {
+      this.lapicAttachment = this.space.attachMmio(baseAddress, LAPIC_LENGTH, page);
+    } catch (error) {
+      this.options.log.write('guest-error', `local APIC hidden: ${(error as Error).message}`);
+    }
+    if (!decodesPciMemory(this.options.ramBytes, baseAddress, LAPIC_LENGTH)) {
+      this.options.log.write('unimplemented', `local APIC at ${baseAddress.toString(16)}h is hidden by memory`);
+    }
   }
 
   /** A vector can be delivered by the local APIC itself. */

@@ -1,9 +1,8 @@
 /** A virtual machine: processor, memory, board and clock, and the loop that runs them. */
 
-import type { Clock } from '../bus/clock.ts';
 import type { Log } from '../bus/log.ts';
 import { EventQueue } from '../bus/scheduler.ts';
-import type { ByteStream, EntropySource } from '../bus/streams.ts';
+import type { BlockStore, ByteStream, EntropySource } from '../bus/streams.ts';
 import { Arena, DmaMemory, PhysicalSpace } from '../cpu/memory/index.ts';
 import type { CpuModel } from '../cpu/model.ts';
 import { Processor, PROCESSOR_OVERHEAD } from '../cpu/processor.ts';
@@ -17,6 +16,7 @@ import type { BootPlan, KernelOptions } from './boot/boot-plan.ts';
 import { planKernel } from './boot/load-kernel.ts';
 import { BOARD_ADDRESS, boardMemoryMap, splitMemory } from './boot/memory-map.ts';
 import { enterBootState } from './boot-state.ts';
+import { HostClock, InstructionClock, NANOSECONDS_PER_INSTRUCTION } from './clocks.ts';
 
 /** How a run ended. */
 export type MachineExit =
@@ -45,6 +45,7 @@ export interface MachineOptions {
   /** `virtual`: time is instructions retired; `real`: the host's. */
   readonly clock: 'virtual' | 'real';
   readonly serial: readonly ByteStream[];
+  readonly disks?: readonly BlockStore[];
   readonly entropy: EntropySource;
   readonly log: Log;
   readonly host: HostServices;
@@ -53,8 +54,6 @@ export interface MachineOptions {
   readonly rebootOnReset: boolean;
 }
 
-/** Virtual nanoseconds per instruction. */
-const NANOSECONDS_PER_INSTRUCTION = 1;
 /** Most instructions between looks at the host, with either clock. */
 const VIRTUAL_QUANTUM = 10_000_000;
 const REAL_QUANTUM = 200_000;
@@ -69,22 +68,15 @@ export class Machine {
   readonly physical: PhysicalSpace;
   readonly queue: EventQueue;
   private readonly options: MachineOptions;
-  private readonly clock: Clock;
+  private readonly clock: InstructionClock | HostClock;
   private bootPlan: BootPlan | undefined;
   private exit: MachineExit | undefined;
   private resetRequested: string | undefined;
-  /** Virtual nanoseconds skipped while idle. */
-  private idle = 0;
-  private readonly hostStart: number;
 
   constructor(options: MachineOptions) {
     this.options = options;
     const { log, model, memoryBytes } = options;
-    this.hostStart = options.host.now();
-    this.clock =
-      options.clock === 'virtual'
-        ? { now: () => Math.floor(this.idle + this.retired * NANOSECONDS_PER_INSTRUCTION) }
-        : { now: () => Math.floor(options.host.now() - this.hostStart) };
+    this.clock = options.clock === 'virtual' ? new InstructionClock(() => this.retired) : new HostClock(() => options.host.now());
     this.queue = new EventQueue(this.clock);
     const { low, high } = splitMemory(memoryBytes);
     const limit = high > 0 ? BOARD_ADDRESS.HIGH_MEMORY + high : low;
@@ -120,6 +112,8 @@ export class Machine {
       memory: new DmaMemory(this.physical),
       ramBytes: memoryBytes,
       serial: options.serial,
+      disks: options.disks ?? [],
+      entropy: options.entropy,
       epochSeconds: options.epochSeconds,
       tsc: () => cpu.hostTsc(),
       tscFrequency: model.tscFrequency,
@@ -256,7 +250,7 @@ export class Machine {
         breath = host.now();
         quantumEnd = this.retired + VIRTUAL_QUANTUM;
       }
-      if (idle) await this.idleUntilEvent(virtual);
+      if (idle) await this.idleUntilEvent();
     }
   }
 
@@ -273,15 +267,15 @@ export class Machine {
     return false;
   }
 
-  private async idleUntilEvent(virtual: boolean): Promise<void> {
-    const { host } = this.options;
-    const deadline = this.queue.nextDeadline();
-    const wait = deadline - this.clock.now();
-    if (virtual && Number.isFinite(deadline)) {
-      this.idle += Math.max(0, wait);
+  private async idleUntilEvent(): Promise<void> {
+    const { clock } = this;
+    const wait = this.queue.nextDeadline() - clock.now();
+    if (clock instanceof InstructionClock && Number.isFinite(wait)) {
+      clock.skip(wait);
       return;
     }
-    if (wait > 0) await host.sleep(Math.min(wait, LONGEST_SLEEP));
+    if (wait > 0) await this.options.host.sleep(Math.min(wait, LONGEST_SLEEP));
+    if (clock instanceof HostClock) clock.resume();
   }
 }
 

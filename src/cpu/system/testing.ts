@@ -184,6 +184,7 @@ export function bed(options: CpuOptions = {}): Bed {
     shutdown: (reason) => void result.shutdowns.push(reason),
   });
   resetCpu(cpu, 'power-on');
+  result.translation.calls.length = 0;
   return result;
 }
 

@@ -133,8 +133,8 @@ export class Assembler {
       throw new Error(`${name}: options come last`);
     });
     const item: InstructionItem = { kind: 'instruction', name, rows, operands, options, bits: this.bits };
-    // a first try now, so that a mistake is reported where it was made
-    encodeItem(this.table, item, this.origin, () => undefined, 0);
+    // a first try now, so that a mistake is reported where it was made, unless a label may still mend it
+    if (!this.waitsForLabel(item)) encodeItem(this.table, item, this.origin, (label) => this.constants.get(label), 0);
     this.items.push(item);
     return this;
   }
@@ -223,6 +223,23 @@ export class Assembler {
     return program(out, this.origin, addresses);
   }
 
+  /** Whether an operand names something that is no constant. */
+  private waitsForLabel(item: InstructionItem): boolean {
+    const open = (sum: Sum) => sum.labels.some(({ name }) => !this.constants.has(name));
+    return item.operands.some((operand) => {
+      switch (operand.kind) {
+        case 'immediate':
+          return open(operand.value);
+        case 'memory':
+          return open(operand.displacement);
+        case 'far':
+          return open(operand.offset) || open(operand.selector);
+        default:
+          return false;
+      }
+    });
+  }
+
   private itemBytes(item: Exclude<Item, LabelItem>, at: bigint, atLeast: number, addresses: ReadonlyMap<string, bigint>, complete: boolean): Uint8Array {
     const lookup = (name: string): bigint | undefined => {
       if (name === HERE) return at;
@@ -244,7 +261,13 @@ export class Assembler {
         if (item.to < at) throw new Error(`org ${item.to.toString(16)}h lies behind ${at.toString(16)}h`);
         return new Uint8Array(Number(item.to - at)).fill(item.fill);
       case 'instruction':
-        return encodeItem(this.table, item, at, lookup, atLeast);
+        try {
+          return encodeItem(this.table, item, at, lookup, atLeast);
+        } catch (error) {
+          // what stands for a label that has no place yet need not fit
+          if (complete || !this.waitsForLabel(item)) throw error;
+          return new Uint8Array(0);
+        }
     }
   }
 }

@@ -1,0 +1,373 @@
+/** SSE floating-point arithmetic, comparison, logic and approximation. */
+import { constantValue, type Local, type Value } from '../../wasm/index.ts';
+import { type Instruction, instruction } from '../instruction.ts';
+import { type I32, type Stage, Vector } from '../stage.ts';
+import {
+  evenAndOdd, type FloatFormat, FORMATS, type Mask, MXCSR_RESERVED, MXCSR_ROUNDING_SHIFT, type Pattern, PD, PS, quickOr, quietNearest,
+  quietPrecision, SD, SS,
+} from './float-format.ts';
+import { SseOperation } from './operations.ts';
+import { elements, immediate, lanes, source, type V128, type VectorLocal } from './vector.ts';
+
+// ---- addition, subtraction, multiplication, division
+
+/** Whether a result is what the exact path would give; operands and result as doubled patterns. */
+type Soundness = (x: Stage, format: FloatFormat, a: Pattern, b: Pattern, result: Pattern) => Mask;
+
+/** A sum or difference of numbers that are not denormal: tiny ones are zero, or left to the exact path. */
+const soundSum: Soundness = (x, format, a, b, result) =>
+  format.both(x, format.both(x, format.notDenormal(x, a), format.notDenormal(x, b)), format.ordinarySum(x, result));
+
+/** A product: zero only of zeros. */
+const soundProduct: Soundness = (x, format, a, b, result) => {
+  const zeros = format.both(x, format.isZero(x, result), format.either(x, format.isZero(x, a), format.isZero(x, b)));
+  const operands = format.both(x, format.notDenormal(x, a), format.notDenormal(x, b));
+  return format.both(x, operands, format.either(x, format.ordinary(x, result), zeros));
+};
+
+/** A quotient: zero only of zero by a number (0 / 0 is NaN). */
+const soundQuotient: Soundness = (x, format, a, b, result) => {
+  const zeros = format.both(x, format.isZero(x, result), format.isZero(x, a));
+  const operands = format.both(x, format.notDenormal(x, a), format.notDenormal(x, b));
+  return format.both(x, operands, format.either(x, format.ordinary(x, result), zeros));
+};
+
+/** One operation, quick where it is sound and MXCSR allows. */
+function operate(x: Stage, format: FloatFormat, operation: SseOperation, quick: Value, sound: Soundness, a: Pattern, b: Pattern): Value {
+  const result = x.let(quick);
+  const doubled = format.doubled(x, result);
+  const numbers = format.all(x, sound(x, format, format.doubled(x, a), format.doubled(x, b), doubled));
+  return quickOr(x, x.and(numbers, quietNearest(x)), result, () => format.exact(x, operation, format.type, 0, b, a));
+}
+
+function arithmetic(name: string, opcode: string, operation: SseOperation, operator: string, sound: Soundness): Instruction[] {
+  return FORMATS.map((format) =>
+    instruction(name + format.suffix.toUpperCase(), {
+      encodings: [`${format.prefix} 0F ${opcode} ${format.operands}`],
+      feature: format.feature,
+      unit: 'sse',
+      execute(x) {
+        const a = x.operand(0);
+        const b = format.read(x, 1);
+        x.write(0, operate(x, format, operation, format.compute(x, operator, a, b), sound, a, b));
+      },
+    }),
+  );
+}
+export const ADD = arithmetic('ADD', '58', SseOperation.ADD, 'add', soundSum);
+export const MUL = arithmetic('MUL', '59', SseOperation.MULTIPLY, 'mul', soundProduct);
+export const SUB = arithmetic('SUB', '5C', SseOperation.SUBTRACT, 'sub', soundSum);
+export const DIV = arithmetic('DIV', '5E', SseOperation.DIVIDE, 'div', soundQuotient);
+
+/** Zero, or positive and normal: what has a square root that is at worst inexact. */
+function rootable(x: Stage, format: FloatFormat, value: Pattern): Mask {
+  const zero = format.isZero(x, format.doubled(x, value));
+  return format.either(x, zero, format.below(x, value, -format.smallest, format.infinity - format.smallest));
+}
+export const SQRT = FORMATS.map((format) =>
+  instruction(`SQRT${format.suffix.toUpperCase()}`, {
+    encodings: [`${format.prefix} 0F 51 ${format.operands}`],
+    access: ['w', 'r'],
+    feature: format.feature,
+    unit: 'sse',
+    execute(x) {
+      const value = format.read(x, 1);
+      const sound = x.and(format.all(x, rootable(x, format, value)), quietNearest(x));
+      x.write(0, quickOr(x, sound, format.compute(x, 'sqrt', value), () => format.exact(x, SseOperation.SQUARE_ROOT, format.type, 0, value)));
+    },
+  }),
+);
+
+// ---- minimum, maximum, comparison: exact, so that only operands matter
+
+const plainOperands = (x: Stage, format: FloatFormat, a: Pattern, b: Pattern): I32 =>
+  format.all(x, format.both(x, format.plain(x, format.doubled(x, a)), format.plain(x, format.doubled(x, b))));
+
+/** The second operand wherever the first is not strictly less (greater). */
+function extremum(name: string, opcode: string, operation: SseOperation, operator: 'lt' | 'gt'): Instruction[] {
+  const choose = (x: Stage, format: FloatFormat, a: Pattern, b: Pattern): Value =>
+    format.scalar
+      ? x.select(format.compare(x, operator, a, b) as I32, a as Value, b as Value)
+      : format.compute(x, operator === 'lt' ? 'pmin' : 'pmax', b, a);
+  return FORMATS.map((format) =>
+    instruction(name + format.suffix.toUpperCase(), {
+      encodings: [`${format.prefix} 0F ${opcode} ${format.operands}`],
+      feature: format.feature,
+      unit: 'sse',
+      execute(x) {
+        const a = x.operand(0);
+        const b = format.read(x, 1);
+        const sound = plainOperands(x, format, a, b);
+        x.write(0, quickOr(x, sound, choose(x, format, a, b), () => format.exact(x, operation, format.type, 0, b, a)));
+      },
+    }),
+  );
+}
+export const MIN = extremum('MIN', '5D', SseOperation.MINIMUM, 'lt');
+export const MAX = extremum('MAX', '5F', SseOperation.MAXIMUM, 'gt');
+
+/** An i32 of 0 or 1 as a mask of all zeros or ones in the format's shape. */
+function spread(x: Stage, format: FloatFormat, bit: I32): Value {
+  const ones = x.neg(bit);
+  if (format.type === 'i32') return ones;
+  return format.type === 'i64' ? x.extendS(ones) : x.op['i32x4.splat'](ones);
+}
+/** A comparison's result as a mask of all zeros or ones. */
+const maskOf = (x: Stage, format: FloatFormat, mask: Mask): Value => (format.scalar ? spread(x, format, mask as I32) : mask);
+
+/**
+ * The eight predicates on numbers (SDM vol. 2A table 3-1): bits 1:0 equal, less, less or equal, unordered; bit 2 negates.
+ * None of them is unordered here.
+ */
+function predicate(x: Stage, format: FloatFormat, a: Pattern, b: Pattern, selector: Local<'i32'>): Value {
+  const less = (): Value => maskOf(x, format, format.compare(x, 'lt', a, b));
+  const equal = (): Value => maskOf(x, format, format.compare(x, 'eq', a, b));
+  const constant = constantValue(selector);
+  if (constant !== undefined) {
+    const holds = [equal, less, () => maskOf(x, format, format.compare(x, 'le', a, b)), () => format.constant(x, 0n)][constant & 3]();
+    return constant & 4 ? format.bitwise(x, 'xor', holds, format.constant(x, -1n)) : holds;
+  }
+  const bit = (value: I32) => spread(x, format, x.and(value, 1));
+  const wantsEqual = bit(x.xor(selector as I32, 1));
+  const wantsLess = bit(x.xor(selector as I32, x.shrU(selector as I32, 1)));
+  const negated = bit(x.shrU(selector as I32, 2));
+  const holds = format.bitwise(x, 'or', format.bitwise(x, 'and', equal(), wantsEqual), format.bitwise(x, 'and', less(), wantsLess));
+  return format.bitwise(x, 'xor', holds, negated);
+}
+const PREDICATES = 7;
+export const CMP = FORMATS.map((format) =>
+  instruction(`CMP${format.suffix.toUpperCase()}`, {
+    encodings: [`${format.prefix} 0F C2 ${format.operands},Ib`],
+    feature: format.feature,
+    unit: 'sse',
+    execute(x) {
+      const a = x.operand(0);
+      const b = format.read(x, 1);
+      const selector = immediate(x, 2);
+      const sound = plainOperands(x, format, a, b);
+      const exact = () => format.exact(x, SseOperation.COMPARE, format.type, x.and(selector as I32, PREDICATES), b, a);
+      x.write(0, quickOr(x, sound, predicate(x, format, a, b, selector), exact));
+    },
+  }),
+);
+
+/** ZF, PF and CF by the relation of two scalars; the others cleared. */
+function ordered(mnemonic: string, encoding: string, format: FloatFormat, operation: SseOperation): Instruction {
+  const flags = { CF: 0, PF: 2, ZF: 6 } as const;
+  return instruction(mnemonic, {
+    encodings: [`${encoding} ${format.operands}`],
+    access: ['r', 'r'],
+    feature: format.feature,
+    unit: 'sse',
+    execute(x) {
+      const a = x.operand(0);
+      const b = format.read(x, 1);
+      const zf = x.variable('i32', format.compare(x, 'eq', a, b) as I32);
+      const cf = x.variable('i32', format.compare(x, 'lt', a, b) as I32);
+      const pf = x.variable('i32', x.i32(0));
+      x.if(x.eqz(plainOperands(x, format, a, b)), () => {
+        const all = format.exact(x, operation, 'i32', 0, b, a);
+        const bit = (position: number) => x.and(x.shrU(all as I32, position), 1);
+        zf.set(bit(flags.ZF));
+        pf.set(bit(flags.PF));
+        cf.set(bit(flags.CF));
+      });
+      const zero = x.i32(0);
+      x.setFlags({ ZF: zf.get() as I32, PF: pf.get() as I32, CF: cf.get() as I32, OF: zero, SF: zero, AF: zero });
+    },
+  });
+}
+export const UCOMISS = ordered('UCOMISS', 'NP 0F 2E', SS, SseOperation.COMPARE_UNORDERED);
+export const UCOMISD = ordered('UCOMISD', '66 0F 2E', SD, SseOperation.COMPARE_UNORDERED);
+export const COMISS = ordered('COMISS', 'NP 0F 2F', SS, SseOperation.COMPARE_ORDERED);
+export const COMISD = ordered('COMISD', '66 0F 2F', SD, SseOperation.COMPARE_ORDERED);
+
+// ---- neighbours: ADDSUBPx, HADDPx, HSUBPx, DPPx
+
+/** SSE3's packed pairs: PD with 66, PS with F2. */
+function sse3(name: string, opcode: string, body: (x: Stage, format: FloatFormat, a: Pattern, b: Pattern) => Value): Instruction[] {
+  return [PD, PS].map((format) =>
+    instruction(name + format.suffix.toUpperCase(), {
+      encodings: [`${format === PD ? '66' : 'F2'} 0F ${opcode} ${format.operands}`],
+      feature: 'sse3',
+      unit: 'sse',
+      execute(x) {
+        const a = x.operand(0);
+        const b = format.read(x, 1);
+        x.write(0, body(x, format, a, b));
+      },
+    }),
+  );
+}
+export const ADDSUB = sse3('ADDSUB', 'D0', (x, format, a, b) => {
+  // numbers subtracted are numbers added with the other sign
+  const signs = lanes(x, format.width, (i) => (i & 1 ? 0n : 1n << BigInt(format.width - 1)));
+  const quick = format.compute(x, 'add', a, format.bitwise(x, 'xor', b, signs));
+  return operate(x, format, SseOperation.ADD_SUBTRACT, quick, soundSum, a, b);
+});
+function horizontal(name: string, opcode: string, operator: 'add' | 'sub', operation: SseOperation): Instruction[] {
+  return sse3(name, opcode, (x, format, a, b) => {
+    const [even, odd] = evenAndOdd(x, format, a, b);
+    const result = x.let(format.compute(x, operator, even, odd));
+    const sound = soundSum(x, format, format.doubled(x, even), format.doubled(x, odd), format.doubled(x, result));
+    const ready = x.and(format.all(x, sound), quietNearest(x));
+    return quickOr(x, ready, result, () => format.exact(x, operation, 'v128', 0, b, a) as Value);
+  });
+}
+export const HADD = horizontal('HADD', '7C', 'add', SseOperation.HORIZONTAL_ADD);
+export const HSUB = horizontal('HSUB', '7D', 'sub', SseOperation.HORIZONTAL_SUBTRACT);
+
+/** Elements whose bit of the immediate (from `first` on) is set, as a mask. */
+function chosen(x: Stage, format: FloatFormat, selector: I32, first: number): V128 {
+  const bits = () => lanes(x, format.width, (i) => 1 << (first + i));
+  const all = format.width === 32 ? x.op['i32x4.splat'](selector) : x.op['i64x2.splat'](x.extendU(selector));
+  return format.integer(x, 'eq', x.op['v128.and'](all, bits()), bits()) as V128;
+}
+export const DP = [PS, PD].map((format) =>
+  instruction(`DP${format.suffix.toUpperCase()}`, {
+    encodings: [`66 0F 3A ${format === PS ? '40' : '41'} ${format.operands},Ib`],
+    feature: 'sse4.1',
+    unit: 'sse',
+    execute(x) {
+      const a = x.operand(0) as VectorLocal;
+      const b = source(x, 1);
+      const selector = immediate(x, 2);
+      const used = x.let(chosen(x, format, selector as I32, 4));
+      const left = x.let(x.op['v128.and'](a, used));
+      const right = x.let(x.op['v128.and'](b, used));
+      const product = x.let(format.compute(x, 'mul', left, right));
+      let sound = soundProduct(x, format, format.doubled(x, left), format.doubled(x, right), format.doubled(x, product));
+      let sum = product as VectorLocal;
+      for (const swapped of format === PS ? [[1, 0, 3, 2], [2, 3, 0, 1]] : [[1, 0]]) {
+        const other = x.op['i8x16.shuffle'](sum, sum, elements(format.width / 8, swapped));
+        sum = x.let(format.compute(x, 'add', sum, other)) as VectorLocal;
+        sound = format.both(x, sound, format.ordinarySum(x, format.doubled(x, sum)));
+      }
+      const quick = x.op['v128.and'](sum, chosen(x, format, selector as I32, 0));
+      const ready = x.and(format.all(x, sound), quietNearest(x));
+      x.write(0, quickOr(x, ready, quick, () => format.exact(x, SseOperation.DOT_PRODUCT, 'v128', selector, b, a)));
+    },
+  }),
+);
+
+// ---- rounding to integral values
+
+/** imm8: rounding mode 1:0, MXCSR.RC instead 2, precision exception suppressed 3 (SDM vol. 2B figure 4-24). */
+const ROUND_BY_MXCSR = 1 << 2;
+const ROUND_SUPPRESS_PRECISION = 1 << 3;
+const ROUND_OPERATORS = ['nearest', 'floor', 'ceil', 'trunc'] as const;
+const ROUND_OPCODES: Readonly<Record<string, string>> = { ps: '08', pd: '09', ss: '0A', sd: '0B' };
+
+function rounded(x: Stage, format: FloatFormat, value: Pattern, selector: Local<'i32'>): Value {
+  const by = (mode: number) => format.compute(x, ROUND_OPERATORS[mode], value);
+  const constant = constantValue(selector);
+  if (constant !== undefined && !(constant & ROUND_BY_MXCSR)) return by(constant & 3);
+  const byMxcsr = x.and(selector as I32, ROUND_BY_MXCSR);
+  const mode = x.let(x.select(byMxcsr, x.shrU(x.mxcsr() as I32, MXCSR_ROUNDING_SHIFT), selector as I32)) as I32;
+  const pick = (odd: number, even: number) => x.select(x.and(mode, 1), by(odd), by(even));
+  return x.select(x.and(mode, 2), pick(3, 2), pick(1, 0));
+}
+export const ROUND = FORMATS.map((format) =>
+  instruction(`ROUND${format.suffix.toUpperCase()}`, {
+    encodings: [`66 0F 3A ${ROUND_OPCODES[format.suffix]} ${format.operands},Ib`],
+    access: ['w', 'r', 'r'],
+    feature: 'sse4.1',
+    unit: 'sse',
+    execute(x) {
+      const value = format.read(x, 1);
+      const selector = immediate(x, 2);
+      const result = x.let(rounded(x, format, value, selector));
+      const plain = format.all(x, format.plain(x, format.doubled(x, value)));
+      const exactly = format.all(x, format.integer(x, 'eq', result, value) as Mask);
+      const silent = x.or(x.or(x.and(selector as I32, ROUND_SUPPRESS_PRECISION), exactly), quietPrecision(x));
+      const sound = x.and(plain, x.nez(silent));
+      x.write(0, quickOr(x, sound, result, () => format.exact(x, SseOperation.ROUND, format.type, selector, value)));
+    },
+  }),
+);
+
+// ---- logic
+
+/** ANDPS and its kin are the integer operations under other names. */
+function logic(name: string, opcode: string, operation: (x: Stage, a: V128, b: V128) => V128): Instruction[] {
+  return [PS, PD].map((format) =>
+    instruction(name + format.suffix.toUpperCase(), {
+      encodings: [`${format.prefix} 0F ${opcode} ${format.operands}`],
+      feature: format.feature,
+      unit: 'sse',
+      execute(x) {
+        const a = x.operand(0) as VectorLocal;
+        const b = source(x, 1);
+        x.write(0, operation(x, a, b));
+      },
+    }),
+  );
+}
+export const AND = logic('AND', '54', (x, a, b) => x.op['v128.and'](a, b));
+export const ANDN = logic('ANDN', '55', (x, a, b) => x.op['v128.andnot'](b, a));
+export const OR = logic('OR', '56', (x, a, b) => x.op['v128.or'](a, b));
+export const XOR = logic('XOR', '57', (x, a, b) => x.op['v128.xor'](a, b));
+
+// ---- approximations
+
+const QUIET = 0x0040_0000;
+const SIGN = 1n << 31n;
+
+/**
+ * RCPxS and RSQRTxS: no exceptions, no MXCSR; denormals count as zeros. The architecture fixes the relative error to
+ * 1.5 * 2^-12 and nothing else: here the exact quotient or root, rounded.
+ */
+function approximation(name: string, opcode: string, compute: (x: Stage, value: VectorLocal) => V128): Instruction[] {
+  return [PS, SS].map((format) =>
+    instruction(name + format.suffix.toUpperCase(), {
+      encodings: [`${format.prefix} 0F ${opcode} ${format.operands}`],
+      access: ['w', 'r'],
+      feature: 'sse',
+      unit: 'sse',
+      execute(x) {
+        const { op } = x;
+        const read = format.read(x, 1);
+        const value = (format.scalar ? x.let(op['i32x4.splat'](read as I32)) : read) as VectorLocal;
+        const doubled = PS.doubled(x, value);
+        const zero = PS.below(x, doubled, 0n, 2n * PS.smallest) as V128;
+        const nan = PS.not(x, PS.below(x, doubled, 0n, 2n * PS.infinity + 1n)) as V128;
+        const infinite = op['v128.or'](op['v128.and'](value, PS.constant(x, SIGN) as V128), PS.constant(x, PS.infinity) as V128);
+        let result = op['v128.bitselect'](infinite, compute(x, value), zero);
+        result = op['v128.bitselect'](op['v128.or'](value, lanes(x, 32, () => QUIET)), result, nan);
+        x.write(0, format.scalar ? op['i32x4.extract_lane'](result, 0) : result);
+      },
+    }),
+  );
+}
+const ones = (x: Stage) => lanes(x, 32, () => 0x3f80_0000);
+/** The real indefinite (SDM vol. 1 table 4-3). */
+const INDEFINITE = 0xffc0_0000n;
+export const RCP = approximation('RCP', '53', (x, value) => {
+  const quotient = x.let(x.op['f32x4.div'](ones(x), value)) as VectorLocal;
+  const tiny = PS.below(x, PS.doubled(x, quotient), 0n, 2n * PS.smallest) as V128;
+  const signs = x.op['v128.and'](quotient, PS.constant(x, SIGN) as V128);
+  return x.op['v128.bitselect'](signs, quotient, tiny);
+});
+export const RSQRT = approximation('RSQRT', '52', (x, value) => {
+  const { op } = x;
+  const negative = op['i32x4.shr_s'](value, x.i32(31));
+  return op['v128.bitselect'](PS.constant(x, INDEFINITE) as V128, op['f32x4.div'](ones(x), op['f32x4.sqrt'](value)), negative);
+});
+
+// ---- MXCSR
+
+
+export const LDMXCSR = instruction('LDMXCSR', {
+  encodings: ['NP 0F AE /2 Md'],
+  access: ['r'],
+  feature: 'sse',
+  unit: 'sse',
+  execute(x) {
+    const value = x.operand(0) as I32;
+    x.faultIf(x.and(value, MXCSR_RESERVED), Vector.GP, 0);
+    x.setMxcsr(value);
+  },
+});
+export const STMXCSR = instruction('STMXCSR', {
+  encodings: ['NP 0F AE /3 Md'], access: ['w'], feature: 'sse', unit: 'sse', execute: (x) => x.write(0, x.mxcsr()),
+});

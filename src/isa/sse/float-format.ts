@@ -1,0 +1,254 @@
+/**
+ * The four formats of SSE floating-point operands as emitted code handles them: bit patterns (i32, i64 or v128), on which
+ * it computes with WebAssembly's operators and of which it asks whether they are plain numbers.
+ *
+ * Quick paths rest on this: rounding to nearest, operands that are neither denormal nor NaN, and a result that is neither
+ * tiny nor infinite raise nothing but the precision exception (SDM vol. 1 11.5.2), and WebAssembly computes the same
+ * result. Where precision is masked and flagged already, nothing is left to report.
+ */
+import { type Local, type Operators, type Value, type ValueType, type Variable } from '../../wasm/index.ts';
+import type { Feature } from '../instruction.ts';
+import type { I32, I64, Stage } from '../stage.ts';
+import { SseFormat, SseOperation } from './operations.ts';
+import { elements, lanes, source, type V128 } from './vector.ts';
+
+/** A bit pattern that may be used any number of times. */
+export type Pattern = Local;
+/** What a test of elements gives: an i32 of 0 or 1, or a vector of all ones or zeros. */
+export type Mask = Value<'i32'> | V128;
+
+/** MXCSR fields (SDM vol. 1 figure 10-3). */
+export const MXCSR_PRECISION = 1 << 5;
+export const MXCSR_PRECISION_MASK = 1 << 12;
+export const MXCSR_ROUNDING_SHIFT = 13;
+export const MXCSR_ROUNDING = 3 << MXCSR_ROUNDING_SHIFT;
+/** Bits 31:16 are reserved. */
+export const MXCSR_RESERVED = 0xffff_0000 | 0;
+
+/** The layout of binary32 and binary64: fraction bits, and the pattern of infinity. */
+const FRACTION_BITS = { 32: 23, 64: 52 } as const;
+const INFINITY = { 32: 0x7f80_0000n, 64: 0x7ff0_0000_0000_0000n } as const;
+
+type Named = Record<string, (...values: Value[]) => Value>;
+const named = (x: Stage): Named => x.op as unknown as Named & Operators;
+
+export abstract class FloatFormat {
+  readonly code: SseFormat;
+  readonly width: 32 | 64;
+  readonly scalar: boolean;
+  readonly suffix: string;
+  /** Mandatory prefix of most instructions in this format, and the feature they come with. */
+  readonly prefix: 'NP' | '66' | 'F3' | 'F2';
+  readonly feature: Feature;
+  /** Type of a bit pattern. */
+  readonly type: 'i32' | 'i64' | 'v128';
+  /** WebAssembly's names for the format and for integers of the same shape. */
+  protected readonly shape: string;
+  protected readonly integers: string;
+
+  constructor(suffix: string, code: SseFormat, width: 32 | 64, scalar: boolean) {
+    this.suffix = suffix;
+    this.code = code;
+    this.width = width;
+    this.scalar = scalar;
+    this.prefix = scalar ? (width === 32 ? 'F3' : 'F2') : width === 32 ? 'NP' : '66';
+    this.feature = width === 32 ? 'sse' : 'sse2';
+    this.type = scalar ? `i${width}` : 'v128';
+    this.shape = scalar ? `f${width}` : width === 32 ? 'f32x4' : 'f64x2';
+    this.integers = scalar ? `i${width}` : width === 32 ? 'i32x4' : 'i64x2';
+  }
+
+  /** Operand codes: `V` and `W` with the width. */
+  get operands(): string {
+    return `V${this.suffix},W${this.suffix}`;
+  }
+  get source(): string {
+    return `W${this.suffix}`;
+  }
+  /** Pattern of infinity, and of the smallest normal number. */
+  get infinity(): bigint {
+    return INFINITY[this.width];
+  }
+  get smallest(): bigint {
+    return 1n << BigInt(FRACTION_BITS[this.width]);
+  }
+
+  /** Reads the source operand, aligned where it has to be. */
+  read(x: Stage, operand: number): Pattern {
+    return this.scalar ? x.operand(operand) : source(x, operand);
+  }
+
+  /** Computes with a WebAssembly operator of the format on bit patterns. */
+  abstract compute(x: Stage, operator: string, ...values: Value[]): Value;
+  /** Compares with a WebAssembly operator of the format. */
+  abstract compare(x: Stage, operator: 'eq' | 'ne' | 'lt' | 'gt' | 'le' | 'ge', a: Value, b: Value): Mask;
+  /** Compares patterns as integers. */
+  integer(x: Stage, operator: 'eq' | 'ne' | 'add' | 'sub', a: Value, b: Value): Value {
+    return named(x)[`${this.integers}.${operator}`](a, b);
+  }
+  /** (pattern + offset) < bound, unsigned, modulo the width. */
+  abstract below(x: Stage, pattern: Value, offset: bigint, bound: bigint): Mask;
+  abstract constant(x: Stage, bits: bigint): Value;
+  abstract bitwise(x: Stage, operator: 'and' | 'or' | 'xor' | 'andnot', a: Value, b: Value): Value;
+  /** 1 where a test holds for every element. */
+  abstract all(x: Stage, mask: Mask): I32;
+  abstract both(x: Stage, a: Mask, b: Mask): Mask;
+  abstract either(x: Stage, a: Mask, b: Mask): Mask;
+  abstract not(x: Stage, a: Mask): Mask;
+  /** The pattern without its sign, moved up by a bit. */
+  doubled(x: Stage, pattern: Value): Pattern {
+    return x.let(named(x)[`${this.integers}.shl`](pattern, this.scalar && this.width === 64 ? x.i64(1) : x.i32(1)));
+  }
+
+  // ---- tests on doubled patterns
+
+  isZero(x: Stage, doubled: Pattern): Mask {
+    return this.integer(x, 'eq', doubled, this.constant(x, 0n)) as Mask;
+  }
+  /** Zero, normal, infinite or NaN. */
+  notDenormal(x: Stage, doubled: Pattern): Mask {
+    return this.not(x, this.below(x, doubled, -1n, 2n * this.smallest - 1n));
+  }
+  /** Zero, normal or infinite. */
+  plain(x: Stage, doubled: Pattern): Mask {
+    return this.both(x, this.notDenormal(x, doubled), this.below(x, doubled, 0n, 2n * this.infinity + 1n));
+  }
+  /** Finite, and beyond the smallest normal numbers: a result that was not tiny before or after it was rounded. */
+  ordinary(x: Stage, doubled: Pattern): Mask {
+    const least = 4n * this.smallest;
+    return this.below(x, doubled, -least, 2n * this.infinity - least);
+  }
+  /** The same, or zero: a sum. */
+  ordinarySum(x: Stage, doubled: Pattern): Mask {
+    const notTiny = this.not(x, this.below(x, doubled, -1n, 4n * this.smallest - 1n));
+    return this.both(x, notTiny, this.below(x, doubled, 0n, 2n * this.infinity));
+  }
+
+  // ---- the exact path
+
+  /** Runs the helper on patterns of this format; the result as a pattern of type `result`. */
+  exact<T extends ValueType>(x: Stage, operation: SseOperation, result: T, immediate: I32 | number, second: Value, first?: Value): Local<T> {
+    if (first) pass(x, 0, first);
+    pass(x, 2, second);
+    x.call('sseFloat', operation, this.code, immediate);
+    if (result === 'v128') return x.scratch128(4) as Local as Local<T>;
+    const low = x.scratch(4);
+    return (result === 'i64' ? low : x.let(x.wrap(low as I64))) as Local as Local<T>;
+  }
+}
+
+/** Puts an operand in scratch words. */
+function pass(x: Stage, index: number, value: Value): void {
+  if (value.type === 'v128') x.setScratch128(index, value as V128);
+  else x.setScratch(index, x.toI64(value as I32 | I64));
+}
+
+class ScalarFormat extends FloatFormat {
+  /** A pattern as a number of the format. */
+  private number(x: Stage, pattern: Value): Value {
+    return named(x)[`${this.shape}.reinterpret_i${this.width}`](pattern);
+  }
+  compute(x: Stage, operator: string, ...values: Value[]): Value {
+    const numbers = values.map((value) => this.number(x, value));
+    return named(x)[`i${this.width}.reinterpret_${this.shape}`](named(x)[`${this.shape}.${operator}`](...numbers));
+  }
+  compare(x: Stage, operator: string, a: Value, b: Value): Mask {
+    return named(x)[`${this.shape}.${operator}`](this.number(x, a), this.number(x, b)) as Mask;
+  }
+  below(x: Stage, pattern: Value, offset: bigint, bound: bigint): Mask {
+    const sum = offset === 0n ? pattern : this.integer(x, 'add', pattern, this.constant(x, offset));
+    return named(x)[`${this.integers}.lt_u`](sum, this.constant(x, bound)) as Mask;
+  }
+  constant(x: Stage, bits: bigint): Value {
+    return this.width === 64 ? x.i64(bits) : x.i32(Number(BigInt.asIntN(32, bits)));
+  }
+  bitwise(x: Stage, operator: 'and' | 'or' | 'xor' | 'andnot', a: Value, b: Value): Value {
+    if (operator !== 'andnot') return named(x)[`${this.integers}.${operator}`](a, b);
+    return named(x)[`${this.integers}.and`](a, named(x)[`${this.integers}.xor`](b, this.constant(x, -1n)));
+  }
+  all(_x: Stage, mask: Mask): I32 {
+    return mask as I32;
+  }
+  both(x: Stage, a: Mask, b: Mask): Mask {
+    return x.and(a as I32, b as I32);
+  }
+  either(x: Stage, a: Mask, b: Mask): Mask {
+    return x.or(a as I32, b as I32);
+  }
+  not(x: Stage, a: Mask): Mask {
+    return x.eqz(a);
+  }
+}
+
+class PackedFormat extends FloatFormat {
+  compute(x: Stage, operator: string, ...values: Value[]): Value {
+    return named(x)[`${this.shape}.${operator}`](...values);
+  }
+  compare(x: Stage, operator: string, a: Value, b: Value): Mask {
+    return named(x)[`${this.shape}.${operator}`](a, b) as Mask;
+  }
+  below(x: Stage, pattern: Value, offset: bigint, bound: bigint): Mask {
+    if (this.width === 32) {
+      const sum = offset === 0n ? pattern : this.integer(x, 'add', pattern, this.constant(x, offset));
+      return x.op['i32x4.lt_u'](sum as V128, this.constant(x, bound) as V128);
+    }
+    // there is no unsigned comparison of quadwords: both sides moved by half the range
+    const half = 1n << 63n;
+    const sum = x.op['i64x2.add'](pattern as V128, this.constant(x, offset + half) as V128);
+    return x.op['i64x2.lt_s'](sum, this.constant(x, bound + half) as V128);
+  }
+  constant(x: Stage, bits: bigint): Value {
+    return lanes(x, this.width, () => bits);
+  }
+  bitwise(x: Stage, operator: 'and' | 'or' | 'xor' | 'andnot', a: Value, b: Value): Value {
+    return x.op[`v128.${operator}`](a as V128, b as V128);
+  }
+  all(x: Stage, mask: Mask): I32 {
+    return named(x)[`${this.integers}.all_true`](mask) as I32;
+  }
+  both(x: Stage, a: Mask, b: Mask): Mask {
+    return x.op['v128.and'](a as V128, b as V128);
+  }
+  either(x: Stage, a: Mask, b: Mask): Mask {
+    return x.op['v128.or'](a as V128, b as V128);
+  }
+  not(x: Stage, a: Mask): Mask {
+    return x.op['v128.not'](a as V128);
+  }
+}
+
+export const PS: FloatFormat = new PackedFormat('ps', SseFormat.PS, 32, false);
+export const PD: FloatFormat = new PackedFormat('pd', SseFormat.PD, 64, false);
+export const SS: FloatFormat = new ScalarFormat('ss', SseFormat.SS, 32, true);
+export const SD: FloatFormat = new ScalarFormat('sd', SseFormat.SD, 64, true);
+export const FORMATS: readonly FloatFormat[] = [PS, PD, SS, SD];
+
+/** Whether MXCSR rounds to nearest and has precision masked and flagged: inexact results need no report. */
+export function quietNearest(x: Stage): I32 {
+  const fields = MXCSR_ROUNDING | MXCSR_PRECISION | MXCSR_PRECISION_MASK;
+  return x.eq(x.and(x.mxcsr() as I32, fields), MXCSR_PRECISION | MXCSR_PRECISION_MASK);
+}
+
+/** Whether MXCSR has precision masked and flagged, however it rounds. */
+export function quietPrecision(x: Stage): I32 {
+  const fields = MXCSR_PRECISION | MXCSR_PRECISION_MASK;
+  return x.eq(x.and(x.mxcsr() as I32, fields), fields);
+}
+
+/** `quick`, unless `sound` is zero: then what `exact` gives. */
+export function quickOr<T extends ValueType>(x: Stage, sound: I32, quick: Value<T>, exact: () => Value<T>): Variable<T> {
+  const result = x.variable(quick.type, quick);
+  x.if(x.eqz(sound), () => result.set(exact()));
+  return result;
+}
+
+/** Even and odd elements of two vectors side by side. */
+export function evenAndOdd(x: Stage, format: FloatFormat, a: Pattern, b: Pattern): [Pattern, Pattern] {
+  const size = format.width / 8;
+  const even = elements(size, size === 4 ? [0, 2, 4, 6] : [0, 2]);
+  const shuffle = x.op['i8x16.shuffle'];
+  return [
+    x.let(shuffle(a as V128, b as V128, even)),
+    x.let(shuffle(a as V128, b as V128, even.map((byte) => byte + size))),
+  ];
+}
