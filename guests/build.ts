@@ -13,13 +13,7 @@ import { BuildError } from './errors.ts';
 import { type GuestScripts, makeInitrdL1, makeInitrdL2 } from './images.ts';
 import { loadingOrder } from './modules.ts';
 import { PackageIndex, type PackageVersion, packageFilePrefix, unpackPackage } from './packages.ts';
-import {
-  findToolchain,
-  TOOLCHAIN_PACKAGES,
-  TOOLCHAIN_PACKAGES_OF_MACHINE,
-  type Toolchain,
-  unpackedToolchain,
-} from './toolchain.ts';
+import { provideToolchain } from './toolchain.ts';
 
 const SOURCE_DIRECTORY = fileURLToPath(new URL('.', import.meta.url));
 
@@ -163,36 +157,10 @@ class Builder {
     });
   }
 
-  /** A compiler: this machine's, or one from packages. */
-  async #toolchain(): Promise<Toolchain> {
-    this.#step('looking for a compiler');
-    const own = await findToolchain();
-    if (own) return own;
-    if (process.arch !== 'x64') {
-      throw new BuildError('no compiler for x86-64 on this machine: install the package gcc-x86-64-linux-gnu');
-    }
-    const tree = join(this.#cache, 'toolchain');
-    if (!existsSync(tree)) await this.#withFreshIndex(() => this.#downloadToolchain(tree));
-    return unpackedToolchain(tree);
-  }
-
-  async #downloadToolchain(tree: string): Promise<void> {
-    const needed = await this.#index.closure(TOOLCHAIN_PACKAGES);
-    const packages = needed.filter(({ name }) => !TOOLCHAIN_PACKAGES_OF_MACHINE.includes(name));
-    const step = 'downloading a compiler';
-    this.#step(step);
-    const onPercent = (percent: number) => this.#onProgress({ step, percent });
-    await this.#index.download(packages, onPercent, (fileOf) => {
-      this.#step('unpacking the compiler');
-      return createDirectoryAtomically(tree, async (target) => {
-        for (const wanted of packages) await unpackPackage(fileOf(wanted), target);
-      });
-    });
-  }
-
   /** Compiles the monitor into `output`. */
   async #compileMonitor(sources: ReadonlyMap<string, string>, headers: string, output: string): Promise<void> {
-    const toolchain = await this.#toolchain();
+    const onStep = (step: string, percent?: number) => this.#onProgress({ step, percent });
+    const toolchain = await provideToolchain(this.#cache, this.#index, onStep);
     this.#step(`compiling the monitor with ${toolchain.name}`);
     const work = await mkdtemp(join(this.#cache, 'compile-'));
     try {

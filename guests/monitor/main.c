@@ -168,7 +168,7 @@ static const char *run_guest(void)
     return "ended by the user";
 }
 
-int monitor_main(int count, char **arguments)
+int program_main(int count, char **arguments)
 {
     struct options options = parse_options(count, arguments);
     machine_create(options.memory);

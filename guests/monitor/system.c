@@ -13,7 +13,7 @@ __asm__(".globl _start\n"
         "  mov (%rsp), %edi\n"
         "  lea 8(%rsp), %rsi\n"
         "  and $-16, %rsp\n"
-        "  call monitor_main\n"
+        "  call program_main\n"
         "  mov %eax, %edi\n"
         "  call sys_exit\n"
         /* The return path of a signal handler; the kernel requires user space to provide it (SA_RESTORER). */

@@ -47,6 +47,6 @@ void fail(const char *what, const char *subject, long error) __attribute__((nore
 /* Called by fail() and by every regular end: puts the terminal back. Defined in terminal.c. */
 void terminal_restore(void);
 
-int monitor_main(int count, char **arguments);
+int program_main(int count, char **arguments);
 
 #endif

@@ -29,6 +29,7 @@ interface RunOptions {
   log: LogTopic[];
   stats: boolean;
   reboot: boolean;
+  testDevice: boolean;
   rtc?: number;
 }
 
@@ -63,6 +64,7 @@ export function runCommand(): Command {
     .option('--serial <where>', 'where COM1, then COM2, goes: stdio, file:PATH or none (repeatable)', collect)
     .option('--log <topics>', `log to standard error: ${LOG_TOPICS.join(', ')} or all`, parseTopics, [...DEFAULT_TOPICS])
     .option('--stats', 'print statistics at the end', false)
+    .option('--test-device', "attach the registers that processor tests use (QEMU's pc-testdev)", false)
     .option('--no-reboot', 'end instead of restarting when the guest resets')
     .addHelpText('after', '\nExit status: 0 after power-off, (value << 1) | 1 after a write to the debug-exit port 0xf4, 1 on errors, 130 when quit.')
     .action(async (options: RunOptions) => {
@@ -146,13 +148,11 @@ async function run(options: RunOptions): Promise<number> {
       host,
       epochSeconds: virtual ? VIRTUAL_EPOCH : Math.floor(Date.now() / 1000),
       rebootOnReset: options.reboot,
+      testDevice: options.testDevice,
     });
-    const seed = new Uint8Array(32);
-    (virtual ? seededEntropy(2) : hostEntropy).fill(seed);
     machine.loadKernel(kernel, {
       commandLine: options.append,
       modules: initrd ? [{ bytes: initrd, commandLine: '' }] : [],
-      randomSeed: seed,
     });
   } catch (error) {
     if (error instanceof BootError || error instanceof RangeError) return fail(error.message);

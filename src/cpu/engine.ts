@@ -10,8 +10,9 @@ import { MAX_INSTRUCTION_LENGTH } from './decode/decoder.ts';
 import { type Cpu } from './cpu.ts';
 import { InstructionAborted, setFault } from './fault.ts';
 import { type Handlers } from './interpreter/handlers.ts';
-import { Exit, RECORD } from './interpreter/record.ts';
+import { Exit, RECORD, RECORD_SIZE } from './interpreter/record.ts';
 import { MODE_64, MODE_SIZE_MASK } from './mode.ts';
+import type { RegionManager } from './regions/manager.ts';
 import { Activity, Pending, word } from './state.ts';
 import { deliverDebugTrap, deliverPendingFault } from './system/exceptions.ts';
 import { pollInterrupts } from './system/interrupts.ts';
@@ -63,6 +64,8 @@ export class Engine {
   private readonly i32: Int32Array;
   private readonly memory8: Uint8Array;
   private readonly memory16: Uint16Array;
+  private readonly memory32: Uint32Array;
+  private readonly regions: RegionManager | undefined;
   private readonly crossingBytes = new Uint8Array(MAX_INSTRUCTION_LENGTH);
   /** Instructions completed before the current slice. */
   private retiredBefore = 0;
@@ -73,16 +76,22 @@ export class Engine {
   /** Whether handlers run whose block has been paid for in advance. */
   private inBlock = false;
   private kicked = false;
+  /** A handler that {@link stopBehind} has replaced. */
+  private replaced: { at: number; handler: number } | undefined;
+  /** The next instruction must be interpreted. */
+  private interpretNext = false;
 
   constructor(
     cpu: Cpu,
-    parts: { blocks: BlockCache; handlers: { long: Handlers; legacy: () => Handlers }; fetch: CodeFetch; guestExit: GuestExitHandler },
+    parts: { blocks: BlockCache; handlers: { long: Handlers; legacy: () => Handlers }; fetch: CodeFetch; guestExit: GuestExitHandler; regions?: RegionManager },
   ) {
     this.cpu = cpu;
     this.blocks = parts.blocks;
     this.handlers = parts.handlers;
     this.fetch = parts.fetch;
     this.guestExit = parts.guestExit;
+    this.regions = parts.regions;
+    this.memory32 = new Uint32Array(cpu.bytes.buffer);
     this.u32 = cpu.u32;
     this.i32 = cpu.i32;
     this.memory8 = cpu.bytes;
@@ -105,7 +114,15 @@ export class Engine {
       this.slice -= KICK;
       this.reserve += KICK;
       this.i32[BUDGET] -= KICK;
+      if (this.inBlock) this.stopBehind(this.u32[RECORD_POINTER]);
     }
+  }
+
+  /** Makes the running block end behind a record, until the handlers have come back. */
+  private stopBehind(record: number): void {
+    const at = (record + RECORD_SIZE + RECORD.handler) >> 2;
+    this.replaced = { at, handler: this.memory32[at] };
+    this.memory32[at] = this.blocks.resyncHandler(this.u32[MODE]);
   }
 
   /**
@@ -123,7 +140,7 @@ export class Engine {
       const stepping = (u32[RFLAGS] & RFLAGS_TF) !== 0;
       const shadow = u32[SHADOW] !== 0;
       if (breakpoints && this.codeBreakpoint()) continue;
-      const single = breakpoints || stepping || shadow;
+      const single = breakpoints || stepping || shadow || this.interpretNext;
       if (!single && u32[RFLAGS] & RFLAGS_RF) u32[RFLAGS] &= ~RFLAGS_RF;
       const before = this.retiredBefore;
       this.runSlice(single ? 1 : Math.min(this.reserve, LONGEST_SLICE));
@@ -155,6 +172,10 @@ export class Engine {
     const { cpu, u32 } = this;
     const pending = u32[PENDING];
     u32[PENDING] = Pending.NONE;
+    if (pending === Pending.INTERPRET) {
+      this.interpretNext = true;
+      return;
+    }
     if (pending === Pending.GUEST_EXIT) {
       this.guestExit(cpu);
       return;
@@ -217,17 +238,25 @@ export class Engine {
       const long = (u32[MODE] & MODE_SIZE_MASK) === MODE_64;
       const count = this.memory8[record + RECORD.remaining];
       let entry = record;
-      if (count > budget) {
-        entry = this.blocks.truncate(record, budget, u32[MODE]);
-        i32[BUDGET] = 0;
+      if (count > budget || this.interpretNext) {
+        this.interpretNext = false;
+        const some = Math.min(count, budget);
+        entry = this.blocks.truncate(record, some, u32[MODE]);
+        i32[BUDGET] = budget - some;
       } else {
         i32[BUDGET] = budget - count;
       }
       this.inBlock = true;
       const exit = (long ? this.handlers.long : this.handlers.legacy()).run(this.cpu.base, entry);
       this.inBlock = false;
+      if (this.replaced) {
+        this.memory32[this.replaced.at] = this.replaced.handler;
+        this.replaced = undefined;
+      }
       if (exit === Exit.ABORT) this.commitAbort(long);
       this.endSlice();
+      if (exit === Exit.HOT) this.noteHot();
+      else this.regions?.tick();
       if (exit === Exit.ABORT || exit === Exit.SYSTEM_ABORT) this.deliverPending();
       return;
     }
@@ -306,6 +335,20 @@ export class Engine {
     const block = blocks.decode(page, table, host - offset, offset, mode);
     if (block !== 0) return block;
     return this.decodeCrossing(lo, hi, host, PAGE_MASK + 1 - offset, mode);
+  }
+
+  /** The block at rip has become hot. */
+  private noteHot(): void {
+    const { u32, fetch } = this;
+    const record = this.lookup();
+    if (record === 0 || !this.regions) {
+      u32[PENDING] = Pending.NONE;
+      return;
+    }
+    const lo = (u32[MODE] & MODE_SIZE_MASK) === MODE_64 ? u32[RIP] : (u32[RIP] + u32[CS_BASE]) >>> 0;
+    const host = fetch.translateExecute(lo, (u32[MODE] & MODE_SIZE_MASK) === MODE_64 ? u32[RIP + 1] : 0);
+    const offset = lo & PAGE_MASK;
+    this.regions.hot({ page: fetch.guestPage(), table: fetch.codeTable(lo), host: host - offset, offset, mode: u32[MODE], record });
   }
 
   /** An instruction on two pages: both are translated each time. */

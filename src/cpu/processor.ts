@@ -13,9 +13,11 @@ import { setFault } from './fault.ts';
 import { buildHandlers, type HandlerImports, type Handlers } from './interpreter/handlers.ts';
 import { lightHelpers } from './light/index.ts';
 import { x87 } from './light/x87-helper.ts';
-import { type Arena, createProcessorMemory, type LinearAccess, PAGE_SIZE, type PhysicalSpace, PROCESSOR_MEMORY_OVERHEAD } from './memory/index.ts';
+import { AccessInfo, type Arena, createProcessorMemory, type LinearAccess, PAGE_SIZE, type PhysicalSpace, PROCESSOR_MEMORY_OVERHEAD } from './memory/index.ts';
 import { computeMode, MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { CpuModel } from './model.ts';
+import { HEAT_THRESHOLD, RegionManager } from './regions/manager.ts';
+import { INFO_FROM_REGION } from './regions/stage.ts';
 import { enableSvm, svmHelpers } from './svm/index.ts';
 import { exitGuest } from './svm/world-switch.ts';
 import { systemHelpers } from './system/index.ts';
@@ -26,6 +28,12 @@ import { checkSegment } from './system/segments.ts';
 const CODE_BYTES = 128 * 2 ** 20;
 /** Longest instruction, for decode assists. */
 const MAX_INSTRUCTION = 15;
+
+/** Table index from which regions are numbered. */
+const FIRST_REGION = 8192;
+
+/** Which stages run guest code. */
+export type EngineKind = 'auto' | 'interpreter' | 'regions';
 
 /** Arena overhead of one processor. */
 export const PROCESSOR_OVERHEAD = CONTEXT_SIZE + PROCESSOR_MEMORY_OVERHEAD + CODE_BYTES + 2 * PAGE_SIZE;
@@ -39,6 +47,10 @@ export interface ProcessorOptions {
   readonly entropy: EntropySource;
   readonly log: Log;
   readonly apicId: number;
+  /** `interpreter`: no regions. */
+  readonly engine?: EngineKind;
+  /** Milliseconds of any clock, for statistics of compile time. */
+  readonly milliseconds?: () => number;
   shutdown(reason: string): void;
 }
 
@@ -48,6 +60,7 @@ export class Processor {
   readonly engine: Engine;
   readonly linear: LinearAccess;
   readonly blocks: BlockCache;
+  readonly regions: RegionManager | undefined;
 
   constructor(options: ProcessorOptions) {
     const { arena, physical, model } = options;
@@ -100,12 +113,34 @@ export class Processor {
       legacyBase: () => legacyHandlers().base,
       codePages: physical,
     });
-    this.blocks.onFlush = () => memory.translation.flushAll();
+    const regions =
+      options.engine === 'interpreter'
+        ? undefined
+        : new RegionManager({
+            blocks: this.blocks,
+            buffer: arena.buffer,
+            // behind the handlers of both classes
+            firstIndex: FIRST_REGION,
+            environment: {
+              memory: arena.memory,
+              table: functionTable,
+              imports,
+              branchTo: (is64) => (is64 ? long.handlers : legacyHandlers().handlers).branchTo,
+            },
+            milliseconds: options.milliseconds ?? (() => 0),
+          });
+    this.regions = regions;
+    if (regions) this.blocks.heat = HEAT_THRESHOLD;
+    this.blocks.onFlush = () => {
+      memory.translation.banks.dropAllExecute();
+      regions?.flushed();
+    };
     physical.codeWritten = (page) => this.blocks.invalidate(page);
     this.engine = new Engine(cpu, {
       blocks: this.blocks,
       handlers: { long: long.handlers, legacy: () => legacyHandlers().handlers },
       fetch: memory.linear,
+      regions,
       guestExit: (exiting) => exitGuest(exiting, () => this.currentInstruction()),
     });
     if (model.features.has('svm')) enableSvm();
@@ -132,8 +167,11 @@ export class Processor {
       }
     }
     return {
-      slowLoad: (lo, hi, info) => linear.slowLoad(lo, hi, info),
-      slowStore: (lo, hi, info) => linear.slowStore(lo, hi, info),
+      slowLoad: (lo, hi, info) => {
+        const refused = info & INFO_FROM_REGION && linear.prepareForRegion(lo, hi, info, (info & AccessInfo.READ_MODIFY_WRITE) !== 0);
+        return refused || linear.slowLoad(lo, hi, info);
+      },
+      slowStore: (lo, hi, info) => (info & INFO_FROM_REGION && linear.prepareForRegion(lo, hi, info, true)) || linear.slowStore(lo, hi, info),
       checkSegment: (segment, lo, hi, bytesAndAccess) => checkSegment(cpu, segment, lo, hi, bytesAndAccess & 0xff, bytesAndAccess >> 8),
       raise: (vector, errorCode, has) => setFault(cpu, vector, has ? errorCode : undefined),
       helpers,

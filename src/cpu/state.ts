@@ -20,6 +20,8 @@ export const Pending = {
   FAULT: 1,
   /** A #VMEXIT to the hypervisor inside: exitCode, exitInfo1, exitInfo2. */
   GUEST_EXIT: 2,
+  /** A region leaves the instruction to the interpreter: a device access or a write to translated code. */
+  INTERPRET: 3,
 } as const;
 
 /** Processor activity (`activity`). */

@@ -253,11 +253,3 @@ export const INVLPGA = instruction('INVLPGA', {
   execute: (x) =>
     x.system('invlpga', x.addressBits === 64 ? (x.gpr(RAX, 64) as I64) : x.extendU(x.gpr(RAX, 32) as I32), x.gpr(RCX, 32) as I32),
 });
-
-export const LDMXCSR = instruction('LDMXCSR', {
-  encodings: ['NP 0F AE /2 Md'], access: ['r'], feature: 'sse', unit: 'sse',
-  execute: (x) => x.system('ldmxcsr', x.address(0, 4, 'r').linear as I64),
-});
-export const STMXCSR = instruction('STMXCSR', {
-  encodings: ['NP 0F AE /3 Md'], access: ['w'], feature: 'sse', unit: 'sse', execute: (x) => x.write(0, x.mxcsr()),
-});

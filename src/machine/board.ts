@@ -28,6 +28,8 @@ import { EXTERNAL_INTERRUPT, Lapic, NO_INTERRUPT } from '../devices/lapic/model.
 import { attachPciConfigPorts, enhancedConfigurationSpace, PciConfigPorts } from '../devices/pci/device.ts';
 import { enableEcam, enablePowerManagement, lpcBridge, memoryControllerHub, PirqRouter } from '../devices/pci/host-bridge.ts';
 import { PciBus, type PciFunction } from '../devices/pci/model.ts';
+import { attachPcTestdev } from '../devices/pc-testdev/device.ts';
+import { PcTestdev } from '../devices/pc-testdev/model.ts';
 import { attachPic8259 } from '../devices/pic8259/device.ts';
 import { Pic8259 } from '../devices/pic8259/model.ts';
 import { attachPit8254 } from '../devices/pit8254/device.ts';
@@ -79,6 +81,8 @@ export interface BoardOptions {
   readonly tsc: () => bigint;
   readonly tscFrequency: number;
   readonly physicalAddressBits: number;
+  /** Whether the board has the registers that processor tests use (QEMU's pc-testdev). */
+  readonly testDevice?: boolean;
   /** Files for firmware. */
   readonly firmwareFiles?: Readonly<Record<string, Uint8Array>>;
   readonly events: BoardEvents;
@@ -251,7 +255,10 @@ export class Board {
     attachDebugExit(space, new DebugExit((value) => events.debugExit(value)));
     this.placeLapic();
 
-    this.resettable = [ioApic, pic, pit, rtc, hpet, pm, keyboard, port92, resetControl, ...uarts, this.pci, configPorts, { reset: () => this.lapic.reset('power-on') }];
+    const testDevices = options.testDevice ? [new PcTestdev(isa.map((line) => line.source()))] : [];
+    for (const device of testDevices) attachPcTestdev(space, device);
+
+    this.resettable = [...testDevices, ioApic, pic, pit, rtc, hpet, pm, keyboard, port92, resetControl, ...uarts, this.pci, configPorts, { reset: () => this.lapic.reset('power-on') }];
     this.configure();
   }
 

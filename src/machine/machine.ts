@@ -5,9 +5,9 @@ import { EventQueue } from '../bus/scheduler.ts';
 import type { BlockStore, ByteStream, EntropySource } from '../bus/streams.ts';
 import { Arena, DmaMemory, PhysicalSpace } from '../cpu/memory/index.ts';
 import type { CpuModel } from '../cpu/model.ts';
-import { Processor, PROCESSOR_OVERHEAD } from '../cpu/processor.ts';
+import { type EngineKind, Processor, PROCESSOR_OVERHEAD } from '../cpu/processor.ts';
 import { Activity } from '../cpu/state.ts';
-import { wakeEventPending } from '../cpu/system/interrupts.ts';
+import { interruptsEnabled, wakeEventPending } from '../cpu/system/interrupts.ts';
 import { resetCpu } from '../cpu/system/reset.ts';
 import { buildAcpiTables } from './acpi/tables.ts';
 import { placeAcpiTables } from './acpi/placement.ts';
@@ -17,6 +17,8 @@ import { planKernel } from './boot/load-kernel.ts';
 import { BOARD_ADDRESS, boardMemoryMap, splitMemory } from './boot/memory-map.ts';
 import { enterBootState } from './boot-state.ts';
 import { HostClock, InstructionClock, NANOSECONDS_PER_INSTRUCTION } from './clocks.ts';
+import { processorApic } from './processor-apic.ts';
+import { hashMachineState } from './state-hash.ts';
 
 /** How a run ended. */
 export type MachineExit =
@@ -52,15 +54,30 @@ export interface MachineOptions {
   /** Unix seconds at power-on. */
   readonly epochSeconds: number;
   readonly rebootOnReset: boolean;
+  readonly engine?: EngineKind;
+  /** Whether the board has the registers that processor tests use (QEMU's pc-testdev). */
+  readonly testDevice?: boolean;
 }
 
-/** Most instructions between looks at the host, with either clock. */
-const VIRTUAL_QUANTUM = 10_000_000;
-const REAL_QUANTUM = 200_000;
-/** Host time between turns for input and output, in nanoseconds. */
-const BREATH_INTERVAL = 10_000_000;
-/** Longest sleep of an idle machine. */
+/**
+ * With the virtual clock the host has its turn after so many instructions, or so many skipped waits: a measure that only the
+ * guest's own doing decides, so that runs with the same input are the same.
+ */
+const INSTRUCTIONS_PER_TURN = 2_000_000;
+const SKIPS_PER_TURN = 1000;
+/** With the real clock the host has its turn after so much of its time, in nanoseconds. */
+const TIME_PER_TURN = 10_000_000;
+/** Longest time the processor runs on between looks at the clock, in nanoseconds; and the same in instructions. */
+const LONGEST_SLICE = 1_000_000;
+const SLICE_INSTRUCTIONS = { least: 1_000, most: 20_000_000 } as const;
+/** Instructions per nanosecond until it has been measured, and the weight of a new measurement. */
+const FIRST_SPEED_GUESS = 0.02;
+const SPEED_WEIGHT = 0.25;
+/** Shorter waits are not slept through: host timers are too coarse. In nanoseconds, as the longest sleep is. */
+const SHORTEST_SLEEP = 200_000;
 const LONGEST_SLEEP = 1_000_000_000;
+/** Seed for the kernel's random numbers. */
+const SEED_BYTES = 32;
 
 export class Machine {
   readonly processor: Processor;
@@ -69,9 +86,17 @@ export class Machine {
   readonly queue: EventQueue;
   private readonly options: MachineOptions;
   private readonly clock: InstructionClock | HostClock;
-  private bootPlan: BootPlan | undefined;
+  private planBoot: (() => BootPlan) | undefined;
   private exit: MachineExit | undefined;
   private resetRequested: string | undefined;
+  /** Host time spent executing instructions, in nanoseconds. */
+  private busyTime = 0;
+  /** Instructions per nanosecond, lately. */
+  private speed = FIRST_SPEED_GUESS;
+  /** When the host's next turn comes: by count, or by host time. */
+  private turn = { retired: 0, skips: 0, time: 0 };
+  /** Whether the log has been told that the processor cannot wake up. */
+  private haltReported = false;
 
   constructor(options: MachineOptions) {
     this.options = options;
@@ -103,6 +128,8 @@ export class Machine {
       entropy: options.entropy,
       log,
       apicId: 0,
+      engine: options.engine,
+      milliseconds: () => options.host.now() / 1e6,
       shutdown: (reason) => this.requestReset(reason),
     });
     const { cpu, engine } = this.processor;
@@ -113,6 +140,7 @@ export class Machine {
       ramBytes: memoryBytes,
       serial: options.serial,
       disks: options.disks ?? [],
+      testDevice: options.testDevice,
       entropy: options.entropy,
       epochSeconds: options.epochSeconds,
       tsc: () => cpu.hostTsc(),
@@ -123,48 +151,28 @@ export class Machine {
         reset: () => this.requestReset('reset by the guest'),
         debugExit: (value) => this.end({ kind: 'debug-exit', value }),
         interruptChanged: () => this.wake(),
-        initialize: () => this.requestReset('INIT'),
+        // there is no firmware that would tell an INIT from a reset
+        initialize: () => this.requestReset('processor initialized by the guest'),
         startUp() {},
       },
     });
-    cpu.apic = this.localApic();
+    cpu.apic = processorApic(this.board);
     this.queue.onEarlierDeadline = () => engine.kick();
-  }
-
-  private localApic() {
-    const { board } = this;
-    const { lapic } = board;
-    return {
-      pending: () => board.pendingVector(),
-      acknowledge: () => lapic.acknowledge(),
-      externalPending: () => board.externalPending(),
-      acknowledgeExternal: () => lapic.acknowledge(),
-      get nmiPending() {
-        return board.nmiPending;
-      },
-      set nmiPending(value: boolean) {
-        board.nmiPending = value;
-      },
-      readMsr: (index: number) => lapic.readMsr(index),
-      writeMsr: (index: number, value: bigint) => lapic.writeMsr(index, value),
-      get cr8() {
-        return lapic.cr8;
-      },
-      set cr8(value: number) {
-        lapic.cr8 = value;
-      },
-      get apicBase() {
-        return lapic.readMsr(APIC_BASE_MSR) ?? 0n;
-      },
-      set apicBase(value: bigint) {
-        lapic.writeMsr(APIC_BASE_MSR, value);
-      },
-    };
   }
 
   /** Instructions retired since power-on. */
   get retired(): number {
     return this.processor.engine.retired;
+  }
+
+  /** Host time spent executing instructions so far, in nanoseconds. */
+  get busyNanoseconds(): number {
+    return this.busyTime;
+  }
+
+  /** Fingerprint of memory and processor: the same for two runs that did the same. Sixteen hexadecimal digits. */
+  snapshotHash(): string {
+    return hashMachineState(this.physical, this.processor.cpu);
   }
 
   /** Guest time in nanoseconds since power-on. */
@@ -173,30 +181,38 @@ export class Machine {
   }
 
   /**
-   * Puts a kernel into memory and the processor at its entry.
+   * Puts a kernel into memory and the processor at its entry; after a reset of the machine the kernel starts anew.
    * @throws BootError for an image that cannot be booted
    */
-  loadKernel(kernel: Uint8Array, options: Omit<KernelOptions, 'memoryMap' | 'rsdpAddress'>): void {
-    const { low } = splitMemory(this.options.memoryBytes);
+  loadKernel(kernel: Uint8Array, options: Omit<KernelOptions, 'memoryMap' | 'rsdpAddress' | 'randomSeed'>): void {
+    const { memoryBytes, serial, entropy } = this.options;
+    const { low } = splitMemory(memoryBytes);
     const tables = buildAcpiTables({
       processors: 1,
       lowMemoryEnd: Math.max(low, BOARD_ADDRESS.PCI_WINDOW),
-      serialPorts: this.options.serial.map((_, i) => i),
+      serialPorts: serial.map((_, i) => i),
       keyboardController: true,
       fwCfg: true,
       vga: false,
     });
     const base = BOARD_ADDRESS.FIRMWARE_TABLES;
     const acpi = placeAcpiTables(tables, base, BOARD_ADDRESS.EXTENDED_MEMORY - base);
-    const plan = planKernel(kernel, { ...options, memoryMap: boardMemoryMap(this.options.memoryBytes), rsdpAddress: acpi.rsdpAddress });
-    this.bootPlan = { writes: [...acpi.writes, ...plan.writes], cpu: plan.cpu };
+    const { rsdpAddress } = acpi;
+    const memoryMap = boardMemoryMap(memoryBytes);
+    this.planBoot = () => {
+      const randomSeed = new Uint8Array(SEED_BYTES);
+      entropy.fill(randomSeed);
+      const { writes, cpu } = planKernel(kernel, { ...options, memoryMap, rsdpAddress, randomSeed });
+      return { writes: [...acpi.writes, ...writes], cpu };
+    };
     this.boot();
   }
 
   private boot(): void {
-    if (!this.bootPlan) return;
-    for (const { address, bytes } of this.bootPlan.writes) this.physical.copyIn(address, bytes);
-    enterBootState(this.processor.cpu, this.bootPlan.cpu);
+    if (!this.planBoot) return;
+    const { writes, cpu } = this.planBoot();
+    for (const { address, bytes } of writes) this.physical.copyIn(address, bytes);
+    enterBootState(this.processor.cpu, cpu);
   }
 
   private end(exit: MachineExit): void {
@@ -213,7 +229,7 @@ export class Machine {
     if (this.board.lapic.pending() >= 0 || this.board.nmiPending) this.processor.engine.kick();
   }
 
-  /** Ends `run` soon, with exit kind `stopped`. */
+  /** Ends `run` soon, or at once when it is called next, with exit kind `stopped`. */
   stop(): void {
     this.end({ kind: 'stopped' });
   }
@@ -227,57 +243,95 @@ export class Machine {
     this.boot();
   }
 
-  /** Runs until the guest or the user ends it. */
+  /** Runs until the guest or the user ends it. Host input is taken while the host has its turn, never in between. */
   async run(): Promise<MachineExit> {
-    const { host } = this.options;
-    const virtual = this.options.clock === 'virtual';
-    let breath = host.now();
-    let quantumEnd = this.retired + VIRTUAL_QUANTUM;
-    this.exit = undefined;
+    const { host, log, rebootOnReset } = this.options;
+    this.startTurn();
     for (;;) {
-      if (this.exit) return this.exit;
+      if (this.exit !== undefined) {
+        const { exit } = this;
+        this.exit = undefined;
+        return exit;
+      }
       if (this.resetRequested !== undefined) {
         const reason = this.resetRequested;
         this.resetRequested = undefined;
-        this.options.log.write('boot', `reset: ${reason}`);
-        if (!this.options.rebootOnReset) return { kind: 'reset', reason };
+        log.write('boot', `reset: ${reason}`);
+        if (!rebootOnReset) return { kind: 'reset', reason };
         this.reset();
       }
       this.queue.runDue();
-      const idle = this.runOnce(virtual, quantumEnd);
-      if (virtual ? this.retired >= quantumEnd : host.now() - breath >= BREATH_INTERVAL) {
+      if (this.canExecute()) this.execute();
+      else await this.idle();
+      if (this.turnIsOver()) {
         await host.breathe();
-        breath = host.now();
-        quantumEnd = this.retired + VIRTUAL_QUANTUM;
+        this.startTurn();
       }
-      if (idle) await this.idleUntilEvent();
     }
   }
 
-  /** Runs the processor to the next deadline or quantum; true if it has nothing to do. */
-  private runOnce(virtual: boolean, quantumEnd: number): boolean {
-    const { cpu, engine } = this.processor;
-    if (cpu.activity !== Activity.RUNNING && !wakeEventPending(cpu)) return this.exit === undefined && this.resetRequested === undefined;
-    let instructions = REAL_QUANTUM;
-    if (virtual) {
-      const untilDeadline = Math.ceil((this.queue.nextDeadline() - this.clock.now()) / NANOSECONDS_PER_INSTRUCTION);
-      instructions = Math.max(1, Math.min(untilDeadline, quantumEnd - this.retired));
-    }
-    engine.run(instructions);
-    return false;
+  private startTurn(): void {
+    this.turn = { retired: this.retired + INSTRUCTIONS_PER_TURN, skips: 0, time: this.options.host.now() + TIME_PER_TURN };
   }
 
-  private async idleUntilEvent(): Promise<void> {
+  private turnIsOver(): boolean {
+    const { turn } = this;
+    if (this.clock instanceof HostClock) return this.options.host.now() >= turn.time;
+    return this.retired >= turn.retired || turn.skips >= SKIPS_PER_TURN;
+  }
+
+  private canExecute(): boolean {
+    const { cpu } = this.processor;
+    return cpu.activity === Activity.RUNNING || wakeEventPending(cpu);
+  }
+
+  /** Runs the processor up to the next deadline or the host's turn. */
+  private execute(): void {
+    const { host } = this.options;
+    const { engine } = this.processor;
+    const { retired } = this;
+    const start = host.now();
+    engine.run(this.sliceInstructions());
+    const elapsed = host.now() - start;
+    this.busyTime += elapsed;
+    this.haltReported = false;
+    if (elapsed > 0) this.speed += ((this.retired - retired) / elapsed - this.speed) * SPEED_WEIGHT;
+  }
+
+  private sliceInstructions(): number {
+    const untilDeadline = this.queue.nextDeadline() - this.clock.now();
+    if (this.clock instanceof HostClock) {
+      const estimate = Math.ceil(Math.min(untilDeadline, LONGEST_SLICE) * this.speed);
+      return Math.min(Math.max(estimate, SLICE_INSTRUCTIONS.least), SLICE_INSTRUCTIONS.most);
+    }
+    const instructions = Math.ceil(untilDeadline / NANOSECONDS_PER_INSTRUCTION);
+    return Math.max(1, Math.min(instructions, this.turn.retired - this.retired));
+  }
+
+  /** The processor waits for an interrupt: waits with it, or skips to the next deadline. */
+  private async idle(): Promise<void> {
     const { clock } = this;
+    const { host } = this.options;
+    const wakeable = interruptsEnabled(this.processor.cpu);
+    if (!wakeable) this.reportHalt();
     const wait = this.queue.nextDeadline() - clock.now();
     if (clock instanceof InstructionClock && Number.isFinite(wait)) {
       clock.skip(wait);
-      return;
+      this.turn.skips++;
+      // Only an NMI or the user can help a processor that is halted for good: its timers need not be hurried through.
+      if (wakeable) return;
     }
-    if (wait > 0) await this.options.host.sleep(Math.min(wait, LONGEST_SLEEP));
+    if (wait <= 0) return;
+    if (wait < SHORTEST_SLEEP) await host.breathe();
+    else await host.sleep(Math.min(wait, LONGEST_SLEEP));
     if (clock instanceof HostClock) clock.resume();
+    this.startTurn();
+  }
+
+  private reportHalt(): void {
+    if (this.haltReported) return;
+    this.haltReported = true;
+    const { cpu } = this.processor;
+    this.options.log.write('guest-error', `processor halted for good: interrupts are disabled at RIP ${cpu.rip.toString(16)}h`);
   }
 }
-
-/** IA32_APIC_BASE. */
-const APIC_BASE_MSR = 0x1b;

@@ -467,8 +467,11 @@ export const toUser64 = (entry = 'USER_CODE', rflags = 2): string => `
   iretq
   org USER_CODE
 `;
-/** The same in protected mode, for 32-bit user code. */
+/** The same in protected mode, for 32-bit user code; DS and ES become the user's. Changes EAX. */
 export const toUser32 = (entry = 'USER_CODE', eflags = 2): string => `
+  mov eax, USER_DATA32+3
+  mov ds, ax
+  mov es, ax
   push USER_DATA32+3
   push USER_STACK
   push ${eflags}

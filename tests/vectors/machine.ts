@@ -119,8 +119,11 @@ export class EmulatorMachine implements VectorMachine {
   /** Physical x87 registers. */
   private readonly x87: Uint8Array;
   private nextTable = PHYSICAL.tables;
+  private readonly slice: number;
 
-  constructor() {
+  /** @param slice instructions the engine is asked to run at a time; results must not depend on it */
+  constructor(slice = INSTRUCTION_LIMIT) {
+    this.slice = slice;
     const arena = new Arena({
       ramBytes: RAM_BYTES,
       overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(RAM_BYTES),
@@ -314,7 +317,8 @@ export class EmulatorMachine implements VectorMachine {
     applySpans(this.data, testCase.memory);
     const before = this.data.slice();
     this.load(testCase);
-    this.engine.run(INSTRUCTION_LIMIT);
+    const end = this.engine.retired + INSTRUCTION_LIMIT;
+    while (cpu.activity === Activity.RUNNING && this.engine.retired < end) this.engine.run(this.slice);
     const { outcome, frame } = this.outcome();
     const after: ProcessorState = {
       gpr: cpu.gpr.slice(),

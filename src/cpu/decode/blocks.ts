@@ -10,6 +10,8 @@ import { CONTEXT, FS, offsetOf, segmentOffset } from '../context.ts';
 import { type Handlers, SpecialHandler } from '../interpreter/handlers.ts';
 import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import type { HandlerForm } from '../interpreter/stage.ts';
+import type { InstructionReader } from '../regions/graph.ts';
+import { regionInstruction } from '../regions/instruction.ts';
 import { MODE_64, MODE_EM, MODE_MP, MODE_OSFXSR, MODE_REAL_OR_V86, MODE_SIZE_MASK, MODE_TS } from '../mode.ts';
 import { type Decoded, Decoder, type DecodeResult, MAX_INSTRUCTION_LENGTH, NO_REGISTER, RIP_RELATIVE } from './decoder.ts';
 
@@ -68,6 +70,8 @@ export class BlockCache {
   /** Tells that every block is gone: all execute tags must go too. */
   onFlush: () => void = () => {};
   readonly statistics: BlockStatistics = { blocks: 0, records: 0, invalidations: 0, flushes: 0 };
+  /** Heat blocks start with; 0: nobody counts. */
+  heat = 0;
   /** Index of the first table entry of each class, to name special handlers. */
   private readonly specials: { long: number; legacy: () => number };
 
@@ -96,7 +100,30 @@ export class BlockCache {
   }
 
   private firstFree(): number {
-    return this.area.start + (MAX_BLOCK + 2) * RECORD_SIZE;
+    return this.area.start + (MAX_BLOCK + 2) * RECORD_SIZE; // scratch block and the reserved record
+  }
+
+  /** Table index of the handler that ends a block before its record. */
+  resyncHandler(mode: number): number {
+    return this.specialBase(mode) + SpecialHandler.RESYNC;
+  }
+  /** A record that outlives flushes: delta 0, remaining 0. Only before anything is decoded. */
+  reserveRecord(): number {
+    return this.area.start + (MAX_BLOCK + 1) * RECORD_SIZE;
+  }
+  /** Bytes left before the next flush. */
+  get room(): number {
+    return this.area.start + this.area.size - this.free;
+  }
+  /** A zeroed record, valid until the next flush. */
+  allocateRecord(): number {
+    const at = this.allocate(RECORD_SIZE);
+    this.memory.fill(0, at, at + RECORD_SIZE);
+    return at;
+  }
+  /** Notes that bytes of a page have become part of translated code other than a block. */
+  claim(page: number, offset: number, length: number): void {
+    this.codePages.markCode(page, offset, length);
   }
 
   private allocate(bytes: number): number {
@@ -183,6 +210,7 @@ export class BlockCache {
       entry = this.pages.get(page)!;
     }
     this.memory.copyWithin(block, this.scratch, this.scratch + bytes);
+    this.u16[(block + RECORD.heat) >> 1] = this.heat;
     entry.blocks.push(block, records, this.specialBase(mode));
     this.u32[(table >> 2) + offset] = block;
     const last = block + (records - 1) * RECORD_SIZE;
@@ -240,6 +268,8 @@ export class BlockCache {
    */
   truncate(block: number, count: number, mode: number): number {
     if (block !== this.scratch) this.memory.copyWithin(this.scratch, block, block + (count + 1) * RECORD_SIZE);
+    const interpreted = this.u32[(this.scratch + RECORD.interpreted) >> 2];
+    if (interpreted !== 0) this.u32[(this.scratch + RECORD.handler) >> 2] = interpreted;
     for (let i = 0; i < count; i++) this.memory[this.scratch + i * RECORD_SIZE + RECORD.remaining] = count - i;
     const last = this.scratch + (count - 1) * RECORD_SIZE;
     const behind = last + RECORD_SIZE;
@@ -253,6 +283,20 @@ export class BlockCache {
   private decodeOne(bytes: Uint8Array, at: number, end: number, mode: number): DecodeResult {
     const size = mode & MODE_SIZE_MASK;
     return this.decoder.decode(bytes, at, end, size === MODE_64 ? 64 : size === 1 ? 32 : 16, (mode & MODE_REAL_OR_V86) !== 0);
+  }
+
+  /** Decodes single instructions of a page for a region; none where a region must stop. */
+  regionReader(host: number, mode: number): InstructionReader {
+    const long = (mode & MODE_SIZE_MASK) === MODE_64;
+    const handlers = long ? this.handlers.long : this.handlers.legacy();
+    return (offset) => {
+      if (this.decodeOne(this.memory, host + offset, host + PAGE, mode) !== 'ok') return undefined;
+      const { out } = this.decoder;
+      if (this.badOperand(out) || this.unavailable(out, mode) >= 0) return undefined;
+      const form = formOf(out, long);
+      const handler = handlers.find(form);
+      return handler.effects.system ? undefined : regionInstruction(form, out, offset, handler);
+    };
   }
 
   /** Vector an instruction raises whatever its operands, or -1. */
@@ -293,15 +337,7 @@ export class BlockCache {
       return true;
     }
     const { encoding } = out;
-    const form: HandlerForm = {
-      encoding,
-      long,
-      operandSize: dependsOnOperandSize(encoding) ? out.operandSize : 32,
-      addressSize: encoding.attributes.has('as') ? out.addressSize : long ? 64 : 32,
-      memory: out.form === 'memory',
-      repeat: out.repeat,
-      cc: encoding.span === 16 ? out.opcode & 15 : 0,
-    };
+    const form = formOf(out, long);
     const handler = (long ? this.handlers.long : this.handlers.legacy()).find(form);
     u32[(at + RECORD.handler) >> 2] = handler.index;
     const { operands } = encoding;
@@ -349,6 +385,20 @@ export class BlockCache {
     if (out.encoding.map === 0 && out.opcode >= 0xd8 && out.opcode <= 0xdf) return ((out.opcode & 7) << 8) | out.modrm;
     return out.encoding.operands.some((o) => o.letter === 'S') ? out.reg & 7 : out.reg;
   }
+}
+
+/** The handler form a decoded instruction needs. */
+function formOf(out: Decoded, long: boolean): HandlerForm {
+  const { encoding } = out;
+  return {
+    encoding,
+    long,
+    operandSize: dependsOnOperandSize(encoding) ? out.operandSize : 32,
+    addressSize: encoding.attributes.has('as') ? out.addressSize : long ? 64 : 32,
+    memory: out.form === 'memory',
+    repeat: out.repeat,
+    cc: encoding.span === 16 ? out.opcode & 15 : 0,
+  };
 }
 
 /** Context offset of a register operand, or -1 if it is none. */

@@ -6,6 +6,7 @@ import { interceptBit, INTERCEPT_EXIT_CODE } from '../../isa/intercepts.ts';
 import type { InstructionTable } from '../../isa/table.ts';
 import { type FunctionBuilder, type FunctionRef, ModuleBuilder } from '../../wasm/index.ts';
 import { CS, offsetOf, segmentOffset } from '../context.ts';
+import { emitHeat } from './heat.ts';
 import { Exit, RECORD } from './record.ts';
 import { type Effects, HELPER_ARGUMENTS, type HandlerForm, type HandlerModule, InterpreterStage } from './stage.ts';
 import { TLB_ENTRY } from './tlb-access.ts';
@@ -97,6 +98,8 @@ export interface Handlers {
   find(form: HandlerForm): Handler;
   /** Enters the chain at a record. Budget for its block must be there already. */
   run(context: number, record: number): number;
+  /** The function that continues at another address, for regions. */
+  readonly branchTo: unknown;
 }
 
 /**
@@ -121,6 +124,7 @@ export function buildHandlers(
   const module: HandlerModule = { signature, table: tableRef, slowLoad, slowStore, checkSegment, raise, helpers, branchTo };
 
   m.define(branchTo, (f) => emitBranchTo(f, long, module));
+  m.exportFunction('branchTo', branchTo);
   const functions: FunctionRef[] = [];
   functions.push(
     m.function('stop', ['i32', 'i32'], ['i32'], (f) => {
@@ -173,6 +177,7 @@ export function buildHandlers(
       if (!found) throw new Error(`no handler for ${form.encoding.instruction.mnemonic} '${form.encoding.text}'`);
       return found;
     },
+    branchTo: instance.exports.branchTo,
     run: instance.exports.run as (context: number, record: number) => number,
   };
   return { handlers, nextIndex: needed };
@@ -235,6 +240,7 @@ function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule):
   });
   const after = f.let(op['i32.sub'](left, f.load('i32.load8_u', next, RECORD.remaining)));
   f.if(op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)));
+  emitHeat(f, next);
   f.store('i32.store', ctx, after, offsetOf('budget'));
   f.returnCallIndirect(module.signature, f.load('i32.load', next, RECORD.handler), [ctx, next], module.table);
 }

@@ -35,10 +35,14 @@ export const RECORD = {
   link: 48,
   /** Likewise for the next instruction. */
   linkNext: 52,
+  /** Of a block's first record, once a region has taken its handler's place: the handler itself, u32. */
+  interpreted: 56,
+  /** Of a block's first record: entries left until the block counts as hot, u16. */
+  heat: 60,
 } as const;
 
 /** Bytes per record. The second immediate of ENTER and far pointers shares the displacement field. */
-export const RECORD_SIZE = 56;
+export const RECORD_SIZE = 64;
 
 /** What the chain of handlers returns to the run loop. */
 export const Exit = {
@@ -52,4 +56,6 @@ export const Exit = {
   SYSTEM_ABORT: 3,
   /** rip is right but has no decoded block yet. */
   LOOKUP: 4,
+  /** rip is right and its block has become hot. */
+  HOT: 5,
 } as const;

@@ -11,6 +11,7 @@ import { HELPERS, type HelperName, type LightHelper, type SystemHelper } from '.
 import { type Access, type Address, type Bits, type FlagName, type FlagValues, type I32, type I64, type Int, RSP, Stage } from '../../isa/stage.ts';
 import type { FunctionBuilder, FunctionRef, Local, Signature, TableRef, Value } from '../../wasm/index.ts';
 import { CONTEXT, type FieldName, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
+import { emitHeat } from './heat.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { emitCondition, emitFlag, emitFlags, emitLogicFlags, emitLowFlags, emitSetFlags, emitSetLowFlags } from './flags.ts';
 import { TLB_ENTRY } from './tlb-access.ts';
@@ -630,21 +631,16 @@ export class InterpreterStage extends Stage {
     const next = f.let(f.load('i32.load', this.rec, link));
     f.if(next, () => {
       const unused = this.sub(this.recordU8(RECORD.remaining), 1);
-      const left = f.let(
-        this.sub(this.add(this.field32('budget') as I32, unused), f.load('i32.load8_u', next, RECORD.remaining) as I32),
-      );
+      const left = f.let(this.add(this.field32('budget') as I32, unused));
+      const after = f.let(this.sub(left as I32, f.load('i32.load8_u', next, RECORD.remaining) as I32));
       f.store('i64.store', this.ctx, to, this.at('rip'));
-      f.if(this.geS0(left), () => {
-        f.store('i32.store', this.ctx, left, this.at('budget'));
-        f.returnCallIndirect(this.module.signature, f.load('i32.load', next, RECORD.handler), [this.ctx, next], this.module.table);
-      });
-      f.store('i32.store', this.ctx, this.add(left as I32, f.load('i32.load8_u', next, RECORD.remaining) as I32), this.at('budget'));
-      f.return(f.i32(Exit.STOP));
+      f.store('i32.store', this.ctx, left, this.at('budget'));
+      f.if(this.op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)));
+      emitHeat(f, next);
+      f.store('i32.store', this.ctx, after, this.at('budget'));
+      f.returnCallIndirect(this.module.signature, f.load('i32.load', next, RECORD.handler), [this.ctx, next], this.module.table);
     });
     f.returnCall(this.module.branchTo, [this.ctx, this.rec, f.i32(link), to]);
-  }
-  private geS0(value: Value<'i32'>): I32 {
-    return this.op['i32.ge_s'](value, this.f.i32(0)) as I32;
   }
   branch(operand: number): void {
     this.goTo(this.target(operand), RECORD.link);

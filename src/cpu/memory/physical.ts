@@ -242,6 +242,11 @@ export class PhysicalSpace implements PhysicalMemory {
     if (this.granules[page] & granuleMask(offset, length)) this.codeWritten(page, offset, length);
   }
 
+  /** Whether a range within a page touches translated code. */
+  holdsCodeAt(page: number, offset: number, length: number): boolean {
+    return (this.granules[page] & granuleMask(offset, length)) !== 0;
+  }
+
   /**
    * Adds an owner to the page's frame (a checkpoint, a fork) and write-protects it, so that the first write copies.
    * Returns the frame, 0 if the page has none. The new owner holds a promise and releases the frame.

@@ -8,7 +8,7 @@ import { Vector } from '../../isa/stage.ts';
 import { CS, SS, segmentOffset } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { setFault } from '../fault.ts';
-import { word } from '../state.ts';
+import { Pending, word } from '../state.ts';
 import { type Arena, PAGE_SIZE } from './arena.ts';
 import { AccessClass, FETCH, PageWalker, PagingFormat, READ, Right, WRITE } from './paging.ts';
 import { PageFlag, type PhysicalSpace } from './physical.ts';
@@ -223,6 +223,29 @@ export class SlowPath {
       info & AccessInfo.BYTES_MASK,
       (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK,
     );
+  }
+
+  /**
+   * Whether a region may do the access itself: it goes to memory, and a write hits no translated code. Both pages of a
+   * crossing access are translated and entered in the TLB.
+   * @returns 0 it may, 1 it may not, or a fault is pending
+   */
+  prepareForRegion(lo: number, hi: number, info: number, write: boolean): number {
+    this.begin(false);
+    const bytes = info & AccessInfo.BYTES_MASK;
+    const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
+    const first = Math.min(bytes, PAGE_SIZE - (lo & 0xfff));
+    const status = this.preparePiece(lo | 0, hi | 0, first, write, segment);
+    if (status !== 0 || first === bytes) return status;
+    return this.preparePiece((lo + first) | 0, this.nextPageHigh(lo | 0, hi | 0), bytes - first, write, segment);
+  }
+
+  private preparePiece(lo: number, hi: number, bytes: number, write: boolean, segment: number): number {
+    const address = this.locate(lo, hi, write ? WRITE : READ, segment);
+    if (address === FAULT) return 1;
+    if (address !== ELSEWHERE && !(write && this.holdsCode && this.physical.holdsCodeAt(this.page, lo & 0xfff, bytes))) return 0;
+    this.cpu.pending = Pending.INTERPRET;
+    return 1;
   }
 
   protected load(lo: number, hi: number, bytes: number, access: number, segment: number): number {

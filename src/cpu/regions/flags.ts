@@ -11,8 +11,8 @@ import type { FieldName } from '../context.ts';
 export type FlagsState =
   /** In the two word variables. */
   | { readonly kind: 'words' }
-  /** Those of a + b or a - b (with or without carry) giving `result`. */
-  | { readonly kind: 'add' | 'sub'; readonly a: Local; readonly b: Local; readonly result: Local; readonly bits: Bits }
+  /** Those of a + b or a - b giving `result`; `compares` unless a borrow went in. */
+  | { readonly kind: 'add' | 'sub'; readonly a: Local; readonly b: Local; readonly result: Local; readonly bits: Bits; readonly compares: boolean }
   /** Those of a + 1 or a - 1, with CF given. */
   | { readonly kind: 'inc' | 'dec'; readonly a: Local; readonly result: Local; readonly carry: Local<'i32'>; readonly bits: Bits }
   /** SF, ZF and PF of `result`; CF and OF given (AF clear), or clear. */
@@ -30,6 +30,8 @@ export class LazyFlags {
   private resultWord: Variable<'i64'>;
   private carriesWord: Variable<'i64'>;
   state: FlagsState = WORDS;
+  /** Whether the current instruction subtracts with borrow, so that its operands do not compare as its flags do. */
+  borrows = false;
 
   constructor(x: Stage, ctx: Local<'i32'>, at: (name: FieldName) => number) {
     this.x = x;
@@ -48,7 +50,7 @@ export class LazyFlags {
     if (kind === 'inc' || kind === 'dec') {
       this.state = { kind, a: al, result: rl, carry: x.let(this.flag('CF')) as Local<'i32'>, bits };
     } else {
-      this.state = { kind, a: al, b: x.let(b as Value) as Local, result: rl, bits };
+      this.state = { kind, a: al, b: x.let(b as Value) as Local, result: rl, bits, compares: !this.borrows };
     }
   }
 
@@ -212,7 +214,7 @@ export class LazyFlags {
   /** Conditions that are one comparison of operands, for even condition numbers. */
   private direct(cc: number): Value<'i32'> | undefined {
     const { x, state } = this;
-    if (state.kind === 'sub' && this.isPlainSubtraction()) {
+    if (state.kind === 'sub' && state.compares) {
       const { a, b, bits } = state;
       switch (cc) {
         case 2: // B
@@ -239,13 +241,6 @@ export class LazyFlags {
     }
     return undefined;
   }
-
-  /** SBB also has kind 'sub', but its comparisons are not those of a and b. */
-  private isPlainSubtraction(): boolean {
-    return this.plain;
-  }
-  /** Set by the stage: the instruction that set the flags had no borrow in. */
-  plain = true;
 
   lowFlags(): Value<'i32'> {
     const { x } = this;
@@ -282,6 +277,11 @@ export class LazyFlags {
   /** Makes the words the only form: where paths merge. */
   settleForGood(): void {
     this.settle();
+    this.state = WORDS;
+  }
+
+  /** At the start of a merge: its predecessors have made words. */
+  forget(): void {
     this.state = WORDS;
   }
 

@@ -91,6 +91,7 @@ export class RegionStage extends Stage {
     this.current = instruction;
     this.remaining = remaining;
     this.writeBack = undefined;
+    this.flagsState.borrows = instruction.form.encoding.instruction.mnemonic === 'SBB';
   }
 
   // ---- state
@@ -238,7 +239,7 @@ export class RegionStage extends Stage {
     const { decoded } = this.current;
     const immediates = this.current.form.encoding.operands.filter((o) => o.letter === 'I');
     const value = immediates.indexOf(operand) === 1 ? decoded.immediate2 : decoded.immediate;
-    return this.constant(bits === 64 ? value : BigInt.asUintN(bits, value), bits);
+    return this.constant(bits === 64 ? value : Number(BigInt.asUintN(bits, value)), bits);
   }
 
   operands(): Local[] {
@@ -420,14 +421,11 @@ export class RegionStage extends Stage {
   private host(entry: Local<'i32'>, linear: Local<'i64'>): Value<'i32'> {
     return this.add(this.wrap(linear), this.f.load('i32.load', entry, TLB_ENTRY.addend) as I32);
   }
-  /** A slow access: devices may look at the time and change the budget. */
+  /** A slow access; one to a device or into translated code comes back as not done. */
   private slow(access: FunctionRef, address: Address, bytes: number, flags = 0): void {
     const { f } = this;
-    f.store('i32.store', this.ctx, f.i32(this.env.committedRecord), this.at('record'));
-    f.store('i32.store', this.ctx, this.add(this.budget as Value as I32, this.remaining), this.at('budget'));
     const info = bytes | flags | INFO_FROM_REGION | ((address.segment as number) << INFO_SEGMENT_SHIFT);
     const status = f.call(access, [this.wrap(address.linear), this.wrap(this.shrU(address.linear as I64, 32)), f.i32(info)]) as Local<'i32'>;
-    this.budget.set(this.sub(f.load('i32.load', this.ctx, this.at('budget')) as I32, this.remaining));
     f.if(status, () => this.abort());
   }
 
@@ -617,11 +615,11 @@ export class RegionStage extends Stage {
     this.env.goTo('taken');
   }
   branchIf(condition: I32, _operand: number): void {
-    this.if(
-      condition,
-      () => this.env.goTo('taken'),
-      () => this.env.goTo('next'),
-    );
+    // neither arm comes back, so what is known of the flags holds in both
+    const known = this.flagsState.state;
+    this.f.if(condition, () => this.env.goTo('taken'));
+    this.flagsState.state = known;
+    this.env.goTo('next');
   }
   checkTarget(target: Int): Local<'i64'> {
     const { f } = this;
@@ -642,10 +640,12 @@ export class RegionStage extends Stage {
   }
   callHint(): void {}
 
-  /** Stores everything for an exit at an instruction boundary; `branchTo` takes off what a record's remaining gives back. */
-  leave(): void {
+  private leave(): void {
     this.storeState();
-    // branchTo adds remaining (0) - 1
+    this.leaveCommitted();
+  }
+  /** Budget and rip as `branchTo` expects them: it adds remaining (0) - 1, and takes rip for the page it comes from. */
+  leaveCommitted(): void {
     this.f.store('i32.store', this.ctx, this.add(this.budget as Value as I32, 1), this.at('budget'));
     this.f.store('i64.store', this.ctx, this.base, this.at('rip'));
   }

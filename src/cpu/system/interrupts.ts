@@ -6,7 +6,9 @@ import { FLAG, systemFlags } from './registers.ts';
 
 const NMI_VECTOR = 2;
 
-function interruptsEnabled(cpu: Cpu): boolean {
+/** Whether a maskable interrupt would be taken. */
+export function interruptsEnabled(cpu: Cpu): boolean {
+  if (cpu.gif === 0) return false;
   if (cpu.guestMode !== 0) return hooks.physicalInterruptsEnabled(cpu);
   return (systemFlags(cpu) & FLAG.IF) !== 0;
 }

@@ -344,7 +344,8 @@ const ones = (x: Stage) => lanes(x, 32, () => 0x3f80_0000);
 const INDEFINITE = 0xffc0_0000n;
 export const RCP = approximation('RCP', '53', (x, value) => {
   const quotient = x.let(x.op['f32x4.div'](ones(x), value)) as VectorLocal;
-  const tiny = PS.below(x, PS.doubled(x, quotient), 0n, 2n * PS.smallest) as V128;
+  // the smallest normal number too: what processors compute lies below the exact quotient
+  const tiny = PS.below(x, PS.doubled(x, quotient), 0n, 2n * PS.smallest + 1n) as V128;
   const signs = x.op['v128.and'](quotient, PS.constant(x, SIGN) as V128);
   return x.op['v128.bitselect'](signs, quotient, tiny);
 });

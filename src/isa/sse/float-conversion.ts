@@ -10,16 +10,6 @@ function conversion(mnemonic: string, encoding: string, feature: Feature, execut
   return instruction(mnemonic, { encodings: [encoding], access: ['w', 'r'], feature, unit: 'sse', execute });
 }
 
-/** The same for an instruction with an MMX operand, which `read` reads and `finish` writes. */
-function mmxConversion(mnemonic: string, encoding: string, feature: Feature, execute: (x: Stage) => () => void): Instruction {
-  return conversion(mnemonic, encoding, feature, (x) => {
-    x.requireNoX87Exception();
-    const finish = execute(x);
-    x.enterMmx();
-    finish();
-  });
-}
-
 // ---- between single and double precision
 
 export const CVTSS2SD = conversion('CVTSS2SD', 'F3 0F 5A Vsd,Wss', 'sse2', (x) => {
@@ -103,18 +93,23 @@ export const CVTDQ2PS = conversion('CVTDQ2PS', 'NP 0F 5B Vps,Wdq', 'sse2', (x) =
 export const CVTDQ2PD = conversion('CVTDQ2PD', 'F3 0F E6 Vpd,Wq', 'sse2', (x) =>
   x.write(0, x.op['f64x2.convert_low_i32x4_s'](x.op['i64x2.splat'](x.operand(1) as I64))),
 );
-export const CVTPI2PS = mmxConversion('CVTPI2PS', 'NP 0F 2A Vq,Qq', 'sse', (x) => {
-  const result = x.let(low(x, singles(x, widened(x, 1))));
-  return () => x.write(0, result);
-});
-export const CVTPI2PD = [
-  mmxConversion('CVTPI2PD', '66 0F 2A Vpd,Nq', 'sse2', (x) => {
-    const result = x.let(x.op['f64x2.convert_low_i32x4_s'](widened(x, 1)));
-    return () => x.write(0, result);
-  }),
-  // without an MMX register there is no change of the x87 state
-  conversion('CVTPI2PD', '66 0F 2A Vpd,Mq', 'sse2', (x) => x.write(0, x.op['f64x2.convert_low_i32x4_s'](widened(x, 1)))),
-];
+/**
+ * From an MMX register; from memory there is no change of the x87 state. As in conversions to MMX registers it changes even
+ * where the conversion faults: AMD processors do it that way.
+ */
+function fromMmx(mnemonic: string, encoding: string, feature: Feature, convert: (x: Stage, value: VectorLocal) => Value): Instruction[] {
+  return [
+    conversion(mnemonic, `${encoding},Nq`, feature, (x) => {
+      x.requireNoX87Exception();
+      const value = widened(x, 1);
+      x.enterMmx();
+      x.write(0, convert(x, value));
+    }),
+    conversion(mnemonic, `${encoding},Mq`, feature, (x) => x.write(0, convert(x, widened(x, 1)))),
+  ];
+}
+export const CVTPI2PS = fromMmx('CVTPI2PS', 'NP 0F 2A Vq', 'sse', (x, value) => low(x, singles(x, value)));
+export const CVTPI2PD = fromMmx('CVTPI2PD', '66 0F 2A Vpd', 'sse2', (x, value) => x.op['f64x2.convert_low_i32x4_s'](value));
 
 // ---- to integers
 
@@ -172,10 +167,11 @@ export const CVTPD2DQ = packedToIntegers('CVTPD2DQ', 'F2 0F E6', PD, false);
 export const CVTTPD2DQ = packedToIntegers('CVTTPD2DQ', '66 0F E6', PD, true);
 
 const toMmx = (mnemonic: string, encoding: string, format: FloatFormat, truncate: boolean) =>
-  mmxConversion(mnemonic, `${encoding} Pq,${format === PS ? 'Wq' : 'Wpd'}`, format.feature, (x) => {
+  conversion(mnemonic, `${encoding} Pq,${format === PS ? 'Wq' : 'Wpd'}`, format.feature, (x) => {
+    x.requireNoX87Exception();
     const value = format === PS ? widened(x, 1) : source(x, 1);
-    const result = x.let(low(x, doublewords(x, format, value, truncate)));
-    return () => x.write(0, result);
+    x.enterMmx();
+    x.write(0, low(x, doublewords(x, format, value, truncate)));
   });
 export const CVTPS2PI = toMmx('CVTPS2PI', 'NP 0F 2D', PS, false);
 export const CVTTPS2PI = toMmx('CVTTPS2PI', 'NP 0F 2C', PS, true);
