@@ -104,9 +104,6 @@ static word guest_address(const void *code)
     return CODE_ADDRESS + ((const __u8 *)code - __start_guest_code);
 }
 
-/* Called by fail(), which needs no terminal to be put back here. */
-void terminal_restore(void) {}
-
 static void prepare(__u64 (*function)(__u64), word amount)
 {
     struct parameters *parameters = (struct parameters *)(machine.memory + PARAMETERS_ADDRESS);

@@ -256,7 +256,7 @@ export class Engine {
       if (exit === Exit.ABORT) this.commitAbort(long);
       this.endSlice();
       if (exit === Exit.HOT) this.noteHot();
-      else this.regions?.tick();
+      else this.regions?.tick(this.retiredBefore);
       if (exit === Exit.ABORT || exit === Exit.SYSTEM_ABORT) this.deliverPending();
       return;
     }
@@ -348,7 +348,7 @@ export class Engine {
     const lo = (u32[MODE] & MODE_SIZE_MASK) === MODE_64 ? u32[RIP] : (u32[RIP] + u32[CS_BASE]) >>> 0;
     const host = fetch.translateExecute(lo, (u32[MODE] & MODE_SIZE_MASK) === MODE_64 ? u32[RIP + 1] : 0);
     const offset = lo & PAGE_MASK;
-    this.regions.hot({ page: fetch.guestPage(), table: fetch.codeTable(lo), host: host - offset, offset, mode: u32[MODE], record });
+    this.regions.hot({ page: fetch.guestPage(), table: fetch.codeTable(lo), host: host - offset, offset, mode: u32[MODE], record }, this.retiredBefore);
   }
 
   /** An instruction on two pages: both are translated each time. */

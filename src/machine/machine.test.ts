@@ -74,7 +74,7 @@ describe('the guest ends the run', () => {
       mov esi, text
       call print
       ${POWER_OFF}
-      text: ascii 'hello'
+      text: ascii "hello"
       db 13, 10, 0`);
     assert.deepEqual(await machine.run(), { kind: 'power-off' });
     assert.equal(serial.text, 'hello\r\n');
@@ -122,7 +122,7 @@ test('a reset starts the kernel anew, in zeroed memory', async () => {
     hang: jmp hang
     dirty: ${debugExit('1')}
     finished: ${POWER_OFF}
-    text: ascii 'again '
+    text: ascii "again "
     db 0`,
     { rebootOnReset: true },
   );

@@ -38,7 +38,8 @@ describe('maskable interrupts', () => {
     assert.equal(guest.bench.apic.vector, VECTOR);
   });
   test('MOV SS shuts out interrupts for one instruction', () => {
-    const guest = protectedMode('mov eax, DATA32\nsti\nmov ss, ax\nmov esp, STACK\nnext: nop');
+    const guest = protectedMode('mov eax, DATA32\nsti\nnop\nmov ss, ax\nmov esp, STACK\nnext: nop');
+    guest.bench.step(4);
     guest.bench.apic.vector = VECTOR;
     guest.expectException({ vector: VECTOR, at: 'next' });
   });

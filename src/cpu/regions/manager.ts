@@ -7,11 +7,11 @@ import { type CompilerEnvironment, compileRegions, type RegionPlan } from './com
 import { discover } from './graph.ts';
 
 /** Entries until a block counts as hot. */
-export const HEAT_THRESHOLD = 60;
+export const HEAT_THRESHOLD = 100;
 /** Hot blocks compiled together: many regions per module keep transfers cheap and compiling fast. */
-const BATCH = 24;
-/** Runs of the engine after which a smaller batch is compiled too. */
-const PATIENCE = 40;
+const BATCH = 96;
+/** Instructions after which a smaller batch is compiled too. */
+const PATIENCE = 2_000_000;
 /** Table entries for regions; when they are used up, everything is dropped and starts anew. */
 const MAX_REGIONS = 24_000;
 
@@ -47,7 +47,8 @@ export class RegionManager {
   private readonly firstIndex: number;
   private nextIndex: number;
   private waiting: Candidate[] = [];
-  private patience = PATIENCE;
+  /** Instructions retired at which the waiting blocks are compiled. */
+  private due = 0;
   private readonly milliseconds: () => number;
 
   /** @param firstIndex first table index free for regions */
@@ -72,15 +73,15 @@ export class RegionManager {
   }
 
   /** A block's heat ran out. */
-  hot(candidate: Candidate): void {
+  hot(candidate: Candidate, retired: number): void {
+    if (this.waiting.length === 0) this.due = retired + PATIENCE;
     this.waiting.push(candidate);
     if (this.waiting.length >= BATCH) this.compile();
   }
 
   /** Called between runs of the handlers now and then. */
-  tick(): void {
-    if (this.waiting.length === 0 || --this.patience > 0) return;
-    this.compile();
+  tick(retired: number): void {
+    if (this.waiting.length > 0 && retired >= this.due) this.compile();
   }
 
   /** All blocks are gone. */
@@ -93,7 +94,6 @@ export class RegionManager {
 
   private compile(): void {
     const start = this.milliseconds();
-    this.patience = PATIENCE;
     const candidates = this.waiting;
     this.waiting = [];
     if (this.nextIndex + candidates.length > this.firstIndex + MAX_REGIONS || this.blocks.room < EXIT_ROOM) {

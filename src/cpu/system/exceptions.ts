@@ -5,10 +5,14 @@
 import { Vector } from '../../isa/stage.ts';
 import type { Cpu } from '../cpu.ts';
 import { ABORTED } from '../fault.ts';
-import { Activity, Pending } from '../state.ts';
+import { Activity, Pending, word } from '../state.ts';
 import { type DeliveredEvent, type EventKind, hooks } from './hooks.ts';
 import { deliverLong, deliverProtected, deliverReal } from './interrupt-gates.ts';
+import { deliverLongShortcut } from './long-mode-shortcuts.ts';
 import { DR6, DR7, isLongMode, isProtected } from './registers.ts';
+
+const CR2 = word('cr2');
+const FAULT_ADDRESS = word('faultAddress');
 
 /** EXT: the fault came from delivering an event the program did not ask for (SDM vol. 3A 6.13). */
 const ERROR_CODE_EXT = 1;
@@ -45,10 +49,14 @@ function takePendingFault(cpu: Cpu, during?: DeliveredEvent): DeliveredEvent {
 }
 
 function enterHandler(cpu: Cpu, event: DeliveredEvent): void {
-  if (event.vector === Vector.PF && event.kind === 'fault') cpu.cr2 = cpu.faultAddress;
+  if (event.vector === Vector.PF && event.kind === 'fault') {
+    cpu.u32[CR2] = cpu.u32[FAULT_ADDRESS];
+    cpu.u32[CR2 + 1] = cpu.u32[FAULT_ADDRESS + 1];
+  }
   if (!isProtected(cpu)) deliverReal(cpu, event);
-  else if (isLongMode(cpu)) deliverLong(cpu, event);
-  else deliverProtected(cpu, event);
+  else if (isLongMode(cpu)) {
+    if (!deliverLongShortcut(cpu, event)) deliverLong(cpu, event);
+  } else deliverProtected(cpu, event);
   cpu.interruptShadow = 0;
   cpu.activity = Activity.RUNNING;
   if (event.kind === 'nmi') cpu.nmiBlocked = 1;

@@ -14,6 +14,7 @@ import {
 } from './descriptors.ts';
 import { checkCodeOffset, checkRealOffset, goToReal } from './far-transfers.ts';
 import { hooks } from './hooks.ts';
+import { iretLongShortcut } from './long-mode-shortcuts.ts';
 import {
   CR4,
   cr4,
@@ -221,7 +222,7 @@ function iretProtected(cpu: Cpu, bits: StackBits): void {
 /** IRET, IRETD, IRETQ. */
 export function iret(cpu: Cpu, bits: number): void {
   if (hasRealSelectors(cpu)) iretReal(cpu, bits as StackBits);
-  else iretProtected(cpu, bits as StackBits);
+  else if (bits !== 64 || !iretLongShortcut(cpu)) iretProtected(cpu, bits as StackBits);
   cpu.nmiBlocked = 0;
   if (cpu.guestMode !== 0) hooks.interruptReturned(cpu);
 }

@@ -13,7 +13,7 @@ import { TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE } from '../memory/tlb.ts';
 import { word } from '../state.ts';
 import type { PortAccess } from './hooks.ts';
 import { checkPort } from './io.ts';
-import { FLAG, is64BitMode, maskOf, readRegister, systemFlags, writeRegister } from './registers.ts';
+import { DR7, FLAG, is64BitMode, maskOf, readRegister, systemFlags, writeRegister } from './registers.ts';
 import { linearAddress, SegmentAccess, segmentBase } from './segments.ts';
 
 const PAGE_SIZE = 0x1000;
@@ -21,6 +21,7 @@ const PAGE_OFFSET = 0xfffn;
 /** Most elements considered at once; page ends come first. */
 const MANY = 0x1000_0000n;
 const REPEAT_NOT_EQUAL = 2;
+const DR7_WORD = word('dr7');
 
 type ElementBytes = 1 | 2 | 4 | 8;
 
@@ -383,6 +384,9 @@ function commit(cpu: Cpu, run: Run, operation: Operation): void {
   if (left !== 0n && !run.ended) cpu.nextRip = cpu.rip;
 }
 
+/** Single stepping and breakpoints trap between elements (SDM vol. 3B 18.3.1.4). */
+const watched = (cpu: Cpu): boolean => (systemFlags(cpu) & FLAG.TF) !== 0 || (cpu.u32[DR7_WORD] & DR7.ENABLES) !== 0;
+
 /** Arguments as in helpers.ts. */
 export function stringOperation(
   cpu: Cpu,
@@ -402,7 +406,7 @@ export function stringOperation(
     segment,
     repeat,
     backward: (systemFlags(cpu) & FLAG.DF) !== 0,
-    remaining: Number(count < MANY ? count : MANY),
+    remaining: watched(cpu) ? 1 : Number(count < MANY ? count : MANY),
     done: 0,
     ended: false,
   };
