@@ -7,6 +7,7 @@ import type { Log } from '../bus/log.ts';
 import type { AccessSize } from '../bus/ports.ts';
 import type { EntropySource } from '../bus/streams.ts';
 import { CONTEXT_SIZE } from './context.ts';
+import { EventCounters } from './event-counters.ts';
 import type { CpuModel } from './model.ts';
 import { CpuState } from './state.ts';
 
@@ -98,6 +99,7 @@ export interface CpuParts {
 }
 
 export class Cpu extends CpuState {
+  readonly counters = new EventCounters();
   linear!: LinearMemory;
   physical!: PhysicalMemory;
   translation!: TranslationControl;

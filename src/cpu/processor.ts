@@ -13,7 +13,7 @@ import { setFault } from './fault.ts';
 import { buildHandlers, type HandlerImports, type Handlers } from './interpreter/handlers.ts';
 import { lightHelpers } from './light/index.ts';
 import { x87 } from './light/x87-helper.ts';
-import { AccessInfo, type Arena, createProcessorMemory, type LinearAccess, PAGE_SIZE, type PhysicalSpace, PROCESSOR_MEMORY_OVERHEAD } from './memory/index.ts';
+import { AccessInfo, type Arena, createProcessorMemory, type LinearAccess, PAGE_SIZE, type PhysicalSpace, PROCESSOR_MEMORY_OVERHEAD, type Translation } from './memory/index.ts';
 import { computeMode, MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { CpuModel } from './model.ts';
 import { HEAT_THRESHOLD, RegionManager } from './regions/manager.ts';
@@ -60,6 +60,7 @@ export class Processor {
   readonly engine: Engine;
   readonly linear: LinearAccess;
   readonly blocks: BlockCache;
+  readonly translation: Translation;
   readonly regions: RegionManager | undefined;
 
   constructor(options: ProcessorOptions) {
@@ -76,6 +77,7 @@ export class Processor {
       codeTableFor: (page, mode) => this.blocks.tableFor(page, mode),
     });
     this.linear = memory.linear;
+    this.translation = memory.translation;
     cpu.connect({
       linear: memory.linear,
       physical,
@@ -141,7 +143,10 @@ export class Processor {
       handlers: { long: long.handlers, legacy: () => legacyHandlers().handlers },
       fetch: memory.linear,
       regions,
-      guestExit: (exiting) => exitGuest(exiting, () => this.currentInstruction()),
+      guestExit: (exiting) => {
+        cpu.counters.exit(Number(exiting.exitCode));
+        exitGuest(exiting, () => this.currentInstruction());
+      },
     });
     if (model.features.has('svm')) enableSvm();
     resetCpu(cpu, 'power-on');

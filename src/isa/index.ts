@@ -7,7 +7,9 @@ import * as logic from './integer/logic.ts';
 import * as shifts from './integer/shifts.ts';
 import * as string from './integer/string.ts';
 import * as mmx from './mmx.ts';
+import * as elements from './sse/elements.ts';
 import * as floatArithmetic from './sse/float-arithmetic.ts';
+import * as floatComparison from './sse/float-comparison.ts';
 import * as floatConversion from './sse/float-conversion.ts';
 import * as moves from './sse/moves.ts';
 import * as packedInteger from './sse/packed-integer.ts';
@@ -18,7 +20,10 @@ import * as system from './system.ts';
 import { InstructionTable } from './table.ts';
 import * as x87 from './x87.ts';
 
-const FAMILIES = [arithmetic, logic, shifts, data, control, string, system, mmx, floatArithmetic, floatConversion, moves, packedInteger, packedShifts, shuffles, strings, x87];
+const FAMILIES = [
+  arithmetic, logic, shifts, data, control, string, system, mmx,
+  elements, floatArithmetic, floatComparison, floatConversion, moves, packedInteger, packedShifts, shuffles, strings, x87,
+];
 
 function isInstruction(value: unknown): value is Instruction {
   return typeof value === 'object' && value !== null && 'mnemonic' in value && 'encodings' in value;

@@ -16,17 +16,25 @@ export const MOVQ = [
     const value = x.operand(1);
     return () => x.write(0, value);
   }),
-  mmx('MOVQ', { encodings: ['NP W1 0F 7E Eq,Pq', 'NP 0F 7F Qq,Pq'], access: ['w', 'r'] }, (x) => storing(x, x.operand(1) as Int)),
+  mmx('MOVQ', { encodings: ['NP W1 0F 7E Eq,Pq', 'NP 0F 7F Qq,Pq'], access: ['w', 'r'] }, (x) =>
+    storing(x, x.operand(1) as Int),
+  ),
 ];
 
-export const MOVNTQ = mmx('MOVNTQ', { encodings: ['NP 0F E7 Mq,Pq'], access: ['w', 'r'], feature: 'sse' }, (x) => storing(x, x.operand(1) as I64));
+export const MOVNTQ = mmx('MOVNTQ', { encodings: ['NP 0F E7 Mq,Pq'], access: ['w', 'r'], feature: 'sse' }, (x) =>
+  storing(x, x.operand(1) as I64),
+);
 
-export const MASKMOVQ = mmx('MASKMOVQ', { encodings: ['NP 0F F7 Pq,Nq as'], access: ['r', 'r'], feature: 'sse' }, (x) => {
-  const value = widened(x, 0);
-  const mask = widened(x, 1);
-  // the x87 state changes even where the store faults, on AMD processors
-  return () => storeMasked(x, value, mask, 1);
-});
+export const MASKMOVQ = mmx(
+  'MASKMOVQ',
+  { encodings: ['NP 0F F7 Pq,Nq as'], access: ['r', 'r'], feature: 'sse' },
+  (x) => {
+    const value = widened(x, 0);
+    const mask = widened(x, 1);
+    // the x87 state changes even where the store faults, on AMD processors
+    return () => storeMasked(x, value, mask, 1);
+  },
+);
 
 /** Writes the destination before the x87 state changes where it is in memory and may fault, else behind it. */
 function storing(x: Stage, value: Int): () => void {

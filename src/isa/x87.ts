@@ -10,7 +10,13 @@ const STATE_BYTES = { 16: 94, 32: 108 } as const;
 
 const sizeOf = (x: Stage): 16 | 32 => (x.bits === 16 ? 16 : 32);
 
-function row(mnemonic: string, encoding: string, feature: Feature, execute: (x: Stage) => void, access: 'r' | 'w' = 'r'): Instruction {
+function row(
+  mnemonic: string,
+  encoding: string,
+  feature: Feature,
+  execute: (x: Stage) => void,
+  access: 'r' | 'w' = 'r',
+): Instruction {
   return instruction(mnemonic, { encodings: [encoding], access: [access, 'r'], feature, unit: 'x87', execute });
 }
 
@@ -20,10 +26,16 @@ const register = (mnemonic: string, encoding: string, feature: Feature = 'fpu') 
 
 /** A memory form; `bytes` as the operand size asks for, or fixed. */
 function memory(
-  mnemonic: string, encoding: string, access: 'r' | 'w', bytes: number | Readonly<Record<16 | 32, number>>, feature: Feature = 'fpu',
+  mnemonic: string,
+  encoding: string,
+  access: 'r' | 'w',
+  bytes: number | Readonly<Record<16 | 32, number>>,
+  feature: Feature = 'fpu',
 ): Instruction {
   return row(
-    mnemonic, encoding, feature,
+    mnemonic,
+    encoding,
+    feature,
     (x) => {
       const { linear } = x.address(0, typeof bytes === 'number' ? bytes : bytes[sizeOf(x)], access);
       x.system('x87', x.x87Opcode, linear, x.bits, x.segment);
@@ -53,8 +65,12 @@ export const ARITHMETIC_MEMORY = ARITHMETIC.flatMap((name, digit) => [
 export const ARITHMETIC_STACK = [
   ...ARITHMETIC.map((name, digit) => register(`F${name}`, `D8 ${modrm(digit)} ST0,STi`)),
   // DC D0+i and D8+i: the same as their D8 forms, as processors have always done
-  ...REVERSED.map((name, digit) => register(`F${name}`, `DC ${modrm(digit)} ${digit === 2 || digit === 3 ? 'ST0,STi' : 'STi,ST0'}`)),
-  ...REVERSED.flatMap((name, digit) => (digit === 2 || digit === 3 ? [] : [register(`F${name}P`, `DE ${modrm(digit)} STi,ST0`)])),
+  ...REVERSED.map((name, digit) =>
+    register(`F${name}`, `DC ${modrm(digit)} ${digit === 2 || digit === 3 ? 'ST0,STi' : 'STi,ST0'}`),
+  ),
+  ...REVERSED.flatMap((name, digit) =>
+    digit === 2 || digit === 3 ? [] : [register(`F${name}P`, `DE ${modrm(digit)} STi,ST0`)],
+  ),
   register('FCOMP', 'DE (D0+i) ST0,STi'),
   register('FCOMPP', 'DE (D9)'),
 ];
@@ -121,11 +137,33 @@ export const COMPARISONS = [
 
 /** D9 E0 to FF without operand. */
 const NAMED: Readonly<Record<string, number>> = {
-  FCHS: 0xe0, FABS: 0xe1, FLD1: 0xe8, FLDL2T: 0xe9, FLDL2E: 0xea, FLDPI: 0xeb, FLDLG2: 0xec, FLDLN2: 0xed, FLDZ: 0xee,
-  F2XM1: 0xf0, FYL2X: 0xf1, FPTAN: 0xf2, FPATAN: 0xf3, FXTRACT: 0xf4, FPREM1: 0xf5, FPREM: 0xf8, FYL2XP1: 0xf9, FSQRT: 0xfa,
-  FSINCOS: 0xfb, FRNDINT: 0xfc, FSCALE: 0xfd, FSIN: 0xfe, FCOS: 0xff,
+  FCHS: 0xe0,
+  FABS: 0xe1,
+  FLD1: 0xe8,
+  FLDL2T: 0xe9,
+  FLDL2E: 0xea,
+  FLDPI: 0xeb,
+  FLDLG2: 0xec,
+  FLDLN2: 0xed,
+  FLDZ: 0xee,
+  F2XM1: 0xf0,
+  FYL2X: 0xf1,
+  FPTAN: 0xf2,
+  FPATAN: 0xf3,
+  FXTRACT: 0xf4,
+  FPREM1: 0xf5,
+  FPREM: 0xf8,
+  FYL2XP1: 0xf9,
+  FSQRT: 0xfa,
+  FSINCOS: 0xfb,
+  FRNDINT: 0xfc,
+  FSCALE: 0xfd,
+  FSIN: 0xfe,
+  FCOS: 0xff,
 };
-export const OPERATIONS = Object.entries(NAMED).map(([name, byte]) => register(name, `D9 (${byte.toString(16).toUpperCase()})`));
+export const OPERATIONS = Object.entries(NAMED).map(([name, byte]) =>
+  register(name, `D9 (${byte.toString(16).toUpperCase()})`),
+);
 
 export const CONTROL = [
   load('FLDCW', 'D9 /5', 'Mw'),
@@ -145,4 +183,9 @@ export const CONTROL = [
 ];
 
 /** WAIT: reports a pending exception. The decoder knows it by name: it faults by CR0.MP and CR0.TS together. */
-export const FWAIT = instruction('FWAIT', { encodings: ['9B'], feature: 'fpu', unit: 'x87', execute: (x) => x.requireNoX87Exception() });
+export const FWAIT = instruction('FWAIT', {
+  encodings: ['9B'],
+  feature: 'fpu',
+  unit: 'x87',
+  execute: (x) => x.requireNoX87Exception(),
+});

@@ -33,6 +33,9 @@ export class HostClock implements Clock {
   private readonly host: () => number;
   private last: number;
   private guest = 0;
+  /** Guest time at which `due` is called once, from within `now`: a timer has come while the guest runs. */
+  deadline = Infinity;
+  due: () => void = () => {};
 
   /** @param host nanoseconds of a monotonic clock */
   constructor(host: () => number) {
@@ -43,6 +46,10 @@ export class HostClock implements Clock {
     const host = this.host();
     this.guest += Math.min(host - this.last, LONGEST_GAP);
     this.last = host;
+    if (this.guest >= this.deadline) {
+      this.deadline = Infinity;
+      this.due();
+    }
     return Math.floor(this.guest);
   }
   /** After the machine idled on purpose: all of that time counts. */

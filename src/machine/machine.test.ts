@@ -174,7 +174,7 @@ describe('waiting', () => {
       assert.deepEqual(await machine.run(), { kind: 'stopped' });
       assert.deepEqual(
         log.filter((line) => line.includes('halted for good')),
-        ['guest-error: processor halted for good: interrupts are disabled at RIP 100026h'],
+        ['guest-error: processor halted for good: interrupts are disabled at RIP 100027h'],
       );
     });
   }

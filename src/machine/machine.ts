@@ -69,7 +69,7 @@ const SKIPS_PER_TURN = 1000;
 const TIME_PER_TURN = 10_000_000;
 /** Longest time the processor runs on between looks at the clock, in nanoseconds; and the same in instructions. */
 const LONGEST_SLICE = 1_000_000;
-const SLICE_INSTRUCTIONS = { least: 1_000, most: 20_000_000 } as const;
+const SLICE_INSTRUCTIONS = { least: 1_000, most: 5_000_000 } as const;
 /** Instructions per nanosecond until it has been measured, and the weight of a new measurement. */
 const FIRST_SPEED_GUESS = 0.02;
 const SPEED_WEIGHT = 0.25;
@@ -158,6 +158,7 @@ export class Machine {
     });
     cpu.apic = processorApic(this.board);
     this.queue.onEarlierDeadline = () => engine.kick();
+    if (this.clock instanceof HostClock) this.clock.due = () => engine.kick();
   }
 
   /** Instructions retired since power-on. */
@@ -291,7 +292,9 @@ export class Machine {
     const { engine } = this.processor;
     const { retired } = this;
     const start = host.now();
-    engine.run(this.sliceInstructions());
+    const instructions = this.sliceInstructions();
+    if (this.clock instanceof HostClock) this.clock.deadline = this.queue.nextDeadline();
+    engine.run(instructions);
     const elapsed = host.now() - start;
     this.busyTime += elapsed;
     this.haltReported = false;

@@ -54,7 +54,10 @@ export function testKernel(code: string): Uint8Array {
 /** No test takes longer. */
 const MOST_TURNS = 50;
 
-/** Time passes only while the machine sleeps, and a little with every look at the clock. */
+/** Nanoseconds that an instruction takes on the test's host. */
+const NANOSECONDS_PER_INSTRUCTION = 20;
+
+/** Time passes while the machine executes or sleeps, and a little with every look at the clock. */
 export class TestHost implements HostServices {
   private time = 0;
   /** Nanoseconds of each sleep, and how often the host had its turn. */
@@ -63,9 +66,12 @@ export class TestHost implements HostServices {
   /** Called at each turn of the host and before each sleep. */
   onTurn: () => void = () => {};
 
+  /** Instructions executed by the machine under test. */
+  retired: () => number = () => 0;
+
   now(): number {
     this.time += 100;
-    return this.time;
+    return this.time + this.retired() * NANOSECONDS_PER_INSTRUCTION;
   }
   async breathe(): Promise<void> {
     this.turns++;
@@ -141,6 +147,7 @@ export function testMachine(code: string, options: Partial<MachineOptions> = {})
     rebootOnReset: false,
     ...options,
   });
+  host.retired = () => machine.retired;
   machine.loadKernel(testKernel(code), { commandLine: '' });
   return { machine, host, serial, log };
 }

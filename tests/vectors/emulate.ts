@@ -16,6 +16,8 @@ usage: node tests/vectors/emulate.ts [options] FILE...
   --only PATTERN   regular expression over encoding names
   --except PATTERN encodings to leave out
   --limit N        reports to print in full (default 10); the others by name only
+  --regions        compile every case to a region
+  --slice N        run at most N instructions at a time
   --help           this text`;
 
 function main(): number {
@@ -25,6 +27,8 @@ function main(): number {
       only: { type: 'string' },
       except: { type: 'string' },
       limit: { type: 'string', default: '10' },
+      regions: { type: 'boolean' },
+      slice: { type: 'string' },
       help: { type: 'boolean', short: 'h' },
     },
   });
@@ -34,7 +38,10 @@ function main(): number {
   }
   const only = values.only ? new RegExp(values.only) : undefined;
   const except = values.except ? new RegExp(values.except) : undefined;
-  const machine = new EmulatorMachine();
+  const machine = new EmulatorMachine({
+    regions: values.regions,
+    ...(values.slice ? { slice: Number(values.slice) } : {}),
+  });
   let bad = 0;
   for (const file of positionals) {
     const vectors = decodeVectors(readFileSync(file)).vectors.filter(

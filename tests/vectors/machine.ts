@@ -98,6 +98,9 @@ const HLT = 0xf4;
 /** Enough for the longest loops of stored cases; then a case counts as one that does not end. */
 const INSTRUCTION_LIMIT = 1_000_000;
 
+/** Regions of cases that are over are dropped after so many. */
+const CASES_PER_FLUSH = 1000;
+
 /** Abridged FXSAVE tags are one bit a physical register; full ones two, with 3 for empty. */
 const TAG_EMPTY = 3;
 const X87_REGISTERS = 8;
@@ -106,6 +109,13 @@ const X87_BYTES = 10;
 /** A code or data descriptor with base 0 and the largest limit. */
 function flatDescriptor(attributes: number): bigint {
   return 0xffffn | (BigInt(attributes & 0xff) << 40n) | (0xfn << 48n) | (BigInt(attributes >> 8) << 52n);
+}
+
+export interface EmulatorOptions {
+  /** Instructions the engine is asked to run at a time; results must not depend on it. */
+  readonly slice?: number;
+  /** Compiles each case's first block to a region before running it; otherwise everything is interpreted. */
+  readonly regions?: boolean;
 }
 
 export class EmulatorMachine implements VectorMachine {
@@ -120,10 +130,11 @@ export class EmulatorMachine implements VectorMachine {
   private readonly x87: Uint8Array;
   private nextTable = PHYSICAL.tables;
   private readonly slice: number;
+  private readonly processor: Processor;
+  private casesSinceFlush = 0;
 
-  /** @param slice instructions the engine is asked to run at a time; results must not depend on it */
-  constructor(slice = INSTRUCTION_LIMIT) {
-    this.slice = slice;
+  constructor(options: EmulatorOptions = {}) {
+    this.slice = options.slice ?? INSTRUCTION_LIMIT;
     const arena = new Arena({
       ramBytes: RAM_BYTES,
       overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(RAM_BYTES),
@@ -135,7 +146,7 @@ export class EmulatorMachine implements VectorMachine {
     });
     physical.addRam(0, RAM_BYTES);
     const model = cpuModel('amd');
-    const { cpu, engine } = new Processor({
+    this.processor = new Processor({
       arena,
       physical,
       model: { ...model, features: new Set([...model.features, ...FURTHER_FEATURES]) },
@@ -144,8 +155,10 @@ export class EmulatorMachine implements VectorMachine {
       entropy: { fill() {} },
       log: SILENT,
       apicId: 0,
+      engine: options.regions ? 'auto' : 'interpreter',
       shutdown() {},
     });
+    const { cpu, engine } = this.processor;
     cpu.apic = NO_INTERRUPTS;
     this.cpu = cpu;
     this.engine = engine;
@@ -317,6 +330,7 @@ export class EmulatorMachine implements VectorMachine {
     applySpans(this.data, testCase.memory);
     const before = this.data.slice();
     this.load(testCase);
+    this.compile();
     const end = this.engine.retired + INSTRUCTION_LIMIT;
     while (cpu.activity === Activity.RUNNING && this.engine.retired < end) this.engine.run(this.slice);
     const { outcome, frame } = this.outcome();
@@ -335,6 +349,27 @@ export class EmulatorMachine implements VectorMachine {
     }
     physical.copyIn(PHYSICAL.code + start, new Uint8Array(code.length).fill(CODE_FILLER));
     return { outcome, state: after, memory: changedSpans(before, this.data) };
+  }
+
+  /** Makes the block at rip a region, if the machine is to run regions. */
+  private compile(): void {
+    const { cpu } = this;
+    const { linear, blocks, regions } = this.processor;
+    if (!regions) return;
+    if (++this.casesSinceFlush === CASES_PER_FLUSH) {
+      this.casesSinceFlush = 0;
+      blocks.flush();
+    }
+    const low = Number(cpu.rip);
+    const host = linear.translateExecute(low, 0);
+    const offset = low - CODE_BASE;
+    const table = linear.codeTable(low);
+    const page = linear.guestPage();
+    const known = blocks.find(table, offset);
+    const record = known !== 0 ? known : blocks.decode(page, table, host - offset, offset, cpu.mode);
+    if (record === 0) return;
+    regions.hot({ page, table, host: host - offset, offset, mode: cpu.mode, record }, 0);
+    regions.tick(Number.POSITIVE_INFINITY);
   }
 
   /** How the case ended, from where the processor halted and the frame on its stack. */

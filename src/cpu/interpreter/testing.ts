@@ -150,7 +150,8 @@ export class TestMachine {
     const helpers = {} as Record<HelperName, (...args: number[]) => number>;
     const light = lightHelpers as Record<string, (cpu: Cpu, ...args: number[]) => number>;
     for (const name of Object.keys(HELPERS) as HelperName[]) {
-      helpers[name] = HELPERS[name].kind === 'light' ? (...args) => light[name](cpu, ...args) : () => this.missing(name);
+      helpers[name] =
+        HELPERS[name].kind === 'light' ? (...args) => light[name](cpu, ...args) : () => this.missing(name);
     }
     helpers.x87 = (opcode, lo, hi, bits, segment) => {
       cpu.nextRip = cpu.rip + BigInt(cpu.bytes[cpu.record + RECORD.length]);

@@ -35,7 +35,9 @@ type Read = (i: number) => number;
 
 function elementReader(memory: DataView, base: number, immediate: number): Read {
   if (immediate & WORDS) {
-    return immediate & SIGNED ? (i) => memory.getInt16(base + 2 * i, true) : (i) => memory.getUint16(base + 2 * i, true);
+    return immediate & SIGNED
+      ? (i) => memory.getInt16(base + 2 * i, true)
+      : (i) => memory.getUint16(base + 2 * i, true);
   }
   return immediate & SIGNED ? (i) => memory.getInt8(base + i) : (i) => memory.getUint8(base + i);
 }
@@ -73,7 +75,8 @@ function aggregate(kind: number, first: Read, second: Read, length1: number, len
         break;
       default: // equal ordered
         holds = true;
-        for (let i = 0; i < length1 && i + j < count && holds; i++) holds = i + j < length2 && first(i) === second(i + j);
+        for (let i = 0; i < length1 && i + j < count && holds; i++)
+          holds = i + j < length2 && first(i) === second(i + j);
     }
     if (holds) bits |= 1 << j;
   }

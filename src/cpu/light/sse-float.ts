@@ -8,16 +8,46 @@ import { CONTEXT } from '../context.ts';
 import { setFault } from '../fault.ts';
 import { EQUAL, LESS, type Relation, UNORDERED } from '../float/arithmetic.ts';
 import { FloatEnvironment } from '../float/environment.ts';
-import { compare32, compare64, maximum32, maximum64, minimum32, minimum64, predicate32, predicate64 } from '../float/sse-compare.ts';
 import {
-  binary32ToBinary64, binary32ToInt32, binary32ToInt64, binary64ToBinary32, binary64ToInt32, binary64ToInt64, int32ToBinary32,
-  int32ToBinary64, int64ToBinary32, int64ToBinary64, round32, round64,
+  compare32,
+  compare64,
+  maximum32,
+  maximum64,
+  minimum32,
+  minimum64,
+  predicate32,
+  predicate64,
+} from '../float/sse-compare.ts';
+import {
+  binary32ToBinary64,
+  binary32ToInt32,
+  binary32ToInt64,
+  binary64ToBinary32,
+  binary64ToInt32,
+  binary64ToInt64,
+  int32ToBinary32,
+  int32ToBinary64,
+  int64ToBinary32,
+  int64ToBinary64,
+  round32,
+  round64,
 } from '../float/sse-convert.ts';
 import {
-  add32, add64, type BinaryOperation, divide32, divide64, multiply32, multiply64, squareRoot32, squareRoot64, subtract32, subtract64,
+  add32,
+  add64,
+  type BinaryOperation,
+  divide32,
+  divide64,
+  multiply32,
+  multiply64,
+  squareRoot32,
+  squareRoot64,
+  subtract32,
+  subtract64,
   type UnaryOperation,
 } from '../float/sse.ts';
 import { type CpuState, word } from '../state.ts';
+import { CR4 } from '../system/registers.ts';
 
 /** Byte offsets in the context: scratch words 0, 2, 4 and 6. */
 const FIRST = CONTEXT.scratch.offset;
@@ -26,9 +56,7 @@ const RESULT = FIRST + 32;
 const TEMPORARY = FIRST + 48;
 
 const MXCSR = word('mxcsr');
-const CR4 = word('cr4');
-/** CR4: the operating system handles #XM; without it unmasked exceptions are #UD (SDM vol. 3A 2.5). */
-const CR4_OSXMMEXCPT = 1 << 10;
+const CONTROL4 = word('cr4');
 
 /** Flags of COMISS in their RFLAGS places. */
 const CF = 1 << 0;
@@ -50,15 +78,19 @@ const SHAPES: Readonly<Record<SseFormat, Shape>> = {
 
 type Run = (env: FloatEnvironment, memory: DataView, shape: Shape, immediate: number) => void;
 
-const binary = (single: BinaryOperation, double: BinaryOperation): Run => (env, memory, shape) => {
-  const operation = shape.double ? double : single;
-  for (let i = 0; i < shape.bytes; i += shape.width) operation(env, memory, RESULT + i, FIRST + i, SECOND + i);
-};
+const binary =
+  (single: BinaryOperation, double: BinaryOperation): Run =>
+  (env, memory, shape) => {
+    const operation = shape.double ? double : single;
+    for (let i = 0; i < shape.bytes; i += shape.width) operation(env, memory, RESULT + i, FIRST + i, SECOND + i);
+  };
 
-const unary = (single: UnaryOperation, double: UnaryOperation): Run => (env, memory, shape) => {
-  const operation = shape.double ? double : single;
-  for (let i = 0; i < shape.bytes; i += shape.width) operation(env, memory, RESULT + i, SECOND + i);
-};
+const unary =
+  (single: UnaryOperation, double: UnaryOperation): Run =>
+  (env, memory, shape) => {
+    const operation = shape.double ? double : single;
+    for (let i = 0; i < shape.bytes; i += shape.width) operation(env, memory, RESULT + i, SECOND + i);
+  };
 
 const comparePredicate: Run = (env, memory, shape, immediate) => {
   const predicate = shape.double ? predicate64 : predicate32;
@@ -71,10 +103,12 @@ const comparePredicate: Run = (env, memory, shape, immediate) => {
 const flagsOf = (relation: Relation): number =>
   relation === UNORDERED ? ZF | PF | CF : relation === LESS ? CF : relation === EQUAL ? ZF : 0;
 
-const compareToFlags = (signalQuiet: boolean): Run => (env, memory, shape) => {
-  const compare = shape.double ? compare64 : compare32;
-  memory.setUint32(RESULT, flagsOf(compare(env, memory, FIRST, SECOND, signalQuiet)), true);
-};
+const compareToFlags =
+  (signalQuiet: boolean): Run =>
+  (env, memory, shape) => {
+    const compare = shape.double ? compare64 : compare32;
+    memory.setUint32(RESULT, flagsOf(compare(env, memory, FIRST, SECOND, signalQuiet)), true);
+  };
 
 const addSubtract: Run = (env, memory, shape) => {
   const { width } = shape;
@@ -85,15 +119,17 @@ const addSubtract: Run = (env, memory, shape) => {
   }
 };
 
-const horizontal = (single: BinaryOperation, double: BinaryOperation): Run => (env, memory, shape) => {
-  const operation = shape.double ? double : single;
-  let to = RESULT;
-  for (const from of [FIRST, SECOND]) {
-    for (let i = 0; i < shape.bytes; i += 2 * shape.width, to += shape.width) {
-      operation(env, memory, to, from + i, from + i + shape.width);
+const horizontal =
+  (single: BinaryOperation, double: BinaryOperation): Run =>
+  (env, memory, shape) => {
+    const operation = shape.double ? double : single;
+    let to = RESULT;
+    for (const from of [FIRST, SECOND]) {
+      for (let i = 0; i < shape.bytes; i += 2 * shape.width, to += shape.width) {
+        operation(env, memory, to, from + i, from + i + shape.width);
+      }
     }
-  }
-};
+  };
 
 /** Products chosen by immediate bits 7:4, their sum in the elements of bits 3:0. Unmasked exceptions end it at once. */
 const dotProduct: Run = (env, memory, shape, immediate) => {
@@ -106,7 +142,8 @@ const dotProduct: Run = (env, memory, shape, immediate) => {
   }
   for (let step = width; step < shape.bytes; step *= 2) {
     if (env.unmasked) return;
-    for (let i = 0; i < shape.bytes; i += 2 * step) add(env, memory, TEMPORARY + i, TEMPORARY + i, TEMPORARY + i + step);
+    for (let i = 0; i < shape.bytes; i += 2 * step)
+      add(env, memory, TEMPORARY + i, TEMPORARY + i, TEMPORARY + i + step);
   }
   for (let i = 0; i < count; i++) {
     for (let j = 0; j < width; j += 4) {
@@ -138,12 +175,14 @@ const fromInt32: Run = (env, memory, shape) => {
   for (let i = 0; i * shape.width < shape.bytes; i++) operation(env, memory, RESULT + i * shape.width, SECOND + 4 * i);
 };
 
-const fromInt64: Run = (env, memory, shape) => (shape.double ? int64ToBinary64 : int64ToBinary32)(env, memory, RESULT, SECOND);
+const fromInt64: Run = (env, memory, shape) =>
+  (shape.double ? int64ToBinary64 : int64ToBinary32)(env, memory, RESULT, SECOND);
 
 const toInt32: Run = (env, memory, shape, immediate) => {
   const operation = shape.double ? binary64ToInt32 : binary32ToInt32;
   clear(memory, RESULT, 16);
-  for (let i = 0; i * shape.width < shape.bytes; i++) operation(env, memory, RESULT + 4 * i, SECOND + i * shape.width, immediate !== 0);
+  for (let i = 0; i * shape.width < shape.bytes; i++)
+    operation(env, memory, RESULT + 4 * i, SECOND + i * shape.width, immediate !== 0);
 };
 
 const toInt64: Run = (env, memory, shape, immediate) =>
@@ -185,6 +224,7 @@ export function sseFloat(cpu: CpuState, operation: number, format: number, immed
   OPERATIONS[operation as SseOperation](environment, cpu.view, SHAPES[format as SseFormat], immediate);
   u32[MXCSR] = environment.storeMxcsr(mxcsr);
   if (!environment.unmasked) return 0;
-  setFault(cpu, u32[CR4] & CR4_OSXMMEXCPT ? Vector.XM : Vector.UD);
+  // without OSXMMEXCPT the operating system does not handle #XM (SDM vol. 3A 2.5)
+  setFault(cpu, u32[CONTROL4] & CR4.OSXMMEXCPT ? Vector.XM : Vector.UD);
   return 1;
 }

@@ -3,7 +3,7 @@
  * (src/cpu/float) work on the context. Memory faults come before any change of state.
  */
 import { Vector } from '../../isa/stage.ts';
-import { CONTEXT, CS, FS, SS } from '../context.ts';
+import { CS, SS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { ABORTED, fault } from '../fault.ts';
 import { arithmeticFlags, setArithmeticFlags } from '../flags.ts';
@@ -13,95 +13,13 @@ import type { Float } from '../float/number.ts';
 import * as arithmetic from '../float/x87-arithmetic.ts';
 import * as comparison from '../float/x87-compare.ts';
 import * as control from '../float/x87-control.ts';
-import { X87State } from '../float/x87-state.ts';
+import type { X87State } from '../float/x87-state.ts';
 import * as transcendental from '../float/x87-transcendental.ts';
 import * as transfer from '../float/x87-transfer.ts';
-import { MODE_64, MODE_SIZE_MASK } from '../mode.ts';
-import { CR0, FLAG, isProtected } from '../system/registers.ts';
+import { FLAG } from '../system/registers.ts';
+import { segmentBase } from '../system/segments.ts';
 import { x87Pending } from './x87-pending.ts';
-
-/** Room for the largest image: FNSAVE with 32-bit operand size. */
-const IMAGE_BYTES = 108;
-const EXTENDED_BYTES = 10;
-
-/** One processor's x87 unit. */
-class Unit {
-  readonly cpu: Cpu;
-  readonly fpu: X87State;
-  /** Memory operands on their way. */
-  readonly image = new DataView(new ArrayBuffer(IMAGE_BYTES));
-  /** Of the instruction under way. */
-  address = 0n;
-  operandSize: 16 | 32 = 32;
-
-  constructor(cpu: Cpu) {
-    this.cpu = cpu;
-    this.fpu = new X87State(cpu.view, {
-      registers: CONTEXT.x87.offset,
-      control: CONTEXT.x87Control.offset,
-      status: CONTEXT.x87Status.offset,
-      tags: CONTEXT.x87Tag.offset,
-    });
-  }
-
-  get format(): control.ImageFormat {
-    const { cpu } = this;
-    return { operandSize: this.operandSize, protectedMode: isProtected(cpu) && (cpu.rflags & BigInt(FLAG.VM)) === 0n };
-  }
-
-  get pointers(): control.X87Pointers {
-    const { cpu } = this;
-    return {
-      opcode: cpu.x87Opcode,
-      instructionPointer: cpu.x87Ip,
-      codeSelector: cpu.x87Cs,
-      dataPointer: cpu.x87Dp,
-      dataSelector: cpu.x87Ds,
-    };
-  }
-
-  set pointers(value: control.X87Pointers) {
-    const { cpu } = this;
-    cpu.x87Opcode = value.opcode;
-    cpu.x87Ip = value.instructionPointer;
-    cpu.x87Cs = value.codeSelector;
-    cpu.x87Dp = value.dataPointer;
-    cpu.x87Ds = value.dataSelector;
-  }
-
-  clearPointers(): void {
-    this.pointers = { opcode: 0, instructionPointer: 0n, codeSelector: 0, dataPointer: 0n, dataSelector: 0 };
-  }
-
-  /** Checks the place of a memory operand: alignment, then its pages; of an image, the first field and then the last byte. */
-  private check(bytes: number, access: 'r' | 'w'): void {
-    const { cpu, address } = this;
-    const alignment = bytes > EXTENDED_BYTES ? this.operandSize / 8 : Math.min(bytes, 8);
-    if (BigInt.asUintN(3, address) & BigInt(alignment - 1) && checksAlignment(cpu)) throw fault(cpu, Vector.AC, 0);
-    if (bytes > EXTENDED_BYTES) {
-      cpu.linear.probe(address, this.operandSize / 8, access);
-      cpu.linear.probe(address + BigInt(bytes - 1), 1, access);
-    } else cpu.linear.probe(address, bytes, access);
-  }
-
-  /** Reads a memory image into `image`. */
-  fetch(bytes: number): DataView {
-    this.check(bytes, 'r');
-    new Uint8Array(this.image.buffer).set(this.cpu.linear.readBytes(this.address, bytes));
-    return this.image;
-  }
-
-  /** Lets `operation` fill `image` and stores that where it returns true; faults come first. */
-  store(bytes: number, operation: (image: DataView) => boolean): void {
-    this.check(bytes, 'w');
-    if (operation(this.image)) this.cpu.linear.writeBytes(this.address, new Uint8Array(this.image.buffer, 0, bytes));
-  }
-}
-
-/** Whether unaligned accesses raise #AC (SDM vol. 3A 6.15). */
-function checksAlignment(cpu: Cpu): boolean {
-  return cpu.cpl === 3 && (cpu.cr0 & BigInt(CR0.AM)) !== 0n && (cpu.rflags & BigInt(FLAG.AC)) !== 0n;
-}
+import { EXTENDED_BYTES, type Unit, unitOf } from './x87-unit.ts';
 
 type Work = (unit: Unit, index: number) => void;
 
@@ -136,19 +54,28 @@ function arithmeticForms(read: (unit: Unit) => Float): Action[] {
   const compareForm = (pop: boolean) => action((unit) => comparison.compareMemory(unit.fpu, read(unit), pop));
   const { FADD, FMUL, FSUB, FSUBR, FDIV, FDIVR } = arithmetic;
   return [
-    arithmeticForm(FADD), arithmeticForm(FMUL), compareForm(false), compareForm(true),
-    arithmeticForm(FSUB), arithmeticForm(FSUBR), arithmeticForm(FDIV), arithmeticForm(FDIVR),
+    arithmeticForm(FADD),
+    arithmeticForm(FMUL),
+    compareForm(false),
+    compareForm(true),
+    arithmeticForm(FSUB),
+    arithmeticForm(FSUBR),
+    arithmeticForm(FDIV),
+    arithmeticForm(FDIVR),
   ];
 }
 
 const loadFloat = (read: (unit: Unit) => Float) => action((unit) => transfer.loadFloat(unit.fpu, read(unit)));
 const loadInteger = (read: (unit: Unit) => bigint) => action((unit) => transfer.loadInteger(unit.fpu, read(unit)));
-const storeSingle = (pop: boolean) => action((unit) => unit.store(4, (image) => transfer.storeBinary32(unit.fpu, image, 0, pop)));
-const storeDouble = (pop: boolean) => action((unit) => unit.store(8, (image) => transfer.storeBinary64(unit.fpu, image, 0, pop)));
+const storeSingle = (pop: boolean) =>
+  action((unit) => unit.store(4, (image) => transfer.storeBinary32(unit.fpu, image, 0, pop)));
+const storeDouble = (pop: boolean) =>
+  action((unit) => unit.store(8, (image) => transfer.storeBinary64(unit.fpu, image, 0, pop)));
 const storeInteger = (bits: 16 | 32 | 64, pop: boolean, truncate = false) =>
   action((unit) => unit.store(bits / 8, (image) => transfer.storeInteger(unit.fpu, image, 0, bits, pop, truncate)));
 
-const storeWord = (value: (unit: Unit) => number) => nonWaiting((unit) => unit.cpu.linear.writeU16(unit.address, value(unit)));
+const storeWord = (value: (unit: Unit) => number) =>
+  nonWaiting((unit) => unit.cpu.linear.writeU16(unit.address, value(unit)));
 
 const loadExtended = action((unit) => {
   const image = unit.fetch(EXTENDED_BYTES);
@@ -158,7 +85,9 @@ const loadDecimal = action((unit) => {
   const image = unit.fetch(EXTENDED_BYTES);
   transfer.loadDecimal(unit.fpu, image.getBigUint64(0, true), image.getUint16(8, true));
 });
-const storeExtended = action((unit) => unit.store(EXTENDED_BYTES, (image) => transfer.storeExtended(unit.fpu, image, 0)));
+const storeExtended = action((unit) =>
+  unit.store(EXTENDED_BYTES, (image) => transfer.storeExtended(unit.fpu, image, 0)),
+);
 const storeDecimal = action((unit) => unit.store(EXTENDED_BYTES, (image) => transfer.storeDecimal(unit.fpu, image, 0)));
 
 const loadEnvironment = controlAction((unit) => {
@@ -192,23 +121,47 @@ const loadControl = controlAction((unit) => control.loadControl(unit.fpu, unit.c
 const MEMORY_FORMS: readonly (readonly (Action | undefined)[])[] = [
   arithmeticForms(readers.binary32),
   [
-    loadFloat(readers.binary32), undefined, storeSingle(false), storeSingle(true),
-    loadEnvironment, loadControl, storeEnvironment, storeWord(({ fpu }) => fpu.control),
+    loadFloat(readers.binary32),
+    undefined,
+    storeSingle(false),
+    storeSingle(true),
+    loadEnvironment,
+    loadControl,
+    storeEnvironment,
+    storeWord(({ fpu }) => fpu.control),
   ],
   arithmeticForms(readers.int32),
   [
-    loadInteger(readInt32), storeInteger(32, true, true), storeInteger(32, false), storeInteger(32, true),
-    undefined, loadExtended, undefined, storeExtended,
+    loadInteger(readInt32),
+    storeInteger(32, true, true),
+    storeInteger(32, false),
+    storeInteger(32, true),
+    undefined,
+    loadExtended,
+    undefined,
+    storeExtended,
   ],
   arithmeticForms(readers.binary64),
   [
-    loadFloat(readers.binary64), storeInteger(64, true, true), storeDouble(false), storeDouble(true),
-    restoreState, undefined, saveState, storeWord(({ fpu }) => fpu.status),
+    loadFloat(readers.binary64),
+    storeInteger(64, true, true),
+    storeDouble(false),
+    storeDouble(true),
+    restoreState,
+    undefined,
+    saveState,
+    storeWord(({ fpu }) => fpu.status),
   ],
   arithmeticForms(readers.int16),
   [
-    loadInteger(readInt16), storeInteger(16, true, true), storeInteger(16, false), storeInteger(16, true),
-    loadDecimal, loadInteger(readInt64), storeDecimal, storeInteger(64, true),
+    loadInteger(readInt16),
+    storeInteger(16, true, true),
+    storeInteger(16, false),
+    storeInteger(16, true),
+    loadDecimal,
+    loadInteger(readInt64),
+    storeDecimal,
+    storeInteger(64, true),
   ],
 ];
 
@@ -223,7 +176,9 @@ const stackArithmetic = (operation: arithmetic.X87Operation, reversed: boolean, 
 const stackCompare = (pops: number) => onStack((fpu, index) => comparison.compareStack(fpu, index, pops));
 const stackUnordered = (pops: number) => onStack((fpu, index) => comparison.compareUnordered(fpu, index, pops));
 const conditionalMove = (flags: number, wanted: boolean) =>
-  action(({ cpu, fpu }, index) => transfer.conditionalMove(fpu, index, ((arithmeticFlags(cpu) & flags) !== 0) === wanted));
+  action(({ cpu, fpu }, index) =>
+    transfer.conditionalMove(fpu, index, ((arithmeticFlags(cpu) & flags) !== 0) === wanted),
+  );
 const compareToFlags = (signalQuiet: boolean, pop: boolean) =>
   action(({ cpu, fpu }, index) => setArithmeticFlags(cpu, comparison.compareToFlags(fpu, index, signalQuiet, pop)));
 const exchange = onStack(transfer.exchange);
@@ -250,30 +205,57 @@ const nothing = () => {};
 type Group = Action | undefined | readonly (Action | undefined)[];
 
 const D9_E0: Group = [
-  onStack(arithmetic.changeSignSt0), onStack(arithmetic.absoluteSt0), undefined, undefined,
-  onStack(comparison.testSt0), onStack(comparison.examineSt0), undefined, undefined,
+  onStack(arithmetic.changeSignSt0),
+  onStack(arithmetic.absoluteSt0),
+  undefined,
+  undefined,
+  onStack(comparison.testSt0),
+  onStack(comparison.examineSt0),
+  undefined,
+  undefined,
 ];
 const D9_E8: Group = [
-  onStack(transcendental.loadOne), onStack(transcendental.loadLog2Ten), onStack(transcendental.loadLog2E), onStack(transcendental.loadPi),
-  onStack(transcendental.loadLog10Two), onStack(transcendental.loadLnTwo), onStack(transcendental.loadZero), undefined,
+  onStack(transcendental.loadOne),
+  onStack(transcendental.loadLog2Ten),
+  onStack(transcendental.loadLog2E),
+  onStack(transcendental.loadPi),
+  onStack(transcendental.loadLog10Two),
+  onStack(transcendental.loadLnTwo),
+  onStack(transcendental.loadZero),
+  undefined,
 ];
 const D9_F0: Group = [
-  onStack(transcendental.exponentialSt0), onStack(transcendental.logarithmSt1), onStack(transcendental.tangentSt0),
-  onStack(transcendental.arctangentSt1), onStack(arithmetic.extractSt0), onStack(arithmetic.ieeeRemainderSt0),
-  onStack(transfer.decrementTop), onStack(transfer.incrementTop),
+  onStack(transcendental.exponentialSt0),
+  onStack(transcendental.logarithmSt1),
+  onStack(transcendental.tangentSt0),
+  onStack(transcendental.arctangentSt1),
+  onStack(arithmetic.extractSt0),
+  onStack(arithmetic.ieeeRemainderSt0),
+  onStack(transfer.decrementTop),
+  onStack(transfer.incrementTop),
 ];
 const D9_F8: Group = [
-  onStack(arithmetic.partialRemainderSt0), onStack(transcendental.logarithmPlusOneSt1), onStack(arithmetic.squareRootSt0),
-  onStack(transcendental.sineCosineSt0), onStack(arithmetic.roundSt0), onStack(arithmetic.scaleSt0),
-  onStack(transcendental.sineSt0), onStack(transcendental.cosineSt0),
+  onStack(arithmetic.partialRemainderSt0),
+  onStack(transcendental.logarithmPlusOneSt1),
+  onStack(arithmetic.squareRootSt0),
+  onStack(transcendental.sineCosineSt0),
+  onStack(arithmetic.roundSt0),
+  onStack(arithmetic.scaleSt0),
+  onStack(transcendental.sineSt0),
+  onStack(transcendental.cosineSt0),
 ];
 const DB_E0: Group = [
-  nonWaiting(nothing), nonWaiting(nothing), nonWaiting(({ fpu }) => control.clearExceptions(fpu)),
+  nonWaiting(nothing),
+  nonWaiting(nothing),
+  nonWaiting(({ fpu }) => control.clearExceptions(fpu)),
   nonWaiting((unit) => {
     control.initialise(unit.fpu);
     unit.clearPointers();
   }),
-  nonWaiting(nothing), undefined, undefined, undefined,
+  nonWaiting(nothing),
+  undefined,
+  undefined,
+  undefined,
 ];
 const alone = (work: Action, at: number): Group => Array.from({ length: 8 }, (_, i) => (i === at ? work : undefined));
 const { FADD, FMUL, FSUB, FSUBR, FDIV, FDIVR } = arithmetic;
@@ -282,32 +264,84 @@ const { CF, ZF, PF } = FLAG;
 /** By the low three opcode bits and bits 5:3 of ModRM. */
 const REGISTER_FORMS: readonly (readonly Group[])[] = [
   [
-    stackArithmetic(FADD, false), stackArithmetic(FMUL, false), stackCompare(0), stackCompare(1),
-    stackArithmetic(FSUB, false), stackArithmetic(FSUBR, false), stackArithmetic(FDIV, false), stackArithmetic(FDIVR, false),
-  ],
-  [onStack(transfer.loadStack), exchange, alone(controlAction(nothing), 0), storeAndPopSilently, D9_E0, D9_E8, D9_F0, D9_F8],
-  [
-    conditionalMove(CF, true), conditionalMove(ZF, true), conditionalMove(CF | ZF, true), conditionalMove(PF, true),
-    undefined, alone(stackUnordered(2), 1), undefined, undefined,
-  ],
-  [
-    conditionalMove(CF, false), conditionalMove(ZF, false), conditionalMove(CF | ZF, false), conditionalMove(PF, false),
-    DB_E0, compareToFlags(false, false), compareToFlags(true, false), undefined,
+    stackArithmetic(FADD, false),
+    stackArithmetic(FMUL, false),
+    stackCompare(0),
+    stackCompare(1),
+    stackArithmetic(FSUB, false),
+    stackArithmetic(FSUBR, false),
+    stackArithmetic(FDIV, false),
+    stackArithmetic(FDIVR, false),
   ],
   [
-    stackArithmetic(FADD, true), stackArithmetic(FMUL, true), stackCompare(0), stackCompare(1),
-    stackArithmetic(FSUBR, true), stackArithmetic(FSUB, true), stackArithmetic(FDIVR, true), stackArithmetic(FDIV, true),
+    onStack(transfer.loadStack),
+    exchange,
+    alone(controlAction(nothing), 0),
+    storeAndPopSilently,
+    D9_E0,
+    D9_E8,
+    D9_F0,
+    D9_F8,
   ],
   [
-    onStack(transfer.free), exchange, onStack((fpu, index) => transfer.storeStack(fpu, index, false)), storeAndPop,
-    stackUnordered(0), stackUnordered(1), undefined, undefined,
+    conditionalMove(CF, true),
+    conditionalMove(ZF, true),
+    conditionalMove(CF | ZF, true),
+    conditionalMove(PF, true),
+    undefined,
+    alone(stackUnordered(2), 1),
+    undefined,
+    undefined,
   ],
   [
-    stackArithmetic(FADD, true, true), stackArithmetic(FMUL, true, true), stackCompare(1), alone(stackCompare(2), 1),
-    stackArithmetic(FSUBR, true, true), stackArithmetic(FSUB, true, true), stackArithmetic(FDIVR, true, true), stackArithmetic(FDIV, true, true),
+    conditionalMove(CF, false),
+    conditionalMove(ZF, false),
+    conditionalMove(CF | ZF, false),
+    conditionalMove(PF, false),
+    DB_E0,
+    compareToFlags(false, false),
+    compareToFlags(true, false),
+    undefined,
   ],
   [
-    freeAndPop, exchange, storeAndPop, storeAndPop, alone(storeStatus, 0), compareToFlags(false, true), compareToFlags(true, true), undefined,
+    stackArithmetic(FADD, true),
+    stackArithmetic(FMUL, true),
+    stackCompare(0),
+    stackCompare(1),
+    stackArithmetic(FSUBR, true),
+    stackArithmetic(FSUB, true),
+    stackArithmetic(FDIVR, true),
+    stackArithmetic(FDIV, true),
+  ],
+  [
+    onStack(transfer.free),
+    exchange,
+    onStack((fpu, index) => transfer.storeStack(fpu, index, false)),
+    storeAndPop,
+    stackUnordered(0),
+    stackUnordered(1),
+    undefined,
+    undefined,
+  ],
+  [
+    stackArithmetic(FADD, true, true),
+    stackArithmetic(FMUL, true, true),
+    stackCompare(1),
+    alone(stackCompare(2), 1),
+    stackArithmetic(FSUBR, true, true),
+    stackArithmetic(FSUB, true, true),
+    stackArithmetic(FDIVR, true, true),
+    stackArithmetic(FDIV, true, true),
+  ],
+  [
+    freeAndPop,
+    exchange,
+    storeAndPop,
+    storeAndPop,
+    alone(storeStatus, 0),
+    compareToFlags(false, true),
+    compareToFlags(true, true),
+    undefined,
   ],
 ];
 
@@ -318,22 +352,6 @@ const ACTIONS: readonly (Action | undefined)[] = Array.from({ length: 0x800 }, (
   const group = REGISTER_FORMS[opcode >> 8][digit];
   return Array.isArray(group) ? (group as readonly (Action | undefined)[])[opcode & 7] : (group as Action | undefined);
 });
-
-const units = new WeakMap<Cpu, Unit>();
-
-function unitOf(cpu: Cpu): Unit {
-  let unit = units.get(cpu);
-  if (!unit) {
-    unit = new Unit(cpu);
-    units.set(cpu, unit);
-  }
-  return unit;
-}
-
-/** Base an offset was added to: in 64-bit mode only FS and GS have one. */
-function segmentBase(cpu: Cpu, segment: number): bigint {
-  return segment < FS && (cpu.mode & MODE_SIZE_MASK) === MODE_64 ? 0n : cpu.segments[segment].base;
-}
 
 /**
  * Executes an x87 instruction.

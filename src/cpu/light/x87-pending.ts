@@ -3,16 +3,15 @@ import { Vector } from '../../isa/stage.ts';
 import type { Cpu } from '../cpu.ts';
 import { setFault } from '../fault.ts';
 import { word } from '../state.ts';
+import { CR0 } from '../system/registers.ts';
 
-const CR0 = word('cr0');
-/** Numeric error: #MF instead of the FERR# pin and IRQ 13. */
-const CR0_NE = 1 << 5;
+const CONTROL = word('cr0');
 
 const told = new WeakSet<Cpu>();
 
 /** 1 with #MF described. With CR0.NE clear there is nobody at the pin: logged once, and the exception is ignored. */
 export function x87Pending(cpu: Cpu): number {
-  if (cpu.u32[CR0] & CR0_NE) {
+  if (cpu.u32[CONTROL] & CR0.NE) {
     setFault(cpu, Vector.MF);
     return 1;
   }

@@ -58,6 +58,8 @@ const regionLow = (lo: number, hi: number) => (lo >>> REGION_SHIFT) | (hi << (32
 /** The banks of one processor and what must be known about their entries to invalidate the right ones. */
 export class TlbBanks implements TranslationListener {
   readonly count: number;
+  /** Entries filled so far, for statistics. */
+  fills = 0;
   /** Arena address of the first bank. */
   readonly address: number;
   private readonly i32: Int32Array;
@@ -125,6 +127,7 @@ export class TlbBanks implements TranslationListener {
     isGlobal: boolean,
     isLarge: boolean,
   ): number {
+    this.fills++;
     const i32 = this.i32;
     const index = (lo >>> PAGE_SHIFT) & INDEX_MASK;
     const entry = this.firstWord + bank * BANK_WORDS + index * ENTRY_WORDS;

@@ -9,6 +9,7 @@ import { XSAVE_AREA_SIZE, XSAVE_STANDARD_SIZE } from './xsave-layout.ts';
 const EXTENDED = 0x8000_0000;
 const MAX_LEAF = 0xd;
 const MAX_EXTENDED_LEAF = 0x8000_0021;
+const MAX_INTEL_EXTENDED_LEAF = 0x8000_0008;
 
 const VENDOR_ID = { amd: 'AuthenticAMD', intel: 'GenuineIntel' } as const;
 
@@ -152,7 +153,7 @@ function basicLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidLeaf {
       return {
         eax: signature(model),
         ebx: (CLFLUSH_QUADWORDS << 8) | (count << 16) | (cpu.apicId << 24),
-        ecx: (cr4(cpu) & CR4.OSXSAVE) !== 0 ? OSXSAVE_BIT : 0,
+        ecx: 0,
         edx: model.processors > 1 ? HTT_BIT : 0,
       };
     }
@@ -180,11 +181,11 @@ function extendedLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidLeaf {
     case 0x8000_0000: {
       const id = VENDOR_ID.amd;
       const name = amd ? { ebx: text(id.slice(0, 4)), edx: text(id.slice(4, 8)), ecx: text(id.slice(8, 12)) } : NOTHING;
-      return { ...name, eax: amd ? MAX_EXTENDED_LEAF : 0x8000_0008 };
+      return { ...name, eax: amd ? MAX_EXTENDED_LEAF : MAX_INTEL_EXTENDED_LEAF };
     }
     case 0x8000_0001: {
       if (!amd) return NOTHING;
-      const repeated = query(cpu, 1, 0).edx & REPEATED_FEATURES;
+      const repeated = staticAnswer(cpu, 1, 0).edx & REPEATED_FEATURES;
       return { eax: signature(model), ebx: 0, ecx: model.processors > 1 ? CMP_LEGACY_BIT : 0, edx: repeated };
     }
     case 0x8000_0002:
@@ -217,25 +218,46 @@ function extendedLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidLeaf {
 /** Leaves whose answer does not depend on ECX: their flags belong to subleaf 0 whatever it is. */
 const hasSubleaves = (leaf: number): boolean => leaf === 4 || leaf === 7 || leaf === 0xb || leaf === 0xd || leaf === 0x8000_001d;
 
+/** What a processor answers whatever its state, by leaf and subleaf; filled as guests ask. */
+const answers = new WeakMap<Cpu, Map<number, CpuidLeaf>>();
+/** Subleaves worth remembering; guests do not ask for more. */
+const REMEMBERED_SUBLEAVES = 64;
+
+/** The leaf that answers: AMD processors give zeros beyond the last (`undefined`), Intel ones the highest basic leaf. */
+function answeringLeaf(cpu: Cpu, leaf: number): number | undefined {
+  const amd = cpu.model.vendor === 'amd';
+  const maximum = amd ? MAX_EXTENDED_LEAF : MAX_INTEL_EXTENDED_LEAF;
+  const known = leaf <= MAX_LEAF || (leaf >= EXTENDED && leaf <= maximum);
+  return known ? leaf : amd ? undefined : MAX_LEAF;
+}
+
+function staticAnswer(cpu: Cpu, leaf: number, subleaf: number): CpuidLeaf {
+  const basis = leaf >= EXTENDED ? extendedLeaf(cpu, leaf, subleaf) : basicLeaf(cpu, leaf, subleaf);
+  const { eax, ebx, ecx, edx } = addFlags(cpu.model, leaf, subleaf, basis);
+  return { eax: eax >>> 0, ebx: ebx >>> 0, ecx: ecx >>> 0, edx: edx >>> 0 };
+}
+
 /** What CPUID answers now for a leaf and subleaf. Registers are unsigned 32-bit numbers. */
-export function query(cpu: Cpu, requested: number, subleaf: number): CpuidLeaf {
-  const maximum = cpu.model.vendor === 'amd' ? MAX_EXTENDED_LEAF : 0x8000_0008;
-  let leaf = requested >>> 0;
-  const extended = leaf >= EXTENDED && leaf < EXTENDED + 0x1_0000;
-  if (extended ? leaf > maximum : leaf > MAX_LEAF) {
-    // AMD processors answer zeros; Intel ones as for the highest basic leaf.
-    if (cpu.model.vendor === 'amd') return NOTHING;
-    leaf = MAX_LEAF;
+export function query(cpu: Cpu, requested: number, requestedSubleaf: number): CpuidLeaf {
+  const leaf = answeringLeaf(cpu, requested >>> 0);
+  if (leaf === undefined) return NOTHING;
+  const subleaf = hasSubleaves(leaf) ? requestedSubleaf >>> 0 : 0;
+  let known = answers.get(cpu);
+  if (known === undefined) {
+    known = new Map();
+    answers.set(cpu, known);
   }
-  const basis = leaf >= EXTENDED ? extendedLeaf(cpu, leaf, subleaf >>> 0) : basicLeaf(cpu, leaf, subleaf >>> 0);
-  const answer = addFlags(cpu.model, leaf, hasSubleaves(leaf) ? subleaf >>> 0 : 0, basis);
-  const hideApic = (leaf === 1 || leaf === 0x8000_0001) && (cpu.apic.apicBase & APIC_ENABLE) === 0n;
-  return {
-    eax: answer.eax >>> 0,
-    ebx: answer.ebx >>> 0,
-    ecx: answer.ecx >>> 0,
-    edx: (hideApic ? answer.edx & ~APIC_FLAG_BIT : answer.edx) >>> 0,
-  };
+  const key = leaf * REMEMBERED_SUBLEAVES + subleaf;
+  let answer = subleaf < REMEMBERED_SUBLEAVES ? known.get(key) : undefined;
+  if (answer === undefined) {
+    answer = staticAnswer(cpu, leaf, subleaf);
+    if (subleaf < REMEMBERED_SUBLEAVES) known.set(key, answer);
+  }
+  if (leaf !== 1 && leaf !== 0x8000_0001) return answer;
+  const { eax, ebx } = answer;
+  const ecx = leaf === 1 && (cr4(cpu) & CR4.OSXSAVE) !== 0 ? (answer.ecx | OSXSAVE_BIT) >>> 0 : answer.ecx;
+  const hideApic = (cpu.apic.apicBase & APIC_ENABLE) === 0n;
+  return { eax, ebx, ecx, edx: hideApic ? (answer.edx & ~APIC_FLAG_BIT) >>> 0 : answer.edx };
 }
 
 /** Whether the processor claims a flag. */

@@ -4,6 +4,7 @@
  */
 import { Vector } from '../../isa/stage.ts';
 import type { Cpu } from '../cpu.ts';
+import type { EventCounters } from '../event-counters.ts';
 import { ABORTED } from '../fault.ts';
 import { Activity, Pending, word } from '../state.ts';
 import { type DeliveredEvent, type EventKind, hooks } from './hooks.ts';
@@ -48,7 +49,19 @@ function takePendingFault(cpu: Cpu, during?: DeliveredEvent): DeliveredEvent {
   return { vector, errorCode, kind: 'fault', instructionLength: 0 };
 }
 
+/** Where events of a kind are counted. */
+const COUNTER = {
+  fault: 'exceptions',
+  trap: 'exceptions',
+  softwareException: 'exceptions',
+  privilegedSoftware: 'exceptions',
+  software: 'software',
+  external: 'interrupts',
+  nmi: 'interrupts',
+} as const satisfies Record<EventKind, keyof EventCounters>;
+
 function enterHandler(cpu: Cpu, event: DeliveredEvent): void {
+  cpu.counters[COUNTER[event.kind]][event.vector]++;
   if (event.vector === Vector.PF && event.kind === 'fault') {
     cpu.u32[CR2] = cpu.u32[FAULT_ADDRESS];
     cpu.u32[CR2 + 1] = cpu.u32[FAULT_ADDRESS + 1];

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CONTEXT } from '../context.ts';
+import { cpuModel } from '../model.ts';
+import { longMode, machine, P, Tables, W } from '../memory/testing.ts';
 import { fxrstor, fxsave, initializeX87, ldmxcsr, xrstor, xrstors, xsave, xsavec, xsaves } from './images.ts';
 import { CR0, CR4, setEdxEax } from './registers.ts';
 import { HEADER, LEGACY } from './xsave-layout.ts';
@@ -213,5 +215,43 @@ describe('XSAVE and XRSTOR', () => {
     assert.equal(faultOf(b, () => xsave(b.cpu, AREA, 0, 64)), '#NM');
     b.cpu.cr4 = 0n;
     assert.equal(faultOf(b, () => xsave(b.cpu, AREA, 0, 64)), '#UD');
+  });
+});
+
+describe('in plain memory', () => {
+  test('images are what they are elsewhere, also across pages', () => {
+    const m = machine();
+    const tables = new Tables(m, 0x1_0000);
+    const root = tables.page();
+    for (const page of [0x10_0000, 0x10_1000]) tables.map(root, BigInt(page), page, P | W);
+    longMode(m, root);
+    const flat = stateBed();
+    const { cpu } = m;
+    cpu.model = cpuModel('amd');
+    cpu.u32.set(flat.cpu.u32.subarray(0, 16));
+    for (const field of ['x87Control', 'x87Status', 'x87Tag', 'x87Opcode', 'x87Cs', 'x87Ds', 'mxcsr'] as const) cpu[field] = flat.cpu[field];
+    for (const field of ['x87Ip', 'x87Dp', 'xcr0'] as const) cpu[field] = flat.cpu[field];
+    cpu.cr4 |= BigInt(CR4.OSFXSR | CR4.OSXSAVE);
+    cpu.xmm.set(flat.cpu.xmm);
+    const registers = (from: typeof cpu) => from.bytes.subarray(from.base + CONTEXT.x87.offset, from.base + CONTEXT.x87.offset + 128);
+    registers(cpu).set(registers(flat.cpu));
+    setEdxEax(cpu, 3n);
+    setEdxEax(flat.cpu, 3n);
+    for (const save of [xsave, xsavec]) {
+      flat.memory.bytes.fill(0, AREA, AREA + 576);
+      save(flat.cpu, AREA, 0, 64);
+      const expected = flat.memory.bytes.slice(AREA, AREA + 576);
+      for (const place of [0x10_0040, 0x10_0fc0]) {
+        m.dma.write(place, new Uint8Array(576));
+        save(cpu, place, 0, 64);
+        assert.deepEqual(m.dma.read(place, 576), expected, place.toString(16));
+        const before = registers(cpu).slice();
+        initializeX87(cpu);
+        cpu.xmm.fill(0);
+        xrstor(cpu, place, 0, 64);
+        assert.deepEqual(registers(cpu), before);
+        assert.deepEqual(cpu.xmm, flat.cpu.xmm);
+      }
+    }
   });
 });

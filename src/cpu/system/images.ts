@@ -1,11 +1,14 @@
 /**
  * Images of x87 and SSE state: FXSAVE, FXRSTOR, the XSAVE family, LDMXCSR (SDM vol. 1 10.5, chapter 13; vol. 2). Both
  * components always count as in use, so the init and modified optimizations never leave anything out.
+ *
+ * An image is worked on in place where it lies in plain memory, else in a scratch copy; either way as 32-bit words.
  */
-import { RAX, RDX, Vector } from '../../isa/stage.ts';
+import { RAX, Vector } from '../../isa/stage.ts';
 import type { Cpu } from '../cpu.ts';
-import { CONTEXT } from '../context.ts';
 import { fault } from '../fault.ts';
+import { word } from '../state.ts';
+import { arenaOf, fillPlainAddress, READ, WRITE } from './plain-memory.ts';
 import { CR0, CR4, cr0, cr4, is64BitMode, join, low32 } from './registers.ts';
 import { HEADER, LEGACY, XCR0_SUPPORTED, XSAVE_STANDARD_SIZE, XSTATE } from './xsave-layout.ts';
 
@@ -25,84 +28,112 @@ const STATUS_TOP_SHIFT = 11;
 const TAG_VALID = 0;
 const TAG_EMPTY = 3;
 const REGISTERS = 8;
-const EXTENDED_BYTES = 10;
 const OPCODE_MASK = 0x7ff;
 
-const FXSAVE_ALIGNMENT = 15n;
-const XSAVE_ALIGNMENT = 63n;
-const COMPACTED = 1n << 63n;
+const FXSAVE_ALIGNMENT = 15;
+const XSAVE_ALIGNMENT = 63;
+/** XCOMP_BV bit 63, as bit 31 of its upper word. */
+const COMPACTED_UPPER = 1 << 31;
+const PAGE_SIZE = 0x1000;
 
-/** End of what is stored: XMM0-7, or all sixteen in 64-bit mode. */
+const X87_REGISTERS = word('x87');
+const X87_IP = word('x87Ip');
+const X87_DP = word('x87Dp');
+const XMM = word('xmm');
+const XCR0 = word('xcr0');
+const WORDS_PER_SLOT = LEGACY.SLOT >> 2;
+/** Exponent and sign of an 80-bit register: the low half of its third word. */
+const THIRD_WORD = 0xffff;
+
+/** Places of the image in words. */
+const W = {
+  POINTERS: LEGACY.FIP >> 2,
+  MXCSR: LEGACY.MXCSR >> 2,
+  MXCSR_MASK: LEGACY.MXCSR_MASK >> 2,
+  ST: LEGACY.ST >> 2,
+  XMM: LEGACY.XMM >> 2,
+  XSTATE_BV: HEADER.XSTATE_BV >> 2,
+  XCOMP_BV: HEADER.XCOMP_BV >> 2,
+  HEADER_RESERVED: (HEADER.XCOMP_BV + 8) >> 2,
+} as const;
+
+/** XMM0-7, or all sixteen in 64-bit mode, in bytes. */
 const xmmBytes = (cpu: Cpu): number => (is64BitMode(cpu) ? 16 : 8) * LEGACY.SLOT;
 
-const image = new Uint8Array(LEGACY.SIZE);
-const view = new DataView(image.buffer);
+const scratch = new Int32Array(XSAVE_STANDARD_SIZE >> 2);
+const scratchBytes = new Uint8Array(scratch.buffer);
 
-// --- the legacy area and the context
-
-function x87Register(cpu: Cpu, stackIndex: number): Uint8Array {
-  const top = (cpu.x87Status >> STATUS_TOP_SHIFT) & (REGISTERS - 1);
-  const offset = cpu.base + CONTEXT.x87.offset + ((top + stackIndex) & (REGISTERS - 1)) * LEGACY.SLOT;
-  return cpu.bytes.subarray(offset, offset + EXTENDED_BYTES);
+/** Word index in the arena of an image that lies in plain memory, or -1. Faults like an access. */
+function inPlace(cpu: Cpu, low: number, high: number, bytes: number, access: number): number {
+  if ((low & (PAGE_SIZE - 1)) + bytes > PAGE_SIZE) return -1;
+  const address = fillPlainAddress(cpu, arenaOf(cpu).words, low | 0, high | 0, access);
+  return address === 0 ? -1 : address >> 2;
 }
 
-/** Fills bytes 0-23 and 32-159 of the image. */
-function composeX87(cpu: Cpu, bits: number): void {
-  image.fill(0, LEGACY.FCW, LEGACY.MXCSR);
-  view.setUint16(LEGACY.FCW, cpu.x87Control, true);
-  view.setUint16(LEGACY.FSW, cpu.x87Status, true);
+// --- between image and context; `at` is the word the image begins with
+
+/** Fills bytes 0-23 and 32-159. */
+function composeX87(cpu: Cpu, words: Int32Array, at: number, bits: number): void {
+  const { u32 } = cpu;
+  const status = cpu.x87Status;
+  const tagWord = cpu.x87Tag;
   let tags = 0;
-  for (let i = 0; i < REGISTERS; i++) if (((cpu.x87Tag >> (2 * i)) & TAG_EMPTY) !== TAG_EMPTY) tags |= 1 << i;
-  image[LEGACY.FTW] = tags;
-  view.setUint16(LEGACY.FOP, cpu.x87Opcode & OPCODE_MASK, true);
-  view.setBigUint64(LEGACY.FIP, cpu.x87Ip, true);
-  view.setBigUint64(LEGACY.FDP, cpu.x87Dp, true);
-  if (bits !== 64) {
-    view.setUint32(LEGACY.FCS, cpu.x87Cs, true);
-    view.setUint32(LEGACY.FDS, cpu.x87Ds, true);
-  }
+  for (let i = 0; i < REGISTERS; i++) if (((tagWord >> (2 * i)) & TAG_EMPTY) !== TAG_EMPTY) tags |= 1 << i;
+  words[at] = cpu.x87Control | (status << 16);
+  words[at + 1] = tags | ((cpu.x87Opcode & OPCODE_MASK) << 16);
+  const pointers = at + W.POINTERS;
+  words[pointers] = u32[X87_IP];
+  words[pointers + 1] = bits === 64 ? u32[X87_IP + 1] : cpu.x87Cs;
+  words[pointers + 2] = u32[X87_DP];
+  words[pointers + 3] = bits === 64 ? u32[X87_DP + 1] : cpu.x87Ds;
+  const top = status >> STATUS_TOP_SHIFT;
   for (let i = 0; i < REGISTERS; i++) {
-    const slot = LEGACY.ST + i * LEGACY.SLOT;
-    image.fill(0, slot + EXTENDED_BYTES, slot + LEGACY.SLOT);
-    image.set(x87Register(cpu, i), slot);
+    const from = X87_REGISTERS + ((top + i) & (REGISTERS - 1)) * WORDS_PER_SLOT;
+    const to = at + W.ST + i * WORDS_PER_SLOT;
+    words[to] = u32[from];
+    words[to + 1] = u32[from + 1];
+    words[to + 2] = u32[from + 2] & THIRD_WORD;
+    words[to + 3] = 0;
   }
 }
 
-function composeMxcsr(cpu: Cpu): void {
-  view.setUint32(LEGACY.MXCSR, cpu.mxcsr, true);
-  view.setUint32(LEGACY.MXCSR_MASK, MXCSR_MASK, true);
+function composeMxcsr(cpu: Cpu, words: Int32Array, at: number): void {
+  words[at + W.MXCSR] = cpu.mxcsr;
+  words[at + W.MXCSR_MASK] = MXCSR_MASK;
 }
 
-function composeXmm(cpu: Cpu): void {
-  image.set(cpu.xmm.subarray(0, xmmBytes(cpu)), LEGACY.XMM);
+function composeXmm(cpu: Cpu, words: Int32Array, at: number): void {
+  const { u32 } = cpu;
+  const count = xmmBytes(cpu) >> 2;
+  for (let i = 0; i < count; i++) words[at + W.XMM + i] = u32[XMM + i];
 }
 
-/** Takes x87 state from the image. */
-function loadX87(cpu: Cpu, bits: number): void {
-  const control = (view.getUint16(LEGACY.FCW, true) & CONTROL_WRITABLE) | CONTROL_ALWAYS_ONE;
-  const status = view.getUint16(LEGACY.FSW, true) & ~STATUS_SUMMARY;
+function loadX87(cpu: Cpu, words: Int32Array, at: number, bits: number): void {
+  const { u32 } = cpu;
+  const control = (words[at] & CONTROL_WRITABLE) | CONTROL_ALWAYS_ONE;
+  const image = words[at] >>> 16;
+  const status = image & ~STATUS_SUMMARY;
   cpu.x87Control = control;
   cpu.x87Status = (status & ~control & STATUS_EXCEPTIONS) !== 0 ? status | STATUS_SUMMARY : status;
   let tags = 0;
-  for (let i = 0; i < REGISTERS; i++) {
-    tags |= (((image[LEGACY.FTW] >> i) & 1) !== 0 ? TAG_VALID : TAG_EMPTY) << (2 * i);
-  }
+  for (let i = 0; i < REGISTERS; i++) tags |= (((words[at + 1] >> i) & 1) !== 0 ? TAG_VALID : TAG_EMPTY) << (2 * i);
   cpu.x87Tag = tags;
-  cpu.x87Opcode = view.getUint16(LEGACY.FOP, true) & OPCODE_MASK;
-  if (bits === 64) {
-    cpu.x87Ip = view.getBigUint64(LEGACY.FIP, true);
-    cpu.x87Dp = view.getBigUint64(LEGACY.FDP, true);
-    cpu.x87Cs = 0;
-    cpu.x87Ds = 0;
-  } else {
-    cpu.x87Ip = BigInt(view.getUint32(LEGACY.FIP, true));
-    cpu.x87Dp = BigInt(view.getUint32(LEGACY.FDP, true));
-    cpu.x87Cs = view.getUint16(LEGACY.FCS, true);
-    cpu.x87Ds = view.getUint16(LEGACY.FDS, true);
-  }
+  cpu.x87Opcode = (words[at + 1] >>> 16) & OPCODE_MASK;
+  const pointers = at + W.POINTERS;
+  const wide = bits === 64;
+  u32[X87_IP] = words[pointers];
+  u32[X87_IP + 1] = wide ? words[pointers + 1] : 0;
+  cpu.x87Cs = wide ? 0 : words[pointers + 1] & 0xffff;
+  u32[X87_DP] = words[pointers + 2];
+  u32[X87_DP + 1] = wide ? words[pointers + 3] : 0;
+  cpu.x87Ds = wide ? 0 : words[pointers + 3] & 0xffff;
+  const top = status >> STATUS_TOP_SHIFT;
   for (let i = 0; i < REGISTERS; i++) {
-    const slot = LEGACY.ST + i * LEGACY.SLOT;
-    x87Register(cpu, i).set(image.subarray(slot, slot + EXTENDED_BYTES));
+    const to = X87_REGISTERS + ((top + i) & (REGISTERS - 1)) * WORDS_PER_SLOT;
+    const from = at + W.ST + i * WORDS_PER_SLOT;
+    u32[to] = words[from];
+    u32[to + 1] = words[from + 1];
+    u32[to + 2] = words[from + 2] & THIRD_WORD;
   }
 }
 
@@ -116,13 +147,13 @@ export function initializeX87(cpu: Cpu): void {
   cpu.x87Dp = 0n;
   cpu.x87Cs = 0;
   cpu.x87Ds = 0;
-  const start = cpu.base + CONTEXT.x87.offset;
-  cpu.bytes.fill(0, start, start + REGISTERS * LEGACY.SLOT);
+  cpu.u32.fill(0, X87_REGISTERS, X87_REGISTERS + REGISTERS * WORDS_PER_SLOT);
 }
 
-function loadXmm(cpu: Cpu): void {
-  const length = xmmBytes(cpu);
-  cpu.xmm.set(image.subarray(LEGACY.XMM, LEGACY.XMM + length));
+function loadXmm(cpu: Cpu, words: Int32Array, at: number): void {
+  const { u32 } = cpu;
+  const count = xmmBytes(cpu) >> 2;
+  for (let i = 0; i < count; i++) u32[XMM + i] = words[at + W.XMM + i];
 }
 
 /** Reserved bits set in MXCSR: #GP(0). */
@@ -131,41 +162,42 @@ function requireMxcsr(cpu: Cpu, value: number): number {
   return value;
 }
 
-const imageMxcsr = (cpu: Cpu): number => requireMxcsr(cpu, view.getUint32(LEGACY.MXCSR, true));
-
 // --- FXSAVE, FXRSTOR, LDMXCSR
 
-function checkFx(cpu: Cpu, linear: bigint): void {
+function checkFx(cpu: Cpu, low: number): void {
   if ((cr0(cpu) & (CR0.EM | CR0.TS)) !== 0) throw fault(cpu, Vector.NM);
-  if ((linear & FXSAVE_ALIGNMENT) !== 0n) throw fault(cpu, Vector.GP, 0);
+  if ((low & FXSAVE_ALIGNMENT) !== 0) throw fault(cpu, Vector.GP, 0);
 }
 
 const savesSse = (cpu: Cpu): boolean => (cr4(cpu) & CR4.OSFXSR) !== 0;
 
 /** (linear lo, hi, operand bits). */
 export function fxsave(cpu: Cpu, low: number, high: number, bits: number): void {
-  const linear = join(low, high);
-  checkFx(cpu, linear);
-  composeX87(cpu, bits);
-  composeMxcsr(cpu);
-  let end: number = LEGACY.XMM;
-  if (savesSse(cpu)) {
-    composeXmm(cpu);
-    end += xmmBytes(cpu);
-  }
+  checkFx(cpu, low);
+  const place = inPlace(cpu, low, high, LEGACY.SIZE, WRITE);
+  const words = place < 0 ? scratch : arenaOf(cpu).words;
+  const at = place < 0 ? 0 : place;
+  composeX87(cpu, words, at, bits);
+  composeMxcsr(cpu, words, at);
+  if (savesSse(cpu)) composeXmm(cpu, words, at);
+  if (place >= 0) return;
   // The access is to all 512 bytes, though the last are left to software.
+  const linear = join(low, high);
   cpu.linear.probe(linear, LEGACY.SIZE, 'w');
-  cpu.linear.writeBytes(linear, image.subarray(0, end));
+  const end = LEGACY.XMM + (savesSse(cpu) ? xmmBytes(cpu) : 0);
+  cpu.linear.writeBytes(linear, scratchBytes.subarray(0, end));
 }
 
 export function fxrstor(cpu: Cpu, low: number, high: number, bits: number): void {
-  const linear = join(low, high);
-  checkFx(cpu, linear);
-  image.set(cpu.linear.readBytes(linear, LEGACY.SIZE));
-  const mxcsr = imageMxcsr(cpu);
-  loadX87(cpu, bits);
+  checkFx(cpu, low);
+  const place = inPlace(cpu, low, high, LEGACY.SIZE, READ);
+  if (place < 0) scratchBytes.set(cpu.linear.readBytes(join(low, high), LEGACY.SIZE));
+  const words = place < 0 ? scratch : arenaOf(cpu).words;
+  const at = place < 0 ? 0 : place;
+  const mxcsr = requireMxcsr(cpu, words[at + W.MXCSR]);
+  loadX87(cpu, words, at, bits);
   cpu.mxcsr = mxcsr;
-  if (savesSse(cpu)) loadXmm(cpu);
+  if (savesSse(cpu)) loadXmm(cpu, words, at);
 }
 
 /** (linear lo, hi). */
@@ -177,105 +209,111 @@ export function ldmxcsr(cpu: Cpu, low: number, high: number): void {
 
 // --- the XSAVE family
 
-function checkExtended(cpu: Cpu, linear: bigint): void {
+function checkExtended(cpu: Cpu, low: number): void {
   if ((cr4(cpu) & CR4.OSXSAVE) === 0) throw fault(cpu, Vector.UD);
   if ((cr0(cpu) & CR0.TS) !== 0) throw fault(cpu, Vector.NM);
-  if ((linear & XSAVE_ALIGNMENT) !== 0n) throw fault(cpu, Vector.GP, 0);
+  if ((low & XSAVE_ALIGNMENT) !== 0) throw fault(cpu, Vector.GP, 0);
 }
 
 /** Requested-feature bitmap: EDX:EAX AND XCR0 (SDM vol. 1 13.6). */
-const requested = (cpu: Cpu): number => Number(cpu.xcr0 & join(low32(cpu, RAX), low32(cpu, RDX)));
+const requested = (cpu: Cpu): number => cpu.u32[XCR0] & low32(cpu, RAX) & XCR0_SUPPORTED;
 
-/** Writes the parts of the legacy area that belong to the requested components. */
-function storeComponents(cpu: Cpu, linear: bigint, components: number, bits: number): void {
+/** Puts the requested components into the legacy area of an image. */
+function composeComponents(cpu: Cpu, words: Int32Array, at: number, components: number, bits: number): void {
+  if ((components & XSTATE.X87) !== 0) composeX87(cpu, words, at, bits);
+  if ((components & XSTATE.SSE) === 0) return;
+  composeMxcsr(cpu, words, at);
+  composeXmm(cpu, words, at);
+}
+
+/** Writes those parts of the scratch image that belong to the requested components. */
+function storeComponents(cpu: Cpu, linear: bigint, components: number): void {
   const x87 = (components & XSTATE.X87) !== 0;
   const sse = (components & XSTATE.SSE) !== 0;
-  const put = (from: number, to: number) => cpu.linear.writeBytes(linear + BigInt(from), image.subarray(from, to));
-  if (x87) composeX87(cpu, bits);
-  if (sse) {
-    composeMxcsr(cpu);
-    composeXmm(cpu);
-  }
-  const end = LEGACY.XMM + xmmBytes(cpu);
-  if (x87 && sse) put(0, end);
-  else if (x87) {
+  const put = (from: number, to: number) => cpu.linear.writeBytes(linear + BigInt(from), scratchBytes.subarray(from, to));
+  if (x87) {
     put(LEGACY.FCW, LEGACY.MXCSR);
     put(LEGACY.ST, LEGACY.XMM);
-  } else if (sse) {
-    put(LEGACY.MXCSR, LEGACY.ST);
-    put(LEGACY.XMM, end);
   }
+  if (sse) {
+    put(LEGACY.MXCSR, LEGACY.ST);
+    put(LEGACY.XMM, LEGACY.XMM + xmmBytes(cpu));
+  }
+}
+
+function save(cpu: Cpu, low: number, high: number, bits: number, compacted: boolean): void {
+  checkExtended(cpu, low);
+  const components = requested(cpu);
+  const place = inPlace(cpu, low, high, XSAVE_STANDARD_SIZE, WRITE);
+  if (place >= 0) {
+    const { words } = arenaOf(cpu);
+    composeComponents(cpu, words, place, components, bits);
+    const header = place + W.XSTATE_BV;
+    if (compacted) {
+      words[header] = components;
+      words[header + 1] = 0;
+      words[place + W.XCOMP_BV] = components;
+      words[place + W.XCOMP_BV + 1] = COMPACTED_UPPER;
+    } else words[header] |= components;
+    return;
+  }
+  const linear = join(low, high);
+  const header = linear + BigInt(HEADER.XSTATE_BV);
+  cpu.linear.probe(linear, XSAVE_STANDARD_SIZE, 'w');
+  const others = compacted ? 0n : cpu.linear.readU64(header);
+  composeComponents(cpu, scratch, 0, components, bits);
+  storeComponents(cpu, linear, components);
+  cpu.linear.writeU64(header, others | BigInt(components));
+  if (compacted) cpu.linear.writeU64(linear + BigInt(HEADER.XCOMP_BV), (1n << 63n) | BigInt(components));
 }
 
 /** XSAVE, and XSAVEOPT, which may save everything. */
-export function xsave(cpu: Cpu, low: number, high: number, bits: number): void {
-  const linear = join(low, high);
-  checkExtended(cpu, linear);
-  const components = requested(cpu);
-  cpu.linear.probe(linear, XSAVE_STANDARD_SIZE, 'w');
-  const saved = cpu.linear.readU64(linear + BigInt(HEADER.XSTATE_BV));
-  storeComponents(cpu, linear, components, bits);
-  cpu.linear.writeU64(linear + BigInt(HEADER.XSTATE_BV), saved | BigInt(components));
-}
+export const xsave = (cpu: Cpu, low: number, high: number, bits: number): void => save(cpu, low, high, bits, false);
 export const xsaveopt = xsave;
-
 /** XSAVEC, and XSAVES, since there are no supervisor components. Nothing lies in the extended region to compact. */
-export function xsavec(cpu: Cpu, low: number, high: number, bits: number): void {
-  const linear = join(low, high);
-  checkExtended(cpu, linear);
-  const components = requested(cpu);
-  cpu.linear.probe(linear, XSAVE_STANDARD_SIZE, 'w');
-  storeComponents(cpu, linear, components, bits);
-  cpu.linear.writeU64(linear + BigInt(HEADER.XSTATE_BV), BigInt(components));
-  cpu.linear.writeU64(linear + BigInt(HEADER.XCOMP_BV), COMPACTED | BigInt(components));
-}
+export const xsavec = (cpu: Cpu, low: number, high: number, bits: number): void => save(cpu, low, high, bits, true);
 export const xsaves = xsavec;
 
-interface Header {
-  readonly saved: number;
-  readonly compacted: boolean;
-}
-
-/** Checks the XSAVE header (SDM vol. 1 13.8.1, 13.8.2). */
-function requireHeader(cpu: Cpu, linear: bigint): Header {
-  const header = new DataView(cpu.linear.readBytes(linear + BigInt(LEGACY.SIZE), HEADER.SIZE).buffer);
-  const saved = header.getBigUint64(0, true);
-  const layout = header.getBigUint64(HEADER.XCOMP_BV - LEGACY.SIZE, true);
-  const compacted = (layout & COMPACTED) !== 0n;
-  if (compacted && !cpu.model.flags.has('xsavec')) throw fault(cpu, Vector.GP, 0);
-  const allowed = compacted ? layout & ~COMPACTED : cpu.xcr0;
-  const strayLayout = compacted ? layout & ~COMPACTED & ~cpu.xcr0 : layout;
-  let reserved = (saved & ~allowed) | strayLayout;
+/** Checks the XSAVE header (SDM vol. 1 13.8.1, 13.8.2); true for the compacted form. */
+function checkHeader(cpu: Cpu, words: Int32Array, at: number): boolean {
+  const saved = at + W.XSTATE_BV;
+  const layout = at + W.XCOMP_BV;
+  const upper = words[layout + 1];
+  const compacted = (upper & COMPACTED_UPPER) !== 0;
+  const enabled = cpu.u32[XCR0];
+  const allowed = compacted ? words[layout] : enabled;
+  const strayLayout = compacted ? words[layout] & ~enabled : words[layout];
+  let reserved = (words[saved] & ~allowed) | words[saved + 1] | strayLayout | (upper & ~COMPACTED_UPPER);
   // The standard form leaves bytes 63:24 alone, the compacted form demands zeros there too.
-  const checkedEnd = compacted ? HEADER.SIZE : 24;
-  for (let offset = 16; offset < checkedEnd; offset += 8) reserved |= header.getBigUint64(offset, true);
-  if (reserved !== 0n) throw fault(cpu, Vector.GP, 0);
-  return { saved: Number(saved & BigInt(XCR0_SUPPORTED)), compacted };
+  const end = at + ((compacted ? XSAVE_STANDARD_SIZE : HEADER.XCOMP_BV + 16) >> 2);
+  for (let i = at + W.HEADER_RESERVED; i < end; i++) reserved |= words[i];
+  if (reserved !== 0 || (compacted && !cpu.model.flags.has('xsavec'))) throw fault(cpu, Vector.GP, 0);
+  return compacted;
 }
 
-function restore(cpu: Cpu, linear: bigint, bits: number, mustBeCompacted: boolean): void {
-  checkExtended(cpu, linear);
+function restore(cpu: Cpu, low: number, high: number, bits: number, mustBeCompacted: boolean): void {
+  checkExtended(cpu, low);
   const components = requested(cpu);
-  const { saved, compacted } = requireHeader(cpu, linear);
+  const place = inPlace(cpu, low, high, XSAVE_STANDARD_SIZE, READ);
+  if (place < 0) scratchBytes.set(cpu.linear.readBytes(join(low, high), XSAVE_STANDARD_SIZE));
+  const words = place < 0 ? scratch : arenaOf(cpu).words;
+  const at = place < 0 ? 0 : place;
+  const compacted = checkHeader(cpu, words, at);
   if (mustBeCompacted && !compacted) throw fault(cpu, Vector.GP, 0);
-  image.set(cpu.linear.readBytes(linear, LEGACY.SIZE));
+  const saved = words[at + W.XSTATE_BV];
   const sse = (components & XSTATE.SSE) !== 0;
   const loadsSse = (saved & XSTATE.SSE) !== 0;
   // The standard form takes MXCSR from memory even where it initializes the XMM registers.
-  const mxcsr = !sse ? cpu.mxcsr : loadsSse || !compacted ? imageMxcsr(cpu) : MXCSR_RESET;
+  const mxcsr = !sse ? cpu.mxcsr : loadsSse || !compacted ? requireMxcsr(cpu, words[at + W.MXCSR]) : MXCSR_RESET;
   if ((components & XSTATE.X87) !== 0) {
-    if ((saved & XSTATE.X87) !== 0) loadX87(cpu, bits);
+    if ((saved & XSTATE.X87) !== 0) loadX87(cpu, words, at, bits);
     else initializeX87(cpu);
   }
   cpu.mxcsr = mxcsr;
   if (!sse) return;
-  if (loadsSse) loadXmm(cpu);
-  else cpu.xmm.fill(0, 0, xmmBytes(cpu));
+  if (loadsSse) loadXmm(cpu, words, at);
+  else cpu.u32.fill(0, XMM, XMM + (xmmBytes(cpu) >> 2));
 }
 
-export function xrstor(cpu: Cpu, low: number, high: number, bits: number): void {
-  restore(cpu, join(low, high), bits, false);
-}
-export function xrstors(cpu: Cpu, low: number, high: number, bits: number): void {
-  restore(cpu, join(low, high), bits, true);
-}
+export const xrstor = (cpu: Cpu, low: number, high: number, bits: number): void => restore(cpu, low, high, bits, false);
+export const xrstors = (cpu: Cpu, low: number, high: number, bits: number): void => restore(cpu, low, high, bits, true);

@@ -1,12 +1,13 @@
 /** INT n, INT3, INTO, INT1; CLI, STI, PUSHF, POPF; HLT and its kin; the flags CLAC and STAC change. */
-import { Vector } from '../../isa/stage.ts';
+import { RSP, Vector } from '../../isa/stage.ts';
 import type { Cpu } from '../cpu.ts';
 import { fault } from '../fault.ts';
 import { arithmeticFlags, readFlags } from '../flags.ts';
-import { Activity } from '../state.ts';
+import { Activity, word } from '../state.ts';
 import { deliverException } from './exceptions.ts';
 import { hooks, interceptInstruction } from './hooks.ts';
 import { deliverTo8086 } from './interrupt-gates.ts';
+import { arenaOf, plainAddress, READ, WRITE } from './plain-memory.ts';
 import {
   CR4,
   cr4,
@@ -81,7 +82,45 @@ export function sti(cpu: Cpu): void {
 
 // --- PUSHF and POPF
 
+const RSP_WORD = word('gpr', RSP);
+const PAGE_SIZE = 0x1000;
+const QUADWORD = 8;
+
+/**
+ * Word index of a quadword of a 64-bit stack that lies in plain memory, or 0: PUSHFQ and POPFQ surround every section of
+ * a kernel that masks interrupts.
+ */
+function stackWord(cpu: Cpu, low: number, access: number): number {
+  const high = cpu.u32[RSP_WORD + 1] | 0;
+  if ((low & 3) !== 0 || (low & (PAGE_SIZE - 1)) > PAGE_SIZE - QUADWORD) return 0;
+  return plainAddress(cpu, arenaOf(cpu).words, low | 0, high, access) >> 2;
+}
+
+function pushfPlain(cpu: Cpu): boolean {
+  const { u32 } = cpu;
+  const low = u32[RSP_WORD] - QUADWORD;
+  const place = low < 0 ? 0 : stackWord(cpu, low, WRITE);
+  if (place === 0) return false;
+  const { words } = arenaOf(cpu);
+  words[place] = readFlags(cpu) & ~(FLAG.RF | FLAG.VM);
+  words[place + 1] = 0;
+  u32[RSP_WORD] = low;
+  return true;
+}
+
+function popfPlain(cpu: Cpu): boolean {
+  const { u32 } = cpu;
+  const after = u32[RSP_WORD] + QUADWORD;
+  const place = after > 0xffff_ffff ? 0 : stackWord(cpu, u32[RSP_WORD], READ);
+  if (place === 0) return false;
+  const flags = arenaOf(cpu).words[place] & ~FLAG.RF;
+  u32[RSP_WORD] = after;
+  applyFlags(cpu, flags, changeableFlags(cpu, 64, cpu.cpl) | FLAG.RF);
+  return true;
+}
+
 export function pushf(cpu: Cpu, bits: number): void {
+  if (bits === 64 && pushfPlain(cpu)) return;
   let flags = readFlags(cpu) & ~(FLAG.RF | FLAG.VM);
   if (isVirtual8086(cpu) && ioPrivilegeLevel(cpu) !== 3) {
     if ((cr4(cpu) & CR4.VME) === 0 || bits !== 16) throw fault(cpu, Vector.GP, 0);
@@ -93,6 +132,7 @@ export function pushf(cpu: Cpu, bits: number): void {
 }
 
 export function popf(cpu: Cpu, bits: number): void {
+  if (bits === 64 && popfPlain(cpu)) return;
   const virtual = isVirtual8086(cpu);
   const unprivileged = virtual && ioPrivilegeLevel(cpu) !== 3;
   if (unprivileged && ((cr4(cpu) & CR4.VME) === 0 || bits !== 16)) throw fault(cpu, Vector.GP, 0);

@@ -13,7 +13,7 @@ import { Attribute, SystemType } from './descriptors.ts';
 import type { DeliveredEvent } from './hooks.ts';
 import { EFER, FLAG, isCanonicalHigh } from './registers.ts';
 import { arenaOf, plainAddress, READ, WRITE } from './plain-memory.ts';
-import { clearInaccessibleSegments, refreshStackMask } from './segments.ts';
+import { clearInaccessibleSegments, loadFlatSegment, refreshStackMask } from './segments.ts';
 
 const RIP = word('rip');
 const NEXT_RIP = word('nextRip');
@@ -77,18 +77,6 @@ function flatDescriptor(cpu: Cpu, words: Int32Array, selector: number): number {
   if (address === 0 || words[address >> 2] !== FLAT_LOW) return 0;
   const high = words[(address >> 2) + 1];
   return (high & FLAT_HIGH_MASK) === FLAT_HIGH ? high : 0;
-}
-
-function loadFlat(cpu: Cpu, at: number, selector: number, high: number, writable: boolean): void {
-  const { u32 } = cpu;
-  u32[at] = 0;
-  u32[at + 1] = 0;
-  u32[at + LIMIT] = 0xffff_ffff;
-  u32[at + VISIBLE] = selector | (attributesOf(high) << 16);
-  u32[at + READ_END] = 0;
-  u32[at + READ_END + 1] = 1;
-  u32[at + WRITE_END] = 0;
-  u32[at + WRITE_END + 1] = writable ? 1 : 0;
 }
 
 function loadNullStack(cpu: Cpu, selector: number): void {
@@ -162,7 +150,7 @@ function enterThroughGate(cpu: Cpu, event: DeliveredEvent, from: number): boolea
 
   const masked = FLAG.TF | FLAG.NT | FLAG.RF | FLAG.VM | ((second >>> 8) & 1 ? 0 : FLAG.IF);
   u32[RFLAGS] &= ~masked;
-  loadFlat(cpu, CS_WORDS, selector & ~3, code, false);
+  loadFlatSegment(cpu, CS, selector & ~3, attributesOf(code));
   if (from !== 0) loadNullStack(cpu, 0);
   u32[RSP_WORD] = (top - bytes) >>> 0;
   u32[RSP_WORD + 1] = top === 0 ? high - 1 : high;
@@ -232,8 +220,8 @@ export function iretLongShortcut(cpu: Cpu): boolean {
   u32[NEXT_RIP + 1] = words[frame + 1];
   u32[RSP_WORD] = words[frame + 6];
   u32[RSP_WORD + 1] = words[frame + 7];
-  loadFlat(cpu, CS_WORDS, selector, code, false);
-  if (stack !== 0) loadFlat(cpu, SS_WORDS, stackSelector, stack, true);
+  loadFlatSegment(cpu, CS, selector, attributesOf(code));
+  if (stack !== 0) loadFlatSegment(cpu, SS, stackSelector, attributesOf(stack));
   else loadNullStack(cpu, stackSelector);
   changeFlags(cpu, flags, IRET_FLAGS);
   u32[CPL] = cpl;

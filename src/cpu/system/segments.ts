@@ -3,7 +3,7 @@
  * emitted code may use one without asking (`readEnd`, `writeEnd`).
  */
 import { Vector } from '../../isa/stage.ts';
-import { CS, DS, ES, FS, GS, SS } from '../context.ts';
+import { CS, DS, ES, FS, GS, SEGMENT, SEGMENT_SIZE, SS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { fault, setFault } from '../fault.ts';
 import { word } from '../state.ts';
@@ -94,6 +94,33 @@ export function loadSegmentRaw(
   segment.attributes = attributes;
   if (number <= GS) refreshSegment(cpu, number);
   if (number === SS || number === CS) refreshStackMask(cpu);
+}
+
+const SEGMENTS = word('segments');
+const SEGMENT_WORDS = SEGMENT_SIZE >> 2;
+const LIMIT_WORD = SEGMENT.limit >> 2;
+/** Selector in the low half, attributes in the high half. */
+const VISIBLE_WORD = SEGMENT.selector >> 2;
+const READ_END_WORD = SEGMENT.readEnd >> 2;
+const WRITE_END_WORD = SEGMENT.writeEnd >> 2;
+
+/**
+ * Sets a segment register to the whole of 4 GiB, outside real-address and virtual-8086 mode. The caller sees to the
+ * stack mask ({@link refreshStackMask}).
+ *
+ * @param attributes of a present code or data segment that is readable and does not expand down
+ */
+export function loadFlatSegment(cpu: Cpu, number: number, selector: number, attributes: number): void {
+  const { u32 } = cpu;
+  const at = SEGMENTS + number * SEGMENT_WORDS;
+  u32[at] = 0;
+  u32[at + 1] = 0;
+  u32[at + LIMIT_WORD] = 0xffff_ffff;
+  u32[at + VISIBLE_WORD] = selector | (attributes << 16);
+  u32[at + READ_END_WORD] = 0;
+  u32[at + READ_END_WORD + 1] = 1;
+  u32[at + WRITE_END_WORD] = 0;
+  u32[at + WRITE_END_WORD + 1] = writable(attributes) ? 1 : 0;
 }
 
 /** A null selector: unusable, base zero (NullSelectorClearsBase, CPUID 8000_0021h EAX[6]). */

@@ -7,12 +7,12 @@
  */
 import { StringOperation } from '../../isa/helpers.ts';
 import { RAX, RCX, RDI, RSI } from '../../isa/stage.ts';
-import { ES } from '../context.ts';
+import { ES, FS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
-import { TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE } from '../memory/tlb.ts';
 import { word } from '../state.ts';
 import type { PortAccess } from './hooks.ts';
 import { checkPort } from './io.ts';
+import { arenaOf, fillPlainAddress, plainAddress, READ, WRITE } from './plain-memory.ts';
 import { DR7, FLAG, is64BitMode, maskOf, readRegister, systemFlags, writeRegister } from './registers.ts';
 import { linearAddress, SegmentAccess, segmentBase } from './segments.ts';
 
@@ -46,35 +46,11 @@ interface Run {
 
 // --- operands
 
-const arenas = new WeakMap<Cpu, { words: Int32Array; view: DataView }>();
-/** The whole arena as signed words and as a view. */
-function arenaOf(cpu: Cpu): { words: Int32Array; view: DataView } {
-  let arena = arenas.get(cpu);
-  if (arena === undefined) {
-    const { buffer } = cpu.bytes;
-    arena = { words: new Int32Array(buffer, 0, buffer.byteLength >> 2), view: new DataView(buffer) };
-    arenas.set(cpu, arena);
-  }
-  return arena;
-}
-
-function tlbHit(cpu: Cpu, low: number, high: number, write: boolean): number {
-  const { words } = arenaOf(cpu);
-  const entry = (cpu.tlb + ((low >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE) >> 2;
-  const tag = entry + ((write ? TLB_ENTRY.writeTag : TLB_ENTRY.readTag) >> 2);
-  if (words[tag] !== (low & ~(PAGE_SIZE - 1)) || words[tag + 1] !== high) return 0;
-  return (low + words[entry + (TLB_ENTRY.addend >> 2)]) >>> 0;
-}
-
 /** Arena address of a byte in plain memory up to the end of its page, 0 if it is not plain. Faults like an access. */
 function arenaAddress(cpu: Cpu, linear: bigint, write: boolean): number {
-  if (cpu.tlb === 0) return 0;
   const low = Number(BigInt.asIntN(32, linear));
   const high = Number(BigInt.asIntN(32, linear >> 32n));
-  const known = tlbHit(cpu, low, high, write);
-  if (known !== 0) return known;
-  cpu.linear.probe(linear, 1, write ? 'w' : 'r');
-  return tlbHit(cpu, low, high, write);
+  return fillPlainAddress(cpu, arenaOf(cpu).words, low, high, write ? WRITE : READ);
 }
 
 /** One memory operand: through a segment at an index register. */
@@ -387,6 +363,59 @@ function commit(cpu: Cpu, run: Run, operation: Operation): void {
 /** Single stepping and breakpoints trap between elements (SDM vol. 3B 18.3.1.4). */
 const watched = (cpu: Cpu): boolean => (systemFlags(cpu) & FLAG.TF) !== 0 || (cpu.u32[DR7_WORD] & DR7.ENABLES) !== 0;
 
+const GPR = word('gpr');
+const RIP = word('rip');
+const NEXT_RIP = word('nextRip');
+
+/** Moves a 64-bit register up. */
+function raise(u32: Uint32Array, register: number, bytes: number): void {
+  const at = GPR + 2 * register;
+  const sum = u32[at] + bytes;
+  u32[at] = sum;
+  if (sum > 0xffff_ffff) u32[at + 1]++;
+}
+
+/**
+ * REP MOVS and REP STOS upwards with 64-bit addresses between plain pages, without BigInt: kernels copy and clear with
+ * them, often a few bytes at a time. False, with nothing done, if the general way must be taken.
+ */
+function quickly(cpu: Cpu, operation: number, bytes: ElementBytes, segment: number): boolean {
+  const { u32 } = cpu;
+  const { words } = arenaOf(cpu);
+  const target = u32[GPR + 2 * RDI];
+  let count = Math.floor((PAGE_SIZE - (target & (PAGE_SIZE - 1))) / bytes);
+  if (u32[GPR + 2 * RCX + 1] === 0) count = Math.min(count, u32[GPR + 2 * RCX]);
+  if (operation === StringOperation.MOVS) {
+    // Overrides other than FS and GS mean nothing here.
+    if (segment >= FS) return false;
+    const source = u32[GPR + 2 * RSI];
+    count = Math.min(count, Math.floor((PAGE_SIZE - (source & (PAGE_SIZE - 1))) / bytes));
+    if (count === 0) return false;
+    const to = plainAddress(cpu, words, target | 0, u32[GPR + 2 * RDI + 1] | 0, WRITE);
+    const from = plainAddress(cpu, words, source | 0, u32[GPR + 2 * RSI + 1] | 0, READ);
+    if (to === 0 || from === 0) return false;
+    copyElements(cpu, from, to, count, bytes, false);
+    raise(u32, RSI, count * bytes);
+  } else {
+    if (count === 0) return false;
+    const to = plainAddress(cpu, words, target | 0, u32[GPR + 2 * RDI + 1] | 0, WRITE);
+    const low = u32[GPR + 2 * RAX];
+    const filler = bytes === 1 ? low & 0xff : 0;
+    const zero = low === 0 && u32[GPR + 2 * RAX + 1] === 0;
+    if (to === 0 || (bytes !== 1 && !zero)) return false;
+    cpu.bytes.fill(filler, to, to + count * bytes);
+  }
+  raise(u32, RDI, count * bytes);
+  const left = u32[GPR + 2 * RCX] - count;
+  u32[GPR + 2 * RCX] = left;
+  if (left < 0) u32[GPR + 2 * RCX + 1]--;
+  if (u32[GPR + 2 * RCX] !== 0 || u32[GPR + 2 * RCX + 1] !== 0) {
+    u32[NEXT_RIP] = u32[RIP];
+    u32[NEXT_RIP + 1] = u32[RIP + 1];
+  }
+  return true;
+}
+
 /** Arguments as in helpers.ts. */
 export function stringOperation(
   cpu: Cpu,
@@ -396,6 +425,10 @@ export function stringOperation(
   segment: number,
   repeat: number,
 ): void {
+  const up = (systemFlags(cpu) & FLAG.DF) === 0;
+  const moves = operationNumber === StringOperation.MOVS || operationNumber === StringOperation.STOS;
+  const plain = moves && up && repeat !== 0 && addressBits === 64 && !watched(cpu);
+  if (plain && quickly(cpu, operationNumber, (bits >> 3) as ElementBytes, segment)) return;
   const operation = OPERATIONS[operationNumber];
   const count = repeat === 0 ? 1n : readRegister(cpu, RCX, addressBits);
   if (count === 0n) return;
@@ -405,7 +438,7 @@ export function stringOperation(
     addressBits,
     segment,
     repeat,
-    backward: (systemFlags(cpu) & FLAG.DF) !== 0,
+    backward: !up,
     remaining: watched(cpu) ? 1 : Number(count < MANY ? count : MANY),
     done: 0,
     ended: false,

@@ -4,6 +4,7 @@ import { CS, SS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { fault } from '../fault.ts';
 import { readFlags, writeFlags } from '../flags.ts';
+import { word } from '../state.ts';
 import { Attribute, isNullSelector } from './descriptors.ts';
 import {
   EFER,
@@ -11,16 +12,23 @@ import {
   FLAG,
   is64BitMode,
   isCanonical,
+  isCanonicalHigh,
   isLongMode,
   isProtected,
+  low32,
   MASK_32,
+  setLow32,
   setSystemFlags,
   systemFlags,
 } from './registers.ts';
-import { loadSegmentRaw } from './segments.ts';
+import { loadFlatSegment, refreshStackMask } from './segments.ts';
 
 const R11 = 11;
-const FLAT_LIMIT = 0xffff_ffff;
+const RCX_WORD = word('gpr', RCX);
+const NEXT_RIP = word('nextRip');
+const LSTAR = word('lstar');
+const CSTAR = word('cstar');
+const SFMASK = word('sfmask');
 const SELECTOR_MASK = 0xfffc;
 
 const CODE_TYPE = Attribute.CODE | Attribute.READABLE | Attribute.ACCESSED;
@@ -30,9 +38,9 @@ const CODE64 = FLAT | CODE_TYPE | Attribute.L;
 const CODE32 = FLAT | CODE_TYPE | Attribute.DB;
 const DATA32 = FLAT | DATA_TYPE | Attribute.DB;
 
-/** STAR[47:32] and STAR[63:48]: selector bases of SYSCALL and SYSRET. */
-const STAR_SYSCALL_SHIFT = 32n;
-const STAR_SYSRET_SHIFT = 48n;
+/** STAR[47:32] and STAR[63:48]: selector bases of SYSCALL and SYSRET, both in its upper word. */
+const STAR_UPPER = word('star') + 1;
+const STAR_SYSRET_SHIFT = 16;
 /** Distances from those bases (APM vol. 2 table 6-1). */
 const SYSCALL_SS = 8;
 const SYSRET_SS = 8;
@@ -48,27 +56,33 @@ const SYSEXIT_SS64 = 40;
 function enterFlat(cpu: Cpu, codeSelector: number, code: number, stackSelector: number, cpl: number): void {
   const privilege = cpl << Attribute.DPL_SHIFT;
   cpu.cpl = cpl;
-  loadSegmentRaw(cpu, CS, codeSelector | cpl, 0n, FLAT_LIMIT, code | privilege);
-  loadSegmentRaw(cpu, SS, stackSelector | cpl, 0n, FLAT_LIMIT, DATA32 | privilege);
+  loadFlatSegment(cpu, CS, codeSelector | cpl, code | privilege);
+  loadFlatSegment(cpu, SS, stackSelector | cpl, DATA32 | privilege);
+  refreshStackMask(cpu);
   cpu.translation.stateChanged();
 }
 
 export function syscall(cpu: Cpu): void {
-  const long = isLongMode(cpu);
+  const { u32 } = cpu;
   const wide = is64BitMode(cpu);
   if ((efer(cpu) & EFER.SCE) === 0) throw fault(cpu, Vector.UD);
   // Intel processors know SYSCALL in 64-bit mode only.
   if (!wide && cpu.model.vendor === 'intel') throw fault(cpu, Vector.UD);
   if (!isProtected(cpu)) throw fault(cpu, Vector.UD);
-  const selector = Number((cpu.star >> STAR_SYSCALL_SHIFT) & 0xffffn) & SELECTOR_MASK;
-  cpu.gpr[RCX] = cpu.nextRip;
-  if (long) {
-    cpu.gpr[R11] = BigInt(readFlags(cpu) & ~FLAG.RF);
-    cpu.nextRip = wide ? cpu.lstar : cpu.cstar;
-    writeFlags(cpu, readFlags(cpu) & ~Number(cpu.sfmask & MASK_32) & ~FLAG.RF);
+  const selector = u32[STAR_UPPER] & SELECTOR_MASK;
+  u32[RCX_WORD] = u32[NEXT_RIP];
+  u32[RCX_WORD + 1] = u32[NEXT_RIP + 1];
+  if (isLongMode(cpu)) {
+    const flags = readFlags(cpu) & ~FLAG.RF;
+    setLow32(cpu, R11, flags);
+    const target = wide ? LSTAR : CSTAR;
+    u32[NEXT_RIP] = u32[target];
+    u32[NEXT_RIP + 1] = u32[target + 1];
+    writeFlags(cpu, flags & ~u32[SFMASK]);
     enterFlat(cpu, selector, CODE64, selector + SYSCALL_SS, 0);
   } else {
-    cpu.nextRip = cpu.star & MASK_32;
+    u32[NEXT_RIP] = u32[STAR_UPPER - 1];
+    u32[NEXT_RIP + 1] = 0;
     setSystemFlags(cpu, systemFlags(cpu) & ~(FLAG.IF | FLAG.RF | FLAG.VM));
     enterFlat(cpu, selector, CODE32, selector + SYSCALL_SS, 0);
   }
@@ -78,17 +92,19 @@ export function syscall(cpu: Cpu): void {
 const SYSRET_FLAGS = 0x003c_7fd7;
 
 export function sysret(cpu: Cpu, bits: number): void {
+  const { u32 } = cpu;
   if ((efer(cpu) & EFER.SCE) === 0) throw fault(cpu, Vector.UD);
   if (!is64BitMode(cpu) && cpu.model.vendor === 'intel') throw fault(cpu, Vector.UD);
   if (!isProtected(cpu) || cpu.cpl !== 0) throw fault(cpu, Vector.GP, 0);
-  const selector = Number(cpu.star >> STAR_SYSRET_SHIFT) & SELECTOR_MASK;
-  const target = cpu.gpr[RCX];
+  const selector = (u32[STAR_UPPER] >>> STAR_SYSRET_SHIFT) & SELECTOR_MASK;
   const wide = bits === 64;
   // An Intel processor finds a bad target here; an AMD one goes there and faults at privilege level 3.
-  if (wide && cpu.model.vendor === 'intel' && !isCanonical(target)) throw fault(cpu, Vector.GP, 0);
-  if (isLongMode(cpu)) writeFlags(cpu, Number(cpu.gpr[R11] & MASK_32) & SYSRET_FLAGS);
+  const canonical = isCanonicalHigh(u32[RCX_WORD + 1] | 0);
+  if (wide && cpu.model.vendor === 'intel' && !canonical) throw fault(cpu, Vector.GP, 0);
+  if (isLongMode(cpu)) writeFlags(cpu, low32(cpu, R11) & SYSRET_FLAGS);
   else setSystemFlags(cpu, systemFlags(cpu) | FLAG.IF);
-  cpu.nextRip = wide ? target : target & MASK_32;
+  u32[NEXT_RIP] = u32[RCX_WORD];
+  u32[NEXT_RIP + 1] = wide ? u32[RCX_WORD + 1] : 0;
   if (wide) enterFlat(cpu, selector + SYSRET_CS64, CODE64, selector + SYSRET_SS, 3);
   else enterFlat(cpu, selector, CODE32, selector + SYSRET_SS, 3);
 }

@@ -1,78 +1,126 @@
 /** The terminal (or pipe) behind a serial port: raw mode while the machine runs, an escape key to leave it. */
+import type { Readable, Writable } from 'node:stream';
 import type { ByteStream } from '../../bus/streams.ts';
+import { BufferedOutput } from './buffered-output.ts';
 
 /** Ctrl-A, as other machine monitors have it. */
-export const ESCAPE = 0x01;
-const QUIT = new Set([0x78, 0x58]); // x X
-const HELP = new Set([0x68, 0x48, 0x3f]); // h H ?
-const HELP_TEXT = '\r\nCtrl-A x  quit\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n';
+const ESCAPE = 0x01;
+const codes = (keys: string): ReadonlySet<number> => new Set(Array.from(keys, (key) => key.charCodeAt(0)));
+const QUIT = codes('xX');
+const HELP = codes('hH?');
+const HELP_TEXT = '\r\nCtrl-A x       quit\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h       this help\r\n';
 
+/** What the console has to say to its owner. */
 export interface ConsoleEvents {
   /** The user typed the escape sequence to quit. */
   quit(): void;
   /** Bytes arrived: an idle machine should look. */
   input(): void;
+  /** Nobody takes the output any more. */
+  outputLost(error: Error): void;
 }
 
-/** Standard input and output as a serial port's stream. */
+/** The ends of a terminal: standard input and output. */
+export interface ConsoleStreams {
+  readonly input: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
+  readonly output: Writable;
+}
+
+/**
+ * Standard input and output as a serial port's stream. Escape keys exist only on a terminal: what comes from a pipe or file
+ * passes unchanged, and its end means nothing more than that there is no more input.
+ */
 export class TerminalConsole implements ByteStream {
+  private readonly events: ConsoleEvents;
+  private readonly streams: ConsoleStreams;
+  private readonly output: BufferedOutput;
   private receive: (bytes: Uint8Array) => void = () => {};
   private escaped = false;
-  private raw = false;
-  private readonly events: ConsoleEvents;
+  private opened = false;
+  private lost = false;
   private readonly onData = (chunk: Buffer) => this.typed(chunk);
-  private pending: Buffer[] = [];
-  private flushing = false;
+  private readonly onContinue = () => this.setRaw(true);
+  private readonly onProcessExit = () => this.setRaw(false);
+  private readonly onInputError = () => this.streams.input.pause();
+  private readonly onOutputError = (error: Error) => {
+    if (this.lost) return;
+    this.lost = true;
+    this.events.outputLost(error);
+  };
 
-  constructor(events: ConsoleEvents) {
+  constructor(events: ConsoleEvents, streams: ConsoleStreams = { input: process.stdin, output: process.stdout }) {
     this.events = events;
+    this.streams = streams;
+    this.output = new BufferedOutput((bytes) => {
+      if (!this.lost) this.streams.output.write(bytes);
+    });
+  }
+
+  /** Whether a terminal is in raw mode: lines then have to end with a carriage return as well. */
+  get isRaw(): boolean {
+    return this.opened && this.streams.input.isTTY === true;
   }
 
   /** Takes the terminal: raw mode if it is one. */
   open(): void {
-    const { stdin } = process;
-    if (stdin.isTTY) {
-      stdin.setRawMode(true);
-      this.raw = true;
-    }
-    stdin.on('data', this.onData);
-    stdin.resume();
+    if (this.opened) return;
+    this.opened = true;
+    const { input, output } = this.streams;
+    output.on('error', this.onOutputError);
+    input.on('error', this.onInputError);
+    input.on('data', this.onData);
+    this.setRaw(true);
+    // After a stop the shell has put the terminal into its own mode; and whatever happens, it must get it back.
+    process.on('SIGCONT', this.onContinue);
+    process.on('exit', this.onProcessExit);
+    input.resume();
   }
 
-  /** Gives the terminal back as it was. Safe to call more than once. */
+  /** Sends what is left and gives the terminal back as it was. Safe to call more than once. */
   close(): void {
-    const { stdin } = process;
     this.flush();
-    stdin.off('data', this.onData);
-    if (this.raw) stdin.setRawMode(false);
-    this.raw = false;
-    stdin.pause();
+    if (!this.opened) return;
+    const { input } = this.streams;
+    this.setRaw(false);
+    this.opened = false;
+    process.off('SIGCONT', this.onContinue);
+    process.off('exit', this.onProcessExit);
+    input.off('data', this.onData);
+    input.pause();
+    // The error listeners stay: what was written may fail later.
   }
 
   send(bytes: Uint8Array): void {
-    this.pending.push(Buffer.from(bytes));
-    if (this.flushing) return;
-    this.flushing = true;
-    setImmediate(() => this.flush());
+    this.output.send(bytes);
   }
 
-  private flush(): void {
-    this.flushing = false;
-    if (this.pending.length === 0) return;
-    process.stdout.write(Buffer.concat(this.pending));
-    this.pending = [];
+  /** Sends what the guest has written so far, so that other output comes after it. */
+  flush(): void {
+    this.output.flush();
   }
 
   onReceive(callback: (bytes: Uint8Array) => void): void {
     this.receive = callback;
   }
 
-  private typed(chunk: Buffer): void {
-    if (!process.stdin.isTTY) {
-      this.receive(chunk);
-      this.events.input();
-      return;
+  private setRaw(raw: boolean): void {
+    if (!this.opened || !this.streams.input.isTTY) return;
+    try {
+      this.streams.input.setRawMode?.(raw);
+    } catch {
+      // The terminal is gone, and its mode with it.
     }
+  }
+
+  private typed(chunk: Buffer): void {
+    const bytes = this.streams.input.isTTY ? this.withoutEscapes(chunk) : Uint8Array.from(chunk);
+    if (bytes.length === 0) return;
+    this.receive(bytes);
+    this.events.input();
+  }
+
+  /** Carries out escape sequences; gives what is left for the guest. */
+  private withoutEscapes(chunk: Buffer): Uint8Array {
     const bytes: number[] = [];
     for (const byte of chunk) {
       if (!this.escaped) {
@@ -82,11 +130,9 @@ export class TerminalConsole implements ByteStream {
       }
       this.escaped = false;
       if (QUIT.has(byte)) this.events.quit();
-      else if (HELP.has(byte)) process.stdout.write(HELP_TEXT);
+      else if (HELP.has(byte)) this.send(Buffer.from(HELP_TEXT));
       else if (byte === ESCAPE) bytes.push(byte);
     }
-    if (bytes.length === 0) return;
-    this.receive(Uint8Array.from(bytes));
-    this.events.input();
+    return Uint8Array.from(bytes);
   }
 }

@@ -1,10 +1,21 @@
-/** SSE floating-point arithmetic, comparison, logic and approximation. */
+/** SSE floating-point arithmetic, rounding, logic and approximation; MXCSR. */
 import { constantValue, type Local, type Value } from '../../wasm/index.ts';
 import { type Instruction, instruction } from '../instruction.ts';
 import { type I32, type Stage, Vector } from '../stage.ts';
 import {
-  evenAndOdd, type FloatFormat, FORMATS, type Mask, MXCSR_RESERVED, MXCSR_ROUNDING_SHIFT, type Pattern, PD, PS, quickOr, quietNearest,
-  quietPrecision, SD, SS,
+  evenAndOdd,
+  type FloatFormat,
+  FORMATS,
+  type Mask,
+  MXCSR_RESERVED,
+  MXCSR_ROUNDING_SHIFT,
+  type Pattern,
+  PD,
+  PS,
+  quickOr,
+  quietNearest,
+  quietPrecision,
+  SS,
 } from './float-format.ts';
 import { SseOperation } from './operations.ts';
 import { elements, immediate, lanes, source, type V128, type VectorLocal } from './vector.ts';
@@ -33,14 +44,28 @@ const soundQuotient: Soundness = (x, format, a, b, result) => {
 };
 
 /** One operation, quick where it is sound and MXCSR allows. */
-function operate(x: Stage, format: FloatFormat, operation: SseOperation, quick: Value, sound: Soundness, a: Pattern, b: Pattern): Value {
+function operate(
+  x: Stage,
+  format: FloatFormat,
+  operation: SseOperation,
+  quick: Value,
+  sound: Soundness,
+  a: Pattern,
+  b: Pattern,
+): Value {
   const result = x.let(quick);
   const doubled = format.doubled(x, result);
   const numbers = format.all(x, sound(x, format, format.doubled(x, a), format.doubled(x, b), doubled));
   return quickOr(x, x.and(numbers, quietNearest(x)), result, () => format.exact(x, operation, format.type, 0, b, a));
 }
 
-function arithmetic(name: string, opcode: string, operation: SseOperation, operator: string, sound: Soundness): Instruction[] {
+function arithmetic(
+  name: string,
+  opcode: string,
+  operation: SseOperation,
+  operator: string,
+  sound: Soundness,
+): Instruction[] {
   return FORMATS.map((format) =>
     instruction(name + format.suffix.toUpperCase(), {
       encodings: [`${format.prefix} 0F ${opcode} ${format.operands}`],
@@ -73,119 +98,24 @@ export const SQRT = FORMATS.map((format) =>
     execute(x) {
       const value = format.read(x, 1);
       const sound = x.and(format.all(x, rootable(x, format, value)), quietNearest(x));
-      x.write(0, quickOr(x, sound, format.compute(x, 'sqrt', value), () => format.exact(x, SseOperation.SQUARE_ROOT, format.type, 0, value)));
+      x.write(
+        0,
+        quickOr(x, sound, format.compute(x, 'sqrt', value), () =>
+          format.exact(x, SseOperation.SQUARE_ROOT, format.type, 0, value),
+        ),
+      );
     },
   }),
 );
-
-// ---- minimum, maximum, comparison: exact, so that only operands matter
-
-const plainOperands = (x: Stage, format: FloatFormat, a: Pattern, b: Pattern): I32 =>
-  format.all(x, format.both(x, format.plain(x, format.doubled(x, a)), format.plain(x, format.doubled(x, b))));
-
-/** The second operand wherever the first is not strictly less (greater). */
-function extremum(name: string, opcode: string, operation: SseOperation, operator: 'lt' | 'gt'): Instruction[] {
-  const choose = (x: Stage, format: FloatFormat, a: Pattern, b: Pattern): Value =>
-    format.scalar
-      ? x.select(format.compare(x, operator, a, b) as I32, a as Value, b as Value)
-      : format.compute(x, operator === 'lt' ? 'pmin' : 'pmax', b, a);
-  return FORMATS.map((format) =>
-    instruction(name + format.suffix.toUpperCase(), {
-      encodings: [`${format.prefix} 0F ${opcode} ${format.operands}`],
-      feature: format.feature,
-      unit: 'sse',
-      execute(x) {
-        const a = x.operand(0);
-        const b = format.read(x, 1);
-        const sound = plainOperands(x, format, a, b);
-        x.write(0, quickOr(x, sound, choose(x, format, a, b), () => format.exact(x, operation, format.type, 0, b, a)));
-      },
-    }),
-  );
-}
-export const MIN = extremum('MIN', '5D', SseOperation.MINIMUM, 'lt');
-export const MAX = extremum('MAX', '5F', SseOperation.MAXIMUM, 'gt');
-
-/** An i32 of 0 or 1 as a mask of all zeros or ones in the format's shape. */
-function spread(x: Stage, format: FloatFormat, bit: I32): Value {
-  const ones = x.neg(bit);
-  if (format.type === 'i32') return ones;
-  return format.type === 'i64' ? x.extendS(ones) : x.op['i32x4.splat'](ones);
-}
-/** A comparison's result as a mask of all zeros or ones. */
-const maskOf = (x: Stage, format: FloatFormat, mask: Mask): Value => (format.scalar ? spread(x, format, mask as I32) : mask);
-
-/**
- * The eight predicates on numbers (SDM vol. 2A table 3-1): bits 1:0 equal, less, less or equal, unordered; bit 2 negates.
- * None of them is unordered here.
- */
-function predicate(x: Stage, format: FloatFormat, a: Pattern, b: Pattern, selector: Local<'i32'>): Value {
-  const less = (): Value => maskOf(x, format, format.compare(x, 'lt', a, b));
-  const equal = (): Value => maskOf(x, format, format.compare(x, 'eq', a, b));
-  const constant = constantValue(selector);
-  if (constant !== undefined) {
-    const holds = [equal, less, () => maskOf(x, format, format.compare(x, 'le', a, b)), () => format.constant(x, 0n)][constant & 3]();
-    return constant & 4 ? format.bitwise(x, 'xor', holds, format.constant(x, -1n)) : holds;
-  }
-  const bit = (value: I32) => spread(x, format, x.and(value, 1));
-  const wantsEqual = bit(x.xor(selector as I32, 1));
-  const wantsLess = bit(x.xor(selector as I32, x.shrU(selector as I32, 1)));
-  const negated = bit(x.shrU(selector as I32, 2));
-  const holds = format.bitwise(x, 'or', format.bitwise(x, 'and', equal(), wantsEqual), format.bitwise(x, 'and', less(), wantsLess));
-  return format.bitwise(x, 'xor', holds, negated);
-}
-const PREDICATES = 7;
-export const CMP = FORMATS.map((format) =>
-  instruction(`CMP${format.suffix.toUpperCase()}`, {
-    encodings: [`${format.prefix} 0F C2 ${format.operands},Ib`],
-    feature: format.feature,
-    unit: 'sse',
-    execute(x) {
-      const a = x.operand(0);
-      const b = format.read(x, 1);
-      const selector = immediate(x, 2);
-      const sound = plainOperands(x, format, a, b);
-      const exact = () => format.exact(x, SseOperation.COMPARE, format.type, x.and(selector as I32, PREDICATES), b, a);
-      x.write(0, quickOr(x, sound, predicate(x, format, a, b, selector), exact));
-    },
-  }),
-);
-
-/** ZF, PF and CF by the relation of two scalars; the others cleared. */
-function ordered(mnemonic: string, encoding: string, format: FloatFormat, operation: SseOperation): Instruction {
-  const flags = { CF: 0, PF: 2, ZF: 6 } as const;
-  return instruction(mnemonic, {
-    encodings: [`${encoding} ${format.operands}`],
-    access: ['r', 'r'],
-    feature: format.feature,
-    unit: 'sse',
-    execute(x) {
-      const a = x.operand(0);
-      const b = format.read(x, 1);
-      const zf = x.variable('i32', format.compare(x, 'eq', a, b) as I32);
-      const cf = x.variable('i32', format.compare(x, 'lt', a, b) as I32);
-      const pf = x.variable('i32', x.i32(0));
-      x.if(x.eqz(plainOperands(x, format, a, b)), () => {
-        const all = format.exact(x, operation, 'i32', 0, b, a);
-        const bit = (position: number) => x.and(x.shrU(all as I32, position), 1);
-        zf.set(bit(flags.ZF));
-        pf.set(bit(flags.PF));
-        cf.set(bit(flags.CF));
-      });
-      const zero = x.i32(0);
-      x.setFlags({ ZF: zf.get() as I32, PF: pf.get() as I32, CF: cf.get() as I32, OF: zero, SF: zero, AF: zero });
-    },
-  });
-}
-export const UCOMISS = ordered('UCOMISS', 'NP 0F 2E', SS, SseOperation.COMPARE_UNORDERED);
-export const UCOMISD = ordered('UCOMISD', '66 0F 2E', SD, SseOperation.COMPARE_UNORDERED);
-export const COMISS = ordered('COMISS', 'NP 0F 2F', SS, SseOperation.COMPARE_ORDERED);
-export const COMISD = ordered('COMISD', '66 0F 2F', SD, SseOperation.COMPARE_ORDERED);
 
 // ---- neighbours: ADDSUBPx, HADDPx, HSUBPx, DPPx
 
 /** SSE3's packed pairs: PD with 66, PS with F2. */
-function sse3(name: string, opcode: string, body: (x: Stage, format: FloatFormat, a: Pattern, b: Pattern) => Value): Instruction[] {
+function sse3(
+  name: string,
+  opcode: string,
+  body: (x: Stage, format: FloatFormat, a: Pattern, b: Pattern) => Value,
+): Instruction[] {
   return [PD, PS].map((format) =>
     instruction(name + format.suffix.toUpperCase(), {
       encodings: [`${format === PD ? '66' : 'F2'} 0F ${opcode} ${format.operands}`],
@@ -236,16 +166,30 @@ export const DP = [PS, PD].map((format) =>
       const left = x.let(x.op['v128.and'](a, used));
       const right = x.let(x.op['v128.and'](b, used));
       const product = x.let(format.compute(x, 'mul', left, right));
-      let sound = soundProduct(x, format, format.doubled(x, left), format.doubled(x, right), format.doubled(x, product));
+      let sound = soundProduct(
+        x,
+        format,
+        format.doubled(x, left),
+        format.doubled(x, right),
+        format.doubled(x, product),
+      );
       let sum = product as VectorLocal;
-      for (const swapped of format === PS ? [[1, 0, 3, 2], [2, 3, 0, 1]] : [[1, 0]]) {
+      for (const swapped of format === PS
+        ? [
+            [1, 0, 3, 2],
+            [2, 3, 0, 1],
+          ]
+        : [[1, 0]]) {
         const other = x.op['i8x16.shuffle'](sum, sum, elements(format.width / 8, swapped));
         sum = x.let(format.compute(x, 'add', sum, other)) as VectorLocal;
         sound = format.both(x, sound, format.ordinarySum(x, format.doubled(x, sum)));
       }
       const quick = x.op['v128.and'](sum, chosen(x, format, selector as I32, 0));
       const ready = x.and(format.all(x, sound), quietNearest(x));
-      x.write(0, quickOr(x, ready, quick, () => format.exact(x, SseOperation.DOT_PRODUCT, 'v128', selector, b, a)));
+      x.write(
+        0,
+        quickOr(x, ready, quick, () => format.exact(x, SseOperation.DOT_PRODUCT, 'v128', selector, b, a)),
+      );
     },
   }),
 );
@@ -281,7 +225,10 @@ export const ROUND = FORMATS.map((format) =>
       const exactly = format.all(x, format.integer(x, 'eq', result, value) as Mask);
       const silent = x.or(x.or(x.and(selector as I32, ROUND_SUPPRESS_PRECISION), exactly), quietPrecision(x));
       const sound = x.and(plain, x.nez(silent));
-      x.write(0, quickOr(x, sound, result, () => format.exact(x, SseOperation.ROUND, format.type, selector, value)));
+      x.write(
+        0,
+        quickOr(x, sound, result, () => format.exact(x, SseOperation.ROUND, format.type, selector, value)),
+      );
     },
   }),
 );
@@ -331,9 +278,19 @@ function approximation(name: string, opcode: string, compute: (x: Stage, value: 
         const doubled = PS.doubled(x, value);
         const zero = PS.below(x, doubled, 0n, 2n * PS.smallest) as V128;
         const nan = PS.not(x, PS.below(x, doubled, 0n, 2n * PS.infinity + 1n)) as V128;
-        const infinite = op['v128.or'](op['v128.and'](value, PS.constant(x, SIGN) as V128), PS.constant(x, PS.infinity) as V128);
+        const infinite = op['v128.or'](
+          op['v128.and'](value, PS.constant(x, SIGN) as V128),
+          PS.constant(x, PS.infinity) as V128,
+        );
         let result = op['v128.bitselect'](infinite, compute(x, value), zero);
-        result = op['v128.bitselect'](op['v128.or'](value, lanes(x, 32, () => QUIET)), result, nan);
+        result = op['v128.bitselect'](
+          op['v128.or'](
+            value,
+            lanes(x, 32, () => QUIET),
+          ),
+          result,
+          nan,
+        );
         x.write(0, format.scalar ? op['i32x4.extract_lane'](result, 0) : result);
       },
     }),
@@ -352,11 +309,14 @@ export const RCP = approximation('RCP', '53', (x, value) => {
 export const RSQRT = approximation('RSQRT', '52', (x, value) => {
   const { op } = x;
   const negative = op['i32x4.shr_s'](value, x.i32(31));
-  return op['v128.bitselect'](PS.constant(x, INDEFINITE) as V128, op['f32x4.div'](ones(x), op['f32x4.sqrt'](value)), negative);
+  return op['v128.bitselect'](
+    PS.constant(x, INDEFINITE) as V128,
+    op['f32x4.div'](ones(x), op['f32x4.sqrt'](value)),
+    negative,
+  );
 });
 
 // ---- MXCSR
-
 
 export const LDMXCSR = instruction('LDMXCSR', {
   encodings: ['NP 0F AE /2 Md'],
@@ -370,5 +330,9 @@ export const LDMXCSR = instruction('LDMXCSR', {
   },
 });
 export const STMXCSR = instruction('STMXCSR', {
-  encodings: ['NP 0F AE /3 Md'], access: ['w'], feature: 'sse', unit: 'sse', execute: (x) => x.write(0, x.mxcsr()),
+  encodings: ['NP 0F AE /3 Md'],
+  access: ['w'],
+  feature: 'sse',
+  unit: 'sse',
+  execute: (x) => x.write(0, x.mxcsr()),
 });

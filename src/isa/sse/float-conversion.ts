@@ -2,7 +2,17 @@
 import type { Value } from '../../wasm/index.ts';
 import { type Feature, type Instruction, instruction } from '../instruction.ts';
 import type { I32, I64, Int, Stage } from '../stage.ts';
-import { type FloatFormat, type Pattern, PD, PS, quickOr, quietNearest, quietPrecision, SD, SS } from './float-format.ts';
+import {
+  type FloatFormat,
+  type Pattern,
+  PD,
+  PS,
+  quickOr,
+  quietNearest,
+  quietPrecision,
+  SD,
+  SS,
+} from './float-format.ts';
 import { SseOperation } from './operations.ts';
 import { elements, lanes, low, source, type V128, type VectorLocal, widened } from './vector.ts';
 
@@ -16,18 +26,26 @@ export const CVTSS2SD = conversion('CVTSS2SD', 'F3 0F 5A Vsd,Wss', 'sse2', (x) =
   const value = x.operand(1) as Pattern;
   const quick = x.op['i64.reinterpret_f64'](x.op['f64.promote_f32'](x.op['f32.reinterpret_i32'](value as I32)));
   const sound = SS.all(x, SS.plain(x, SS.doubled(x, value)));
-  x.write(0, quickOr(x, sound, quick, () => SS.exact(x, SseOperation.CONVERT_PRECISION, 'i64', 0, value)));
+  x.write(
+    0,
+    quickOr(x, sound, quick, () => SS.exact(x, SseOperation.CONVERT_PRECISION, 'i64', 0, value)),
+  );
 });
 
 export const CVTSD2SS = conversion('CVTSD2SS', 'F2 0F 5A Vss,Wsd', 'sse2', (x) => {
   const value = x.operand(1) as Pattern;
-  const result = x.let(x.op['i32.reinterpret_f32'](x.op['f32.demote_f64'](x.op['f64.reinterpret_i64'](value as I64)))) as Pattern;
+  const result = x.let(
+    x.op['i32.reinterpret_f32'](x.op['f32.demote_f64'](x.op['f64.reinterpret_i64'](value as I64))),
+  ) as Pattern;
   const doubled = SD.doubled(x, value);
   // zero only of zero; what is not denormal is ordinary, or the result tells
   const zeros = SD.isZero(x, doubled) as I32;
   const ordinary = SS.ordinary(x, SS.doubled(x, result)) as I32;
   const sound = x.or(zeros, x.and(ordinary, quietNearest(x)));
-  x.write(0, quickOr(x, sound, result as Value<'i32'>, () => SD.exact(x, SseOperation.CONVERT_PRECISION, 'i32', 0, value)));
+  x.write(
+    0,
+    quickOr(x, sound, result as Value<'i32'>, () => SD.exact(x, SseOperation.CONVERT_PRECISION, 'i32', 0, value)),
+  );
 });
 
 export const CVTPS2PD = conversion('CVTPS2PD', 'NP 0F 5A Vpd,Wq', 'sse2', (x) => {
@@ -35,7 +53,10 @@ export const CVTPS2PD = conversion('CVTPS2PD', 'NP 0F 5A Vpd,Wq', 'sse2', (x) =>
   const value = widened(x, 1);
   const sound = PS.all(x, PS.plain(x, PS.doubled(x, value)));
   const quick = x.op['f64x2.promote_low_f32x4'](value);
-  x.write(0, quickOr(x, sound, quick, () => PS.exact(x, SseOperation.CONVERT_PRECISION, 'v128', 0, value)));
+  x.write(
+    0,
+    quickOr(x, sound, quick, () => PS.exact(x, SseOperation.CONVERT_PRECISION, 'v128', 0, value)),
+  );
 });
 
 export const CVTPD2PS = conversion('CVTPD2PS', '66 0F 5A Vps,Wpd', 'sse2', (x) => {
@@ -48,7 +69,10 @@ export const CVTPD2PS = conversion('CVTPD2PS', '66 0F 5A Vps,Wpd', 'sse2', (x) =
   const both = x.let(op['i8x16.shuffle'](result, result, elements(4, [0, 1, 0, 1]))) as Pattern;
   const numbers = PS.all(x, PS.either(x, PS.ordinary(x, PS.doubled(x, both)), zeros));
   const sound = x.and(numbers, quietNearest(x));
-  x.write(0, quickOr(x, sound, result as V128, () => PD.exact(x, SseOperation.CONVERT_PRECISION, 'v128', 0, value)));
+  x.write(
+    0,
+    quickOr(x, sound, result as V128, () => PD.exact(x, SseOperation.CONVERT_PRECISION, 'v128', 0, value)),
+  );
 });
 
 // ---- from integers
@@ -74,7 +98,10 @@ function fromInteger(mnemonic: string, format: FloatFormat, bits: 32 | 64): Inst
     }
     const operation = bits === 64 ? SseOperation.FROM_INT64 : SseOperation.FROM_INT32;
     const sound = x.or(small(x, value, precision), quietNearest(x));
-    x.write(0, quickOr(x, sound, quick as Value, () => format.exact(x, operation, format.type, 0, value as Value)));
+    x.write(
+      0,
+      quickOr(x, sound, quick as Value, () => format.exact(x, operation, format.type, 0, value as Value)),
+    );
   });
 }
 export const CVTSI2SS = [fromInteger('CVTSI2SS', SS, 32), fromInteger('CVTSI2SS', SS, 64)];
@@ -84,7 +111,15 @@ export const CVTSI2SD = [fromInteger('CVTSI2SD', SD, 32), fromInteger('CVTSI2SD'
 function singles(x: Stage, value: VectorLocal): V128 {
   const { op } = x;
   const bound = 1 << 24;
-  const small = op['i32x4.all_true'](op['i32x4.le_u'](op['i32x4.add'](value, lanes(x, 32, () => bound)), lanes(x, 32, () => 2 * bound)));
+  const small = op['i32x4.all_true'](
+    op['i32x4.le_u'](
+      op['i32x4.add'](
+        value,
+        lanes(x, 32, () => bound),
+      ),
+      lanes(x, 32, () => 2 * bound),
+    ),
+  );
   const sound = x.or(small as I32, quietNearest(x));
   const quick = op['f32x4.convert_i32x4_s'](value);
   return quickOr(x, sound, quick, () => PS.exact(x, SseOperation.FROM_INT32, 'v128', 0, value));
@@ -97,7 +132,12 @@ export const CVTDQ2PD = conversion('CVTDQ2PD', 'F3 0F E6 Vpd,Wq', 'sse2', (x) =>
  * From an MMX register; from memory there is no change of the x87 state. As in conversions to MMX registers it changes even
  * where the conversion faults: AMD processors do it that way.
  */
-function fromMmx(mnemonic: string, encoding: string, feature: Feature, convert: (x: Stage, value: VectorLocal) => Value): Instruction[] {
+function fromMmx(
+  mnemonic: string,
+  encoding: string,
+  feature: Feature,
+  convert: (x: Stage, value: VectorLocal) => Value,
+): Instruction[] {
   return [
     conversion(mnemonic, `${encoding},Nq`, feature, (x) => {
       x.requireNoX87Exception();
@@ -109,7 +149,9 @@ function fromMmx(mnemonic: string, encoding: string, feature: Feature, convert: 
   ];
 }
 export const CVTPI2PS = fromMmx('CVTPI2PS', 'NP 0F 2A Vq', 'sse', (x, value) => low(x, singles(x, value)));
-export const CVTPI2PD = fromMmx('CVTPI2PD', '66 0F 2A Vpd', 'sse2', (x, value) => x.op['f64x2.convert_low_i32x4_s'](value));
+export const CVTPI2PD = fromMmx('CVTPI2PD', '66 0F 2A Vpd', 'sse2', (x, value) =>
+  x.op['f64x2.convert_low_i32x4_s'](value),
+);
 
 // ---- to integers
 
@@ -117,13 +159,22 @@ export const CVTPI2PD = fromMmx('CVTPI2PD', '66 0F 2A Vpd', 'sse2', (x, value) =
 const TRUNCATE = 1;
 
 /** Patterns of 2^31 and 2^63. */
-const LIMITS = { 32: { 32: 0x4f00_0000n, 64: 0x41e0_0000_0000_0000n }, 64: { 32: 0x5f00_0000n, 64: 0x43e0_0000_0000_0000n } } as const;
+const LIMITS = {
+  32: { 32: 0x4f00_0000n, 64: 0x41e0_0000_0000_0000n },
+  64: { 32: 0x5f00_0000n, 64: 0x43e0_0000_0000_0000n },
+} as const;
 
 /**
  * The value made integral, and whether it converts to `bits` bits with nothing to report: in range, and exact or with
  * precision quiet. Exact conversions do not depend on the rounding mode.
  */
-function integral(x: Stage, format: FloatFormat, value: Pattern, bits: 32 | 64, truncate: boolean): { number: Pattern; sound: I32 } {
+function integral(
+  x: Stage,
+  format: FloatFormat,
+  value: Pattern,
+  bits: 32 | 64,
+  truncate: boolean,
+): { number: Pattern; sound: I32 } {
   const number = x.let(format.compute(x, truncate ? 'trunc' : 'nearest', value));
   const limit = format.constant(x, LIMITS[bits][format.width]);
   const inRange = format.all(x, format.compare(x, 'lt', format.compute(x, 'abs', number), limit));
@@ -132,12 +183,20 @@ function integral(x: Stage, format: FloatFormat, value: Pattern, bits: 32 | 64, 
   return { number, sound: x.and(inRange, x.or(exact, quiet)) };
 }
 
-function toInteger(mnemonic: string, opcode: string, format: FloatFormat, bits: 32 | 64, truncate: boolean): Instruction {
+function toInteger(
+  mnemonic: string,
+  opcode: string,
+  format: FloatFormat,
+  bits: 32 | 64,
+  truncate: boolean,
+): Instruction {
   const encoding = `${format.prefix} W${bits === 64 ? 1 : 0} 0F ${opcode} G${bits === 64 ? 'q' : 'd'},${format.source}`;
   return conversion(mnemonic, encoding, format.feature, (x) => {
     const value = x.operand(1) as Pattern;
     const { number, sound } = integral(x, format, value, bits, truncate);
-    const reinterpret = x.op[format.width === 64 ? 'f64.reinterpret_i64' : 'f32.reinterpret_i32'] as (v: Value) => Value;
+    const reinterpret = x.op[format.width === 64 ? 'f64.reinterpret_i64' : 'f32.reinterpret_i32'] as (
+      v: Value,
+    ) => Value;
     const convert = x.op[`i${bits}.trunc_sat_f${format.width}_s`] as (v: Value) => Value<'i32' | 'i64'>;
     const operation = bits === 64 ? SseOperation.TO_INT64 : SseOperation.TO_INT32;
     const exact = () => format.exact(x, operation, `i${bits}`, truncate ? TRUNCATE : 0, value);
@@ -160,7 +219,9 @@ function doublewords(x: Stage, format: FloatFormat, value: VectorLocal, truncate
   return quickOr(x, sound, quick, () => format.exact(x, SseOperation.TO_INT32, 'v128', truncate ? TRUNCATE : 0, value));
 }
 const packedToIntegers = (mnemonic: string, encoding: string, format: FloatFormat, truncate: boolean) =>
-  conversion(mnemonic, `${encoding} Vdq,${format.source}`, 'sse2', (x) => x.write(0, doublewords(x, format, source(x, 1), truncate)));
+  conversion(mnemonic, `${encoding} Vdq,${format.source}`, 'sse2', (x) =>
+    x.write(0, doublewords(x, format, source(x, 1), truncate)),
+  );
 export const CVTPS2DQ = packedToIntegers('CVTPS2DQ', '66 0F 5B', PS, false);
 export const CVTTPS2DQ = packedToIntegers('CVTTPS2DQ', 'F3 0F 5B', PS, true);
 export const CVTPD2DQ = packedToIntegers('CVTPD2DQ', 'F2 0F E6', PD, false);

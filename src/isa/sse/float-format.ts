@@ -6,10 +6,10 @@
  * tiny nor infinite raise nothing but the precision exception (SDM vol. 1 11.5.2), and WebAssembly computes the same
  * result. Where precision is masked and flagged already, nothing is left to report.
  */
-import { type Local, type Operators, type Value, type ValueType, type Variable } from '../../wasm/index.ts';
+import type { Local, Operators, Value, ValueType, Variable } from '../../wasm/index.ts';
 import type { Feature } from '../instruction.ts';
 import type { I32, I64, Stage } from '../stage.ts';
-import { SseFormat, SseOperation } from './operations.ts';
+import { SseFormat, type SseOperation } from './operations.ts';
 import { elements, lanes, source, type V128 } from './vector.ts';
 
 /** A bit pattern that may be used any number of times. */
@@ -127,7 +127,14 @@ export abstract class FloatFormat {
   // ---- the exact path
 
   /** Runs the helper on patterns of this format; the result as a pattern of type `result`. */
-  exact<T extends ValueType>(x: Stage, operation: SseOperation, result: T, immediate: I32 | number, second: Value, first?: Value): Local<T> {
+  exact<T extends ValueType>(
+    x: Stage,
+    operation: SseOperation,
+    result: T,
+    immediate: I32 | number,
+    second: Value,
+    first?: Value,
+  ): Local<T> {
     if (first) pass(x, 0, first);
     pass(x, 2, second);
     x.call('sseFloat', operation, this.code, immediate);
@@ -236,7 +243,12 @@ export function quietPrecision(x: Stage): I32 {
 }
 
 /** `quick`, unless `sound` is zero: then what `exact` gives. */
-export function quickOr<T extends ValueType>(x: Stage, sound: I32, quick: Value<T>, exact: () => Value<T>): Variable<T> {
+export function quickOr<T extends ValueType>(
+  x: Stage,
+  sound: I32,
+  quick: Value<T>,
+  exact: () => Value<T>,
+): Variable<T> {
   const result = x.variable(quick.type, quick);
   x.if(x.eqz(sound), () => result.set(exact()));
   return result;
@@ -249,6 +261,12 @@ export function evenAndOdd(x: Stage, format: FloatFormat, a: Pattern, b: Pattern
   const shuffle = x.op['i8x16.shuffle'];
   return [
     x.let(shuffle(a as V128, b as V128, even)),
-    x.let(shuffle(a as V128, b as V128, even.map((byte) => byte + size))),
+    x.let(
+      shuffle(
+        a as V128,
+        b as V128,
+        even.map((byte) => byte + size),
+      ),
+    ),
   ];
 }

@@ -25,22 +25,37 @@ export const MOVUPD = move('MOVUPD', '66 0F 10', '66 0F 11', 'sse2', false);
 export const MOVDQU = move('MOVDQU', 'F3 0F 6F', 'F3 0F 7F', 'sse2', false);
 
 export const LDDQU = instruction('LDDQU', {
-  encodings: ['F2 0F F0 Vx,Mx'], access: ['w', 'r'], feature: 'sse3', unit: 'sse', execute: (x) => x.write(0, x.operand(1)),
+  encodings: ['F2 0F F0 Vx,Mx'],
+  access: ['w', 'r'],
+  feature: 'sse3',
+  unit: 'sse',
+  execute: (x) => x.write(0, x.operand(1)),
 });
 export const MOVNTDQA = instruction('MOVNTDQA', {
-  encodings: ['66 0F 38 2A Vx,Mx'], access: ['w', 'r'], feature: 'sse4.1', unit: 'sse', execute: (x) => x.write(0, source(x, 1)),
+  encodings: ['66 0F 38 2A Vx,Mx'],
+  access: ['w', 'r'],
+  feature: 'sse4.1',
+  unit: 'sse',
+  execute: (x) => x.write(0, source(x, 1)),
 });
 
 const nonTemporal = (mnemonic: string, encoding: string, feature: Feature) =>
   instruction(mnemonic, {
-    encodings: [`${encoding} Mx,Vx`], access: ['w', 'r'], feature, unit: 'sse', execute: (x) => store(x, 0, x.operand(1) as VectorLocal),
+    encodings: [`${encoding} Mx,Vx`],
+    access: ['w', 'r'],
+    feature,
+    unit: 'sse',
+    execute: (x) => store(x, 0, x.operand(1) as VectorLocal),
   });
 export const MOVNTPS = nonTemporal('MOVNTPS', 'NP 0F 2B', 'sse');
 export const MOVNTPD = nonTemporal('MOVNTPD', '66 0F 2B', 'sse2');
 export const MOVNTDQ = nonTemporal('MOVNTDQ', '66 0F E7', 'sse2');
 /** Not subject to CR0.EM, CR0.TS and CR4.OSFXSR: no XMM register is involved. */
 export const MOVNTI = instruction('MOVNTI', {
-  encodings: ['NP 0F C3 My,Gy'], access: ['w', 'r'], feature: 'sse2', execute: (x) => x.write(0, x.operand(1)),
+  encodings: ['NP 0F C3 My,Gy'],
+  access: ['w', 'r'],
+  feature: 'sse2',
+  execute: (x) => x.write(0, x.operand(1)),
 });
 
 // ---- scalars: registers keep their upper part, loads clear it
@@ -49,7 +64,9 @@ function scalarMove(mnemonic: string, prefix: string, width: 'ss' | 'sd', featur
   const copy = (encodings: string[], execute: (x: Stage) => void) =>
     instruction(mnemonic, { encodings, access: ['w', 'r'], feature, unit: 'sse', execute });
   return [
-    copy([`${prefix} 0F 10 V${width},U${width}`, `${prefix} 0F 11 W${width},V${width}`], (x) => x.write(0, x.operand(1))),
+    copy([`${prefix} 0F 10 V${width},U${width}`, `${prefix} 0F 11 W${width},V${width}`], (x) =>
+      x.write(0, x.operand(1)),
+    ),
     copy([`${prefix} 0F 10 V${width},M${width}`], (x) => x.writeZeroExtended(0, x.operand(1) as Int)),
   ];
 }
@@ -60,11 +77,19 @@ export const MOVSD = scalarMove('MOVSD', 'F2', 'sd', 'sse2');
 
 const toVector = (mnemonic: string, encoding: string) =>
   instruction(mnemonic, {
-    encodings: [encoding], access: ['w', 'r'], feature: 'sse2', unit: 'sse', execute: (x) => x.writeZeroExtended(0, x.operand(1) as Int),
+    encodings: [encoding],
+    access: ['w', 'r'],
+    feature: 'sse2',
+    unit: 'sse',
+    execute: (x) => x.writeZeroExtended(0, x.operand(1) as Int),
   });
 const fromVector = (mnemonic: string, encoding: string) =>
   instruction(mnemonic, {
-    encodings: [encoding], access: ['w', 'r'], feature: 'sse2', unit: 'sse', execute: (x) => x.write(0, x.operand(1)),
+    encodings: [encoding],
+    access: ['w', 'r'],
+    feature: 'sse2',
+    unit: 'sse',
+    execute: (x) => x.write(0, x.operand(1)),
   });
 export const MOVD = [toVector('MOVD', '66 W0 0F 6E Vd,Ed'), fromVector('MOVD', '66 W0 0F 7E Ed,Vd')];
 export const MOVQ = [
@@ -78,7 +103,13 @@ export const MOVQ = [
 // ---- halves
 
 /** Replaces half 0 or 1 of the destination. */
-function replaceHalf(mnemonic: string, encoding: string, feature: Feature, half: 0 | 1, value: (x: Stage) => I64): Instruction {
+function replaceHalf(
+  mnemonic: string,
+  encoding: string,
+  feature: Feature,
+  half: 0 | 1,
+  value: (x: Stage) => I64,
+): Instruction {
   return instruction(mnemonic, {
     encodings: [encoding],
     feature,
@@ -111,7 +142,11 @@ export const MOVLHPS = replaceHalf('MOVLHPS', 'NP 0F 16 Vx,Ux', 'sse', 1, (x) =>
 
 function fromHalf(mnemonic: string, encoding: string, feature: Feature, half: (x: Stage, v: V128) => I64): Instruction {
   return instruction(mnemonic, {
-    encodings: [encoding], access: ['w', 'r'], feature, unit: 'sse', execute: (x) => x.write(0, half(x, x.operand(1) as VectorLocal)),
+    encodings: [encoding],
+    access: ['w', 'r'],
+    feature,
+    unit: 'sse',
+    execute: (x) => x.write(0, half(x, x.operand(1) as VectorLocal)),
   });
 }
 
@@ -131,7 +166,11 @@ const duplicate = (mnemonic: string, encoding: string, chosen: number[]) =>
 export const MOVSLDUP = duplicate('MOVSLDUP', 'F3 0F 12', [0, 0, 2, 2]);
 export const MOVSHDUP = duplicate('MOVSHDUP', 'F3 0F 16', [1, 1, 3, 3]);
 export const MOVDDUP = instruction('MOVDDUP', {
-  encodings: ['F2 0F 12 Vx,Wq'], access: ['w', 'r'], feature: 'sse3', unit: 'sse', execute: (x) => x.write(0, x.op['i64x2.splat'](x.operand(1) as I64)),
+  encodings: ['F2 0F 12 Vx,Wq'],
+  access: ['w', 'r'],
+  feature: 'sse3',
+  unit: 'sse',
+  execute: (x) => x.write(0, x.op['i64x2.splat'](x.operand(1) as I64)),
 });
 
 // ---- bytes chosen by a mask, to DS:rDI
@@ -142,7 +181,9 @@ export function storeMasked(x: Stage, value: VectorLocal, mask: VectorLocal, hal
   const selected = x.let(op['i8x16.shr_s'](mask, x.i32(7))) as VectorLocal;
   const offset = x.let(x.toI64(x.gpr(RDI, x.addressBits) as Int)) as I64;
   const { linear, segment } = x.throughOperandSegment(offset, 8 * halves, 'w');
-  const places = Array.from({ length: halves }, (_, i) => x.modify(64, { linear: x.let(x.add(linear as I64, 8 * i)), segment }));
+  const places = Array.from({ length: halves }, (_, i) =>
+    x.modify(64, { linear: x.let(x.add(linear as I64, 8 * i)), segment }),
+  );
   places.forEach((place, i) => {
     const lane = (v: V128) => op['i64x2.extract_lane'](v, i) as I64;
     const old = place.value as I64;

@@ -2,7 +2,16 @@
 import type { Instruction } from '../instruction.ts';
 import type { Stage } from '../stage.ts';
 import {
-  bytes, elements, lanes, lanewise, lowHalves, packed, type PackedOptions, type V128, type VectorLocal, type VectorOperation,
+  bytes,
+  elements,
+  lanes,
+  lanewise,
+  lowHalves,
+  packed,
+  type PackedOptions,
+  type V128,
+  type VectorLocal,
+  type VectorOperation,
 } from './vector.ts';
 
 const MMX: PackedOptions = { mmx: 'mmx' };
@@ -72,12 +81,14 @@ const highWords = (x: Stage, lower: V128, upper: V128): V128 =>
   x.op['i8x16.shuffle'](lower, upper, elements(2, [1, 3, 5, 7, 9, 11, 13, 15]));
 
 export const PMULHW = packed(
-  'PMULHW', 'E5',
+  'PMULHW',
+  'E5',
   (x, a, b) => highWords(x, x.op['i32x4.extmul_low_i16x8_s'](a, b), x.op['i32x4.extmul_high_i16x8_s'](a, b)),
   MMX,
 );
 export const PMULHUW = packed(
-  'PMULHUW', 'E4',
+  'PMULHUW',
+  'E4',
   (x, a, b) => highWords(x, x.op['i32x4.extmul_low_i16x8_u'](a, b), x.op['i32x4.extmul_high_i16x8_u'](a, b)),
   MMX_SSE,
 );
@@ -86,14 +97,21 @@ export const PMULHUW = packed(
 const evenDoublewords = (x: Stage, a: VectorLocal): V128 => x.op['i8x16.shuffle'](a, a, elements(4, [0, 2, 0, 2]));
 
 export const PMULUDQ = packed(
-  'PMULUDQ', 'F4', (x, a, b) => x.op['i64x2.extmul_low_i32x4_u'](evenDoublewords(x, a), evenDoublewords(x, b)), MMX_SSE2,
+  'PMULUDQ',
+  'F4',
+  (x, a, b) => x.op['i64x2.extmul_low_i32x4_u'](evenDoublewords(x, a), evenDoublewords(x, b)),
+  MMX_SSE2,
 );
 export const PMULDQ = packed(
-  'PMULDQ', '38 28', (x, a, b) => x.op['i64x2.extmul_low_i32x4_s'](evenDoublewords(x, a), evenDoublewords(x, b)), SSE41,
+  'PMULDQ',
+  '38 28',
+  (x, a, b) => x.op['i64x2.extmul_low_i32x4_s'](evenDoublewords(x, a), evenDoublewords(x, b)),
+  SSE41,
 );
 
 export const PMULHRSW = packed(
-  'PMULHRSW', '38 0B',
+  'PMULHRSW',
+  '38 0B',
   (x, a, b) => {
     // WebAssembly saturates -1 * -1 to 7FFFH where PMULHRSW gives 8000H; nothing else differs
     const lowest = lanes(x, 16, () => 0x8000);
@@ -105,12 +123,16 @@ export const PMULHRSW = packed(
 
 /** Unsigned bytes of the destination times signed bytes of the source, neighbours added with saturation. */
 export const PMADDUBSW = packed(
-  'PMADDUBSW', '38 04',
+  'PMADDUBSW',
+  '38 04',
   (x, a, b) => {
     const { op } = x;
     const eight = x.i32(8);
     const even = op['i16x8.mul'](
-      op['v128.and'](a, lanes(x, 16, () => 0xff)),
+      op['v128.and'](
+        a,
+        lanes(x, 16, () => 0xff),
+      ),
       op['i16x8.shr_s'](op['i16x8.shl'](b, eight), eight),
     );
     const odd = op['i16x8.mul'](op['i16x8.shr_u'](a, eight), op['i16x8.shr_s'](b, eight));
@@ -127,12 +149,16 @@ export function byteDifferences(x: Stage, a: VectorLocal, b: VectorLocal): V128 
 }
 
 export const PSADBW = packed(
-  'PSADBW', 'F6',
+  'PSADBW',
+  'F6',
   (x, a, b) => {
     const { op } = x;
     const words = op['i16x8.extadd_pairwise_i8x16_u'](byteDifferences(x, a, b));
     const doublewords = x.let(op['i32x4.extadd_pairwise_i16x8_u'](words));
-    const lower = op['v128.and'](doublewords, lanes(x, 64, () => 0xffffffff));
+    const lower = op['v128.and'](
+      doublewords,
+      lanes(x, 64, () => 0xffffffff),
+    );
     return op['i64x2.add'](lower, op['i64x2.shr_u'](doublewords, x.i32(32)));
   },
   MMX_SSE,
@@ -145,12 +171,19 @@ export const PABSD = packed('PABSD', '38 1E', (x, _a, b) => x.op['i32x4.abs'](b)
 /** Negates where the source is negative, clears where it is zero: (a ^ m) - m with m all ones or zeros. */
 function sign(mnemonic: string, opcode: string, shape: 'i8x16' | 'i16x8' | 'i32x4', bits: number): Instruction[] {
   return packed(
-    mnemonic, opcode,
+    mnemonic,
+    opcode,
     (x, a, b) => {
       const { op } = x;
       const negative = x.let(op[`${shape}.shr_s`](b, x.i32(bits - 1)));
       const signed = op[`${shape}.sub`](op['v128.xor'](a, negative), negative);
-      return op['v128.andnot'](signed, op[`${shape}.eq`](b, lanes(x, 64, () => 0)));
+      return op['v128.andnot'](
+        signed,
+        op[`${shape}.eq`](
+          b,
+          lanes(x, 64, () => 0),
+        ),
+      );
     },
     SSSE3,
   );
@@ -176,18 +209,28 @@ export const PMAXUD = lanewise('PMAXUD', '38 3F', 'i32x4.max_u', SSE41);
 
 /** The smallest word and its place: words above their numbers in doublewords, then minima down to one. */
 export const PHMINPOSUW = packed(
-  'PHMINPOSUW', '38 41',
+  'PHMINPOSUW',
+  '38 41',
   (x, _a, b) => {
     const { op } = x;
     const numbered = (words: V128, first: number) =>
-      op['v128.or'](op['i32x4.shl'](words, x.i32(16)), lanes(x, 32, (i) => first + i));
+      op['v128.or'](
+        op['i32x4.shl'](words, x.i32(16)),
+        lanes(x, 32, (i) => first + i),
+      );
     const lower = numbered(op['i32x4.extend_low_i16x8_u'](b), 0);
     const upper = numbered(op['i32x4.extend_high_i16x8_u'](b), 4);
     const four = x.let(op['i32x4.min_u'](lower, upper)) as VectorLocal;
-    const two = x.let(op['i32x4.min_u'](four, op['i8x16.shuffle'](four, four, elements(4, [2, 3, 2, 3])))) as VectorLocal;
+    const two = x.let(
+      op['i32x4.min_u'](four, op['i8x16.shuffle'](four, four, elements(4, [2, 3, 2, 3]))),
+    ) as VectorLocal;
     const one = op['i32x4.min_u'](two, op['i8x16.shuffle'](two, two, elements(4, [1, 1, 1, 1])));
     const least = op['i32x4.extract_lane'](one, 0);
-    return op['i32x4.replace_lane'](lanes(x, 64, () => 0), op['i32.rotl'](least, x.i32(16)), 0);
+    return op['i32x4.replace_lane'](
+      lanes(x, 64, () => 0),
+      op['i32.rotl'](least, x.i32(16)),
+      0,
+    );
   },
   SSE41,
 );
@@ -227,7 +270,11 @@ export const PACKUSDW = lanewise('PACKUSDW', '38 2B', 'i16x8.narrow_i32x4_u', SS
 function unpack(mnemonic: string, opcode: string, size: 1 | 2 | 4 | 8, upper: boolean): Instruction[] {
   const count = 16 / size;
   const half = count / 2;
-  const order = (first: number) => elements(size, Array.from({ length: count }, (_, i) => first + (i >> 1) + (i & 1) * count));
+  const order = (first: number) =>
+    elements(
+      size,
+      Array.from({ length: count }, (_, i) => first + (i >> 1) + (i & 1) * count),
+    );
   const operation: VectorOperation = (x, a, b) => x.op['i8x16.shuffle'](a, b, order(upper ? half : 0));
   // of an MMX register the high half is the second quarter, that is the high half of the low unpacking
   const narrow: VectorOperation = upper ? (x, a, b) => x.op['i8x16.shuffle'](a, b, order(half / 2)) : operation;
@@ -244,6 +291,25 @@ export const PUNPCKHQDQ = unpack('PUNPCKHQDQ', '6D', 8, true);
 
 /** Each byte of the result is one of the destination's, chosen by the source; bit 7 clears. */
 export const PSHUFB = packed(
-  'PSHUFB', '38 00', (x, a, b) => x.op['i8x16.swizzle'](a, x.op['v128.and'](b, bytes(x, () => 0x8f))),
-  { ...SSSE3, narrow: (x, a, b) => x.op['i8x16.swizzle'](a, x.op['v128.and'](b, bytes(x, () => 0x87))) },
+  'PSHUFB',
+  '38 00',
+  (x, a, b) =>
+    x.op['i8x16.swizzle'](
+      a,
+      x.op['v128.and'](
+        b,
+        bytes(x, () => 0x8f),
+      ),
+    ),
+  {
+    ...SSSE3,
+    narrow: (x, a, b) =>
+      x.op['i8x16.swizzle'](
+        a,
+        x.op['v128.and'](
+          b,
+          bytes(x, () => 0x87),
+        ),
+      ),
+  },
 );

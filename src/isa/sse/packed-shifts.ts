@@ -13,7 +13,11 @@ function shifted(x: Stage, value: V128, count: I64, shape: Shape, direction: Dir
   const n = x.let(count) as I64;
   const shift = x.op[`${shape}.${direction}`];
   if (direction === 'shr_s') return shift(value, x.wrap(x.select(x.gtU(n, width - 1), x.i64(width - 1), n)));
-  return x.select(x.gtU(n, width - 1), lanes(x, 64, () => 0), shift(value, x.wrap(n)));
+  return x.select(
+    x.gtU(n, width - 1),
+    lanes(x, 64, () => 0),
+    shift(value, x.wrap(n)),
+  );
 }
 
 /** The three forms of a shift for XMM and for MMX registers. */
@@ -61,8 +65,22 @@ export const PSLLQ = shift('PSLLQ', 'F3', '73 /6', 'i64x2', 'shl');
  */
 function bytesAt(x: Stage, lower: VectorLocal, upper: VectorLocal, offset: I32): V128 {
   const { op } = x;
-  const index = x.let(op['i8x16.add_sat_u'](bytes(x, (i) => i), op['i8x16.splat'](offset)));
-  return op['v128.or'](op['i8x16.swizzle'](lower, index), op['i8x16.swizzle'](upper, op['i8x16.sub'](index, bytes(x, () => 16))));
+  const index = x.let(
+    op['i8x16.add_sat_u'](
+      bytes(x, (i) => i),
+      op['i8x16.splat'](offset),
+    ),
+  );
+  return op['v128.or'](
+    op['i8x16.swizzle'](lower, index),
+    op['i8x16.swizzle'](
+      upper,
+      op['i8x16.sub'](
+        index,
+        bytes(x, () => 16),
+      ),
+    ),
+  );
 }
 
 export const PSRLDQ = instruction('PSRLDQ', {
@@ -71,7 +89,10 @@ export const PSRLDQ = instruction('PSRLDQ', {
   unit: 'sse',
   execute(x) {
     const { op } = x;
-    const index = op['i8x16.add_sat_u'](bytes(x, (i) => i), op['i8x16.splat'](immediate(x, 1)));
+    const index = op['i8x16.add_sat_u'](
+      bytes(x, (i) => i),
+      op['i8x16.splat'](immediate(x, 1)),
+    );
     x.write(0, op['i8x16.swizzle'](x.operand(0) as VectorLocal, index));
   },
 });
@@ -82,8 +103,20 @@ export const PSLLDQ = instruction('PSLLDQ', {
   unit: 'sse',
   execute(x) {
     const { op } = x;
-    const amount = op['i8x16.min_u'](op['i8x16.splat'](immediate(x, 1)), bytes(x, () => 16));
-    x.write(0, op['i8x16.swizzle'](x.operand(0) as VectorLocal, op['i8x16.sub'](bytes(x, (i) => i), amount)));
+    const amount = op['i8x16.min_u'](
+      op['i8x16.splat'](immediate(x, 1)),
+      bytes(x, () => 16),
+    );
+    x.write(
+      0,
+      op['i8x16.swizzle'](
+        x.operand(0) as VectorLocal,
+        op['i8x16.sub'](
+          bytes(x, (i) => i),
+          amount,
+        ),
+      ),
+    );
   },
 });
 
@@ -105,7 +138,10 @@ export const PALIGNR = [
     const upper = x.operand(0) as I64;
     const lower = x.operand(1) as I64;
     const both = op['i64x2.replace_lane'](op['i64x2.splat'](lower), upper, 1);
-    const index = op['i8x16.add_sat_u'](bytes(x, (i) => i), op['i8x16.splat'](immediate(x, 2)));
+    const index = op['i8x16.add_sat_u'](
+      bytes(x, (i) => i),
+      op['i8x16.splat'](immediate(x, 2)),
+    );
     const result = x.let(low(x, op['i8x16.swizzle'](both, index)));
     return () => x.write(0, result);
   }),

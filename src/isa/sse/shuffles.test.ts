@@ -10,13 +10,15 @@ const join = (bits: number, elements: bigint[]) => elements.reduceRight((value, 
 
 /** `mnemonic xmm1, xmm2, imm8` with its immediate in the record and as a constant. */
 function both(mnemonic: string, opcode: number[], immediate: number, a = A, b = B): bigint {
-  const results = [named(mnemonic), named(mnemonic).map((one) => withConstantImmediates(one, immediate))].map((instructions) => {
-    const machine = new TestMachine(instructions);
-    machine.setXmm(1, a);
-    machine.setXmm(2, b);
-    assert.equal(machine.run(...opcode, 0xca, immediate), undefined);
-    return machine.xmm(1);
-  });
+  const results = [named(mnemonic), named(mnemonic).map((one) => withConstantImmediates(one, immediate))].map(
+    (instructions) => {
+      const machine = new TestMachine(instructions);
+      machine.setXmm(1, a);
+      machine.setXmm(2, b);
+      assert.equal(machine.run(...opcode, 0xca, immediate), undefined);
+      return machine.xmm(1);
+    },
+  );
   assert.equal(results[1], results[0], `${mnemonic} ${immediate}: constant and variable immediate differ`);
   return results[0];
 }
@@ -26,14 +28,20 @@ const IMMEDIATES = [0x00, 0x1b, 0x4e, 0xb1, 0xe4, 0x93, 0xff];
 describe('shuffles by immediate, as variable and as constant', () => {
   test('PSHUFD chooses doublewords of the source', () => {
     for (const immediate of IMMEDIATES) {
-      const expected = join(32, [0, 1, 2, 3].map((i) => dword(B, (immediate >> (2 * i)) & 3)));
+      const expected = join(
+        32,
+        [0, 1, 2, 3].map((i) => dword(B, (immediate >> (2 * i)) & 3)),
+      );
       assert.equal(both('PSHUFD', [0x66, 0x0f, 0x70], immediate), expected);
     }
   });
 
   test('SHUFPS takes two doublewords of each operand', () => {
     for (const immediate of IMMEDIATES) {
-      const expected = join(32, [0, 1, 2, 3].map((i) => dword(i < 2 ? A : B, (immediate >> (2 * i)) & 3)));
+      const expected = join(
+        32,
+        [0, 1, 2, 3].map((i) => dword(i < 2 ? A : B, (immediate >> (2 * i)) & 3)),
+      );
       assert.equal(both('SHUFPS', [0x0f, 0xc6], immediate), expected);
     }
   });
@@ -44,12 +52,15 @@ describe('shuffles by immediate, as variable and as constant', () => {
   });
 
   test('SHUFPD looks at two bits', () => {
-    assert.equal(both('SHUFPD', [0x66, 0x0f, 0xc6], 0xfd), (B & ((1n << 64n) - 1n)) << 64n | (A >> 64n));
+    assert.equal(both('SHUFPD', [0x66, 0x0f, 0xc6], 0xfd), ((B & ((1n << 64n) - 1n)) << 64n) | (A >> 64n));
     assert.equal(both('SHUFPD', [0x66, 0x0f, 0xc6], 2), ((B >> 64n) << 64n) | (A & ((1n << 64n) - 1n)));
   });
 
   test('blends take the bits of their element count', () => {
-    assert.equal(both('BLENDPS', [0x66, 0x0f, 0x3a, 0x0c], 0xf5), join(32, [dword(B, 0), dword(A, 1), dword(B, 2), dword(A, 3)]));
+    assert.equal(
+      both('BLENDPS', [0x66, 0x0f, 0x3a, 0x0c], 0xf5),
+      join(32, [dword(B, 0), dword(A, 1), dword(B, 2), dword(A, 3)]),
+    );
     assert.equal(both('BLENDPD', [0x66, 0x0f, 0x3a, 0x0d], 0xfe), ((B >> 64n) << 64n) | (A & ((1n << 64n) - 1n)));
     assert.equal(both('PBLENDW', [0x66, 0x0f, 0x3a, 0x0e], 0x81), 0x1f1e0d0c_0b0a0908_07060504_03021110n);
   });
@@ -64,7 +75,10 @@ describe('shuffles by immediate, as variable and as constant', () => {
 
   test('INSERTPS moves, then clears', () => {
     // source element 2, destination element 1, element 3 cleared
-    assert.equal(both('INSERTPS', [0x66, 0x0f, 0x3a, 0x21], 0x98), join(32, [dword(A, 0), dword(B, 2), dword(A, 2), 0n]));
+    assert.equal(
+      both('INSERTPS', [0x66, 0x0f, 0x3a, 0x21], 0x98),
+      join(32, [dword(A, 0), dword(B, 2), dword(A, 2), 0n]),
+    );
   });
 });
 

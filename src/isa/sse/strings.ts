@@ -8,7 +8,8 @@ const EXPLICIT_LENGTHS = 1 << 8;
 const MASK_RESULT = 1 << 9;
 
 /** A signed length in rAX or rDX; 64 bits wide with REX.W. */
-const length = (x: Stage, register: number): I64 => (x.bits === 64 ? (x.gpr(register, 64) as I64) : x.extendS(x.gpr(register, 32) as I32));
+const length = (x: Stage, register: number): I64 =>
+  x.bits === 64 ? (x.gpr(register, 64) as I64) : x.extendS(x.gpr(register, 32) as I32);
 
 function compare(mnemonic: string, opcode: string, explicit: boolean, mask: boolean): Instruction {
   return instruction(mnemonic, {
@@ -26,7 +27,10 @@ function compare(mnemonic: string, opcode: string, explicit: boolean, mask: bool
         x.setScratch(4, length(x, RAX));
         x.setScratch(5, length(x, RDX));
       }
-      const flags = x.call('compareStrings', x.or(immediate(x, 2) as I32, (explicit ? EXPLICIT_LENGTHS : 0) | (mask ? MASK_RESULT : 0)));
+      const flags = x.call(
+        'compareStrings',
+        x.or(immediate(x, 2) as I32, (explicit ? EXPLICIT_LENGTHS : 0) | (mask ? MASK_RESULT : 0)),
+      );
       if (mask) x.setXmm(0, x.scratch128(6));
       else x.setGpr(RCX, 32, x.wrap(x.scratch(6) as I64));
       const bit = (n: number) => x.and(x.shrU(flags as I32, n), 1);

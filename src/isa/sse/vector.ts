@@ -13,7 +13,9 @@ export type VectorLocal = Local<'v128'>;
 /** WebAssembly operators (vector, vector) -> vector. */
 export type VectorOperator = {
   [N in keyof Operators]: Parameters<Operators[N]> extends [V128, V128]
-    ? ReturnType<Operators[N]> extends V128 ? N : never
+    ? ReturnType<Operators[N]> extends V128
+      ? N
+      : never
     : never;
 }[keyof Operators];
 
@@ -50,7 +52,10 @@ export function store(x: Stage, operand: number, value: V128): void {
 
 /** A vector constant from 8-bit lanes. */
 export function bytes(x: Stage, lane: (i: number) => number): V128 {
-  return x.f.const('v128', Array.from({ length: 16 }, (_, i) => lane(i) & 0xff));
+  return x.f.const(
+    'v128',
+    Array.from({ length: 16 }, (_, i) => lane(i) & 0xff),
+  );
 }
 
 /** A vector constant from lanes of `bits` width. */
@@ -117,7 +122,12 @@ export interface PackedOptions {
 }
 
 /** `mnemonic destination, source` with the same opcode for MMX (no prefix) and XMM registers (66). */
-export function packed(mnemonic: string, opcode: string, operation: VectorOperation, options: PackedOptions = {}): Instruction[] {
+export function packed(
+  mnemonic: string,
+  opcode: string,
+  operation: VectorOperation,
+  options: PackedOptions = {},
+): Instruction[] {
   const forms = [
     instruction(mnemonic, {
       encodings: [`66 0F ${opcode} Vx,Wx`],
@@ -133,17 +143,26 @@ export function packed(mnemonic: string, opcode: string, operation: VectorOperat
   if (options.mmx) {
     const narrow = options.narrow ?? operation;
     forms.push(
-      mmx(mnemonic, { encodings: [`NP 0F ${opcode} Pq,${options.narrowSource ?? 'Qq'}`], feature: options.mmx }, (x) => {
-        const result = x.let(low(x, narrow(x, widened(x, 0), widened(x, 1))));
-        return () => x.write(0, result);
-      }),
+      mmx(
+        mnemonic,
+        { encodings: [`NP 0F ${opcode} Pq,${options.narrowSource ?? 'Qq'}`], feature: options.mmx },
+        (x) => {
+          const result = x.let(low(x, narrow(x, widened(x, 0), widened(x, 1))));
+          return () => x.write(0, result);
+        },
+      ),
     );
   }
   return forms;
 }
 
 /** The same where the operation is one WebAssembly operator. */
-export function lanewise(mnemonic: string, opcode: string, operator: VectorOperator, options: PackedOptions = {}): Instruction[] {
+export function lanewise(
+  mnemonic: string,
+  opcode: string,
+  operator: VectorOperator,
+  options: PackedOptions = {},
+): Instruction[] {
   return packed(mnemonic, opcode, (x, a, b) => x.op[operator](a, b), options);
 }
 
