@@ -1,23 +1,24 @@
 /** The benchmarks: what each does, how much of it, and what its checksum must be. */
 
 /** What is booted together: one start of a system runs all benchmarks of a group. */
-export type Group = 'compute' | 'system' | 'perl' | 'nested';
+export const GROUPS = ['compute', 'system', 'perl', 'nested'] as const;
+export type Group = (typeof GROUPS)[number];
 
 export interface Benchmark {
   /** On the console, in the results and for `--only`. */
   name: string;
   group: Group;
-  /** What one unit of `amount` is. */
-  unit: string;
-  /** Units of a full run and of one with `--quick`. */
+  /** Units of work of a full run, and of one with `--quick`. */
   amount: number;
   quickAmount: number;
-  /** Checksum of a full run, if it does not depend on the software in the guest. */
+  /** What a unit is. */
+  unit: string;
+  /** Hexadecimal checksum of a full run; not for boots. */
   checksum?: string;
-  /** Also runs on the host itself, without a guest. */
+  /** Whether it also runs on the host itself, without a guest. */
   native: boolean;
-  /** Results are given for one unit, in microseconds. */
-  perUnit?: true;
+  /** Whether results are shown for one unit, in microseconds. */
+  perUnit: boolean;
 }
 
 /** Measured from the start of the system's program to the ready line of L1, in every boot. */
@@ -25,203 +26,76 @@ export const L1_BOOT = 'l1-boot';
 /** Measured from the start of the monitor in L1 to the ready line of L2. */
 export const L2_BOOT = 'l2-boot';
 
-/** The guests' ready lines (guests/l1/init, guests/l2/init) and the end of everything. */
-export const L1_READY = /TESTUDO-L1-READY/;
-export const L2_READY = /TESTUDO-L2-READY/;
-export const ALL_DONE = /TESTUDO-DONE rc=(\d+)/;
+/** Name, amount, amount with `--quick`, unit, checksum. */
+type Row = readonly [string, number, number, string, string?];
 
-const MILLION = 1_000_000;
+function rows(group: Group, options: { native?: boolean; perUnit?: boolean }, table: readonly Row[]): Benchmark[] {
+  return table.map(([name, amount, quickAmount, unit, checksum]) => ({
+    name,
+    group,
+    amount,
+    quickAmount,
+    unit,
+    checksum,
+    native: options.native ?? false,
+    perUnit: options.perUnit ?? false,
+  }));
+}
 
+/** In the order in which they run. What is in a block of memory is 32 MiB. */
 export const BENCHMARKS: readonly Benchmark[] = [
-  // Its group does not matter: every boot is a measurement.
-  { name: L1_BOOT, group: 'compute', unit: 'boot', amount: 1, quickAmount: 1, native: false },
-  {
-    name: 'bench-int64-xorshift',
-    group: 'compute',
-    unit: 'round',
-    amount: 200 * MILLION,
-    quickAmount: 2 * MILLION,
-    checksum: '462a067054b429cc',
-    native: true,
-  },
-  {
-    name: 'bench-int64-sieve',
-    group: 'compute',
-    unit: 'pass',
-    amount: 10,
-    quickAmount: 1,
-    checksum: '2d286e',
-    native: true,
-  },
-  {
-    name: 'bench-int32-xorshift',
-    group: 'compute',
-    unit: 'round',
-    amount: 200 * MILLION,
-    quickAmount: 2 * MILLION,
-    checksum: '8b36191f',
-    native: true,
-  },
-  {
-    name: 'bench-int32-sieve',
-    group: 'compute',
-    unit: 'pass',
-    amount: 10,
-    quickAmount: 1,
-    checksum: '2d286e',
-    native: true,
-  },
-  // Blocks of 32 MiB: 1 GiB in all.
-  {
-    name: 'bench-mem-memcpy',
-    group: 'compute',
-    unit: 'block',
-    amount: 32,
-    quickAmount: 1,
-    checksum: 'd546f23cc0000000',
-    native: true,
-  },
-  {
-    name: 'bench-mem-movs',
-    group: 'compute',
-    unit: 'block',
-    amount: 32,
-    quickAmount: 1,
-    checksum: 'd546f23cc0000000',
-    native: true,
-  },
-  {
-    name: 'bench-mem-copy64',
-    group: 'compute',
-    unit: 'block',
-    amount: 32,
-    quickAmount: 1,
-    checksum: 'd546f23cc0000000',
-    native: true,
-  },
-  {
-    name: 'bench-mem-chase',
-    group: 'compute',
-    unit: 'load',
-    amount: 20 * MILLION,
-    quickAmount: MILLION / 5,
-    checksum: 'ff1f8',
-    native: true,
-  },
-  {
-    name: 'bench-float',
-    group: 'compute',
-    unit: 'step',
-    amount: MILLION,
-    quickAmount: MILLION / 100,
-    checksum: '3fd6537640820e6a',
-    native: true,
-  },
-  {
-    name: 'bench-sys-getppid',
-    group: 'system',
-    unit: 'call',
-    amount: MILLION,
-    quickAmount: 10_000,
-    checksum: 'f4240',
-    native: true,
-  },
-  {
-    name: 'bench-sys-pipe',
-    group: 'system',
-    unit: 'round trip',
-    amount: 50_000,
-    quickAmount: 500,
-    checksum: 'c350',
-    native: true,
-  },
-  {
-    name: 'bench-sys-fork',
-    group: 'system',
-    unit: 'process',
-    amount: 2000,
-    quickAmount: 20,
-    checksum: '7d0',
-    native: true,
-  },
-  {
-    name: 'bench-sys-fault',
-    group: 'system',
-    unit: 'page',
-    amount: 65_536,
-    quickAmount: 655,
-    checksum: '10000',
-    native: true,
-  },
-  {
-    name: 'bench-sha',
-    group: 'system',
-    unit: 'MiB',
-    amount: 64,
-    quickAmount: 1,
-    checksum: '3b6a07d0d404fab4',
-    native: true,
-  },
-  { name: 'bench-perl', group: 'perl', unit: 'round', amount: 600, quickAmount: 3, native: true },
-  {
-    name: 'exit-cpuid',
-    group: 'nested',
-    unit: 'exit',
-    amount: 20_000,
-    quickAmount: 200,
-    checksum: '4e20',
-    native: false,
-    perUnit: true,
-  },
-  {
-    name: 'exit-pio',
-    group: 'nested',
-    unit: 'exit',
-    amount: 20_000,
-    quickAmount: 200,
-    checksum: '4e20',
-    native: false,
-    perUnit: true,
-  },
-  {
-    name: 'exit-mmio',
-    group: 'nested',
-    unit: 'exit',
-    amount: 20_000,
-    quickAmount: 200,
-    checksum: '4e20',
-    native: false,
-    perUnit: true,
-  },
-  {
-    name: 'exit-touch4k',
-    group: 'nested',
-    unit: 'page',
-    amount: 8192,
-    quickAmount: 200,
-    checksum: '2000',
-    native: false,
-    perUnit: true,
-  },
-  {
-    name: 'l2-int64-xorshift',
-    group: 'nested',
-    unit: 'round',
-    amount: 200 * MILLION,
-    quickAmount: 2 * MILLION,
-    checksum: '462a067054b429cc',
-    native: false,
-  },
-  {
-    name: 'l2-int64-sieve',
-    group: 'nested',
-    unit: 'pass',
-    amount: 10,
-    quickAmount: 1,
-    checksum: '2d286e',
-    native: false,
-  },
-  { name: L2_BOOT, group: 'nested', unit: 'boot', amount: 1, quickAmount: 1, native: false },
+  ...rows('compute', {}, [[L1_BOOT, 1, 1, 'boot']]),
+  ...rows('compute', { native: true }, [
+    ['bench-int64-xorshift', 200e6, 2e6, 'round', '462a067054b429cc'],
+    ['bench-int64-sieve', 10, 1, 'pass', '2d286e'],
+    ['bench-int32-xorshift', 200e6, 2e6, 'round', '8b36191f'],
+    ['bench-int32-sieve', 10, 1, 'pass', '2d286e'],
+    ['bench-mem-memcpy', 32, 1, 'block', 'd546f23cc0000000'],
+    ['bench-mem-movs', 32, 1, 'block', 'd546f23cc0000000'],
+    ['bench-mem-copy64', 32, 1, 'block', 'd546f23cc0000000'],
+    ['bench-mem-chase', 20e6, 200e3, 'load', 'ff1f8'],
+    ['bench-float', 1e6, 10e3, 'step', '3fd6537640820e6a'],
+  ]),
+  ...rows('system', { native: true }, [
+    ['bench-sys-getppid', 1e6, 10e3, 'call', 'f4240'],
+    ['bench-sys-pipe', 50e3, 500, 'round trip', 'c350'],
+    ['bench-sys-fork', 2000, 20, 'process', '7d0'],
+    ['bench-sys-fault', 65_536, 656, 'page', '10000'],
+    ['bench-sha', 64, 1, 'MiB', '3b6a07d0d404fab4'],
+  ]),
+  ...rows('perl', { native: true }, [['bench-perl', 600, 3, 'round', '5f568610']]),
+  ...rows('nested', { perUnit: true }, [
+    ['exit-cpuid', 20e3, 200, 'exit', '4e20'],
+    ['exit-pio', 20e3, 200, 'exit', '4e20'],
+    ['exit-mmio', 20e3, 200, 'exit', '4e20'],
+    ['exit-touch4k', 8192, 200, 'page', '2000'],
+  ]),
+  ...rows('nested', {}, [
+    ['l2-int64-xorshift', 200e6, 2e6, 'round', '462a067054b429cc'],
+    ['l2-int64-sieve', 10, 1, 'pass', '2d286e'],
+    [L2_BOOT, 1, 1, 'boot'],
+  ]),
 ];
 
-export const GROUPS: readonly Group[] = ['compute', 'system', 'perl', 'nested'];
+/** The amount of work that a run does. */
+export function amountOf(benchmark: Benchmark, quick: boolean): number {
+  return quick ? benchmark.quickAmount : benchmark.amount;
+}
+
+/**
+ * The benchmarks whose names contain `pattern`, a regular expression.
+ *
+ * @throws RangeError where it is none, or no name matches.
+ */
+export function selectBenchmarks(pattern: string | undefined): Benchmark[] {
+  if (pattern === undefined) return [...BENCHMARKS];
+  let expression: RegExp;
+  try {
+    expression = new RegExp(pattern);
+  } catch {
+    throw new RangeError(`not a regular expression: ${pattern}`);
+  }
+  const selected = BENCHMARKS.filter(({ name }) => expression.test(name));
+  if (selected.length === 0) throw new RangeError(`no benchmark matches '${pattern}'`);
+  return selected;
+}

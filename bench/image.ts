@@ -80,6 +80,8 @@ export interface BenchImage {
 }
 
 type Step = (step: string, percent?: number) => void;
+/** Where a package is or will be unpacked. */
+type PackagePath = (wanted: PackageVersion) => string;
 
 async function readSources(): Promise<Map<string, string>> {
   const sources = new Map<string, string>();
@@ -89,11 +91,11 @@ async function readSources(): Promise<Map<string, string>> {
   return sources;
 }
 
-/** Unpacks packages that are not in the cache yet; `pathOf` says where they go. */
+/** Downloads and unpacks packages that are not in the cache yet. */
 async function providePackages(
   index: PackageIndex,
   selection: readonly PackageVersion[],
-  pathOf: (wanted: PackageVersion) => string,
+  pathOf: PackagePath,
   onStep: Step,
 ): Promise<void> {
   const missing = selection.filter((wanted) => !existsSync(pathOf(wanted)));
@@ -188,6 +190,19 @@ async function rememberedSelection(path: string): Promise<PackageVersion[] | und
   }
 }
 
+/** Chooses the newest packages and unpacks them. */
+async function selectPackages(index: PackageIndex, pathOf: PackagePath, onStep: Step): Promise<PackageVersion[]> {
+  onStep('looking up packages');
+  const found = await Promise.all(PACKAGES.map((name) => index.find(name)));
+  const selection = found.map(({ name, version }) => ({ name, version }));
+  await providePackages(index, selection, pathOf, onStep);
+  return selection;
+}
+
+function versionsOf(selection: readonly PackageVersion[]): Record<string, string> {
+  return Object.fromEntries(selection.map(({ name, version }) => [name, version]));
+}
+
 /**
  * Returns the image, building it first where the sources have changed or nothing is built yet.
  *
@@ -198,49 +213,49 @@ export async function buildBenchImage(onProgress: (progress: Progress) => void):
   const onStep: Step = (step, percent) => onProgress({ step, percent });
   const cache = cacheDirectory(process.env);
   const own = join(cache, 'bench');
-  const index = new PackageIndex(join(cache, 'index'));
-  const packagePath = (wanted: PackageVersion) => join(own, 'packages', packageFilePrefix(wanted).slice(0, -1));
-
-  const selectionPath = join(own, 'packages.json');
-  const selection =
-    (await rememberedSelection(selectionPath)) ??
-    (await index.withFreshIndex(
-      () => onStep('downloading the package index'),
-      async () => {
-        onStep('looking up packages');
-        const found = await Promise.all(PACKAGES.map((name) => index.find(name)));
-        const chosen = found.map(({ name, version }) => ({ name, version }));
-        await providePackages(index, chosen, packagePath, onStep);
-        return chosen;
-      },
-    ));
-  await writeFileAtomically(selectionPath, `${JSON.stringify(selection, null, 2)}\n`);
+  const packagePath: PackagePath = (wanted) => join(own, 'packages', packageFilePrefix(wanted).slice(0, -1));
 
   const sources = await readSources();
-  const inputs = new Map(sources);
+  const inputs = new Map(sources).set('guests', basename(guests.directory));
   for (const path of BUILDER_SOURCES) inputs.set(path, await readFile(new URL(path, import.meta.url), 'utf8'));
-  inputs.set('guests', basename(guests.directory));
-  const versions = Object.fromEntries(selection.map(({ name, version }) => [name, version]));
-  const path = join(own, 'builds', cacheKey(inputs, versions));
-  if (!existsSync(path)) {
+  const buildPath = (selection: readonly PackageVersion[]) =>
+    join(own, 'builds', cacheKey(inputs, versionsOf(selection)));
+
+  const selectionPath = join(own, 'packages.json');
+  let selection = await rememberedSelection(selectionPath);
+  if (!selection || !existsSync(buildPath(selection))) {
+    const index = new PackageIndex(join(cache, 'index'));
     const refresh = () => onStep('downloading the package index');
-    await index.withFreshIndex(refresh, () => providePackages(index, selection, packagePath, onStep));
+    const remembered = selection;
+    // The archive may no longer have the old versions: then the newest are as good.
+    const provided = remembered
+      ? await index
+          .withFreshIndex(refresh, () => providePackages(index, remembered, packagePath, onStep))
+          .then(() => remembered)
+          .catch((error) => {
+            if (!(error instanceof BuildError)) throw error;
+            return undefined;
+          })
+      : undefined;
+    const chosen = provided ?? (await index.withFreshIndex(refresh, () => selectPackages(index, packagePath, onStep)));
+    await writeFileAtomically(selectionPath, `${JSON.stringify(chosen, null, 2)}\n`);
+    selection = chosen;
+
     const toolchain = await provideToolchain(cache, index, onStep);
     onStep(`compiling the benchmarks with ${toolchain.name}`);
-    const pathOf = (name: string) => {
-      const wanted = selection.find((chosen) => chosen.name === name);
-      if (!wanted) throw new BuildError(`no package ${name} was chosen`);
-      return packagePath(wanted);
-    };
-    await createDirectoryAtomically(path, (target) => build(target, sources, guests, toolchain, pathOf, own));
+    const pathOf = (name: string) => packagePath(chosen.find((wanted) => wanted.name === name) as PackageVersion);
+    await createDirectoryAtomically(buildPath(chosen), (target) =>
+      build(target, sources, guests, toolchain, pathOf, own),
+    );
     await pruneDirectory(join(own, 'builds'), BUILDS_KEPT, Date.now());
   }
+  const path = buildPath(selection);
   return {
     kernel: guests.kernel,
     initrd: join(path, 'initrd'),
     root: join(path, 'root'),
     tools: join(path, 'tools'),
     busybox: join(path, 'busybox'),
-    versions: { kernel: guests.kernelRelease, ...versions },
+    versions: { kernel: guests.kernelRelease, ...versionsOf(selection) },
   };
 }

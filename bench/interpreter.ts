@@ -9,7 +9,7 @@ import { CS, DS, ES, SS } from '../src/cpu/context.ts';
 import type { LocalApic } from '../src/cpu/cpu.ts';
 import { Arena, PhysicalSpace } from '../src/cpu/memory/index.ts';
 import { cpuModel } from '../src/cpu/model.ts';
-import { Processor, PROCESSOR_OVERHEAD } from '../src/cpu/processor.ts';
+import { PROCESSOR_OVERHEAD, Processor } from '../src/cpu/processor.ts';
 import { Attribute } from '../src/cpu/system/descriptors.ts';
 import { CR0, CR4, EFER } from '../src/cpu/system/registers.ts';
 import { loadSegmentRaw } from '../src/cpu/system/segments.ts';
@@ -115,13 +115,22 @@ const NO_INTERRUPTS: LocalApic = {
 
 /** The hexadecimal part of each line. */
 function assemble(code: string): Uint8Array {
-  const bytes = code.split('\n').flatMap((line) => /^\s*((?:[0-9a-f]{2} )+)/.exec(`${line} `)?.[1].trim().split(' ') ?? []);
+  const bytes = code
+    .split('\n')
+    .flatMap((line) => /^\s*((?:[0-9a-f]{2} )+)/.exec(`${line} `)?.[1].trim().split(' ') ?? []);
   return Uint8Array.from(bytes, (digits) => Number.parseInt(digits, 16));
 }
 
 function processor(): Processor {
-  const arena = new Arena({ ramBytes: RAM_BYTES, overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(RAM_BYTES) });
-  const physical = new PhysicalSpace(arena, { limit: RAM_BYTES, mmio: { readMmio: () => 0, writeMmio() {} }, log: SILENT });
+  const arena = new Arena({
+    ramBytes: RAM_BYTES,
+    overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(RAM_BYTES),
+  });
+  const physical = new PhysicalSpace(arena, {
+    limit: RAM_BYTES,
+    mmio: { readMmio: () => 0, writeMmio() {} },
+    log: SILENT,
+  });
   physical.addRam(0, RAM_BYTES);
   const made = new Processor({
     arena,
@@ -171,7 +180,9 @@ function main(): void {
   const { values } = parseArgs({ options: { millions: { type: 'string', default: '200' }, only: { type: 'string' } } });
   for (const [name, loop] of Object.entries(LOOPS)) {
     if (values.only && values.only !== name) continue;
-    console.log(`${name.padEnd(8)}${measure(loop, Number(values.millions)).toFixed(0).padStart(6)} M instr/s   ${loop.about}`);
+    console.log(
+      `${name.padEnd(8)}${measure(loop, Number(values.millions)).toFixed(0).padStart(6)} M instr/s   ${loop.about}`,
+    );
   }
 }
 

@@ -1,18 +1,55 @@
+/** What `--stats` prints. */
+import { exitCodeName } from '../cpu/svm/exit-names.ts';
 import type { Machine } from '../machine/machine.ts';
 
 const NANOSECONDS_PER_SECOND = 1e9;
+const MILLION = 1e6;
+const LABEL_WIDTH = 22;
+const VECTOR_BASE = 16;
 
-/** Prints what a run did, on standard error. */
-export function printStatistics(machine: Machine, hostNanoseconds: number): void {
-  const { retired } = machine;
-  const seconds = hostNanoseconds / NANOSECONDS_PER_SECOND;
-  const { statistics } = machine.processor.blocks;
-  const lines = [
-    `instructions retired  ${retired}`,
-    `host time             ${seconds.toFixed(3)} s`,
-    `speed                 ${(retired / 1e6 / seconds).toFixed(1)} M instr/s`,
-    `guest time            ${(machine.time / NANOSECONDS_PER_SECOND).toFixed(3)} s`,
-    `blocks decoded        ${statistics.blocks} (${statistics.records} records), ${statistics.invalidations} page invalidations, ${statistics.flushes} flushes`,
+const seconds = (nanoseconds: number) => `${(nanoseconds / NANOSECONDS_PER_SECOND).toFixed(3)} s`;
+const total = (counts: Iterable<number>) => [...counts].reduce((sum, count) => sum + count, 0);
+
+/** A total and what it is made of, most frequent first. */
+function breakdown(counts: readonly (readonly [name: string, count: number])[]): string {
+  const occurring = counts.filter(([, count]) => count > 0).sort(([, a], [, b]) => b - a);
+  const sum = total(occurring.map(([, count]) => count));
+  return occurring.length === 0 ? '0' : `${sum} (${occurring.map(([name, count]) => `${name} ${count}`).join(', ')})`;
+}
+
+function byVector(counts: Float64Array): string {
+  return breakdown(Array.from(counts, (count, vector) => [`${vector.toString(VECTOR_BASE)}h`, count] as const));
+}
+
+/** Lines that sum a run up. The last one, with a virtual clock, is the same for runs that did the same. */
+export function statisticsLines(machine: Machine): string[] {
+  const { retired, processor, busyNanoseconds } = machine;
+  const { counters } = processor.cpu;
+  const { statistics: blocks } = processor.blocks;
+  const regions = processor.regions?.statistics;
+  const exits = [...counters.exits].map(([code, count]) => [exitCodeName(code), count] as const);
+  const rows: [string, string][] = [
+    ['instructions retired', `${retired}`],
+    ['host time, busy', seconds(busyNanoseconds)],
+    ['speed', `${(retired / MILLION / (busyNanoseconds / NANOSECONDS_PER_SECOND)).toFixed(1)} M instr/s`],
+    ['guest time', seconds(machine.time)],
+    ['exceptions', byVector(counters.exceptions)],
+    ['interrupts', byVector(counters.interrupts)],
+    ['INT n', byVector(counters.software)],
+    ['#VMEXITs', breakdown(exits)],
+    ['TLB fills', `${processor.translation.banks.fills}`],
+    [
+      'blocks',
+      `${blocks.blocks} (${blocks.records} records), ${blocks.invalidations} page invalidations, ${blocks.flushes} flushes`,
+    ],
   ];
-  process.stderr.write(`${lines.map((line) => `testudo: ${line}`).join('\n')}\n`);
+  if (regions) {
+    const { regions: count, modules, instructions, bytes, milliseconds } = regions;
+    rows.push([
+      'regions',
+      `${count} in ${modules} modules (${instructions} instructions, ${bytes} bytes), compiled in ${seconds(milliseconds * MILLION)}`,
+    ]);
+  }
+  if (machine.isRepeatable) rows.push(['memory hash', machine.snapshotHash()]);
+  return rows.map(([label, value]) => `${label.padEnd(LABEL_WIDTH)}${value}`);
 }

@@ -146,6 +146,8 @@ const FIELDS = {
   exitIntInfo: 'u64',
   /** RFLAGS.IF of the hypervisor inside, in charge of physical interrupts under V_INTR_MASKING. */
   hostInterruptFlag: 'u32',
+  /** 1 if VMRUN itself was single-stepped: its trap comes with the #VMEXIT. */
+  hostSingleStep: 'u32',
   /** 1 while LBR virtualization is active. */
   lbrVirtualization: 'u32',
   /** PAUSE filter: count left and its reload value, threshold in cycles, time of the last PAUSE. */
@@ -163,7 +165,7 @@ const FIELDS = {
   guestMode: 'u32',
   /** Global interrupt flag (CLGI/STGI). */
   gif: 'u32',
-  /** 1 after STI/MOV SS/POP SS until the next instruction completes. */
+  /** What STI, MOV SS or POP SS hold back until the next instruction completes: see InterruptShadow in cpu/state.ts. */
   interruptShadow: 'u32',
   /** 1 from NMI delivery to IRET. */
   nmiBlocked: 'u32',
@@ -198,6 +200,8 @@ const FIELDS = {
   stackMask: 'u64',
   /** Data breakpoints met by the current instruction: DR6 bits 3:0 for the #DB trap after it. */
   dr6Pending: 'u32',
+  /** 1 while a single-step trap is due after the current instruction. */
+  singleStep: 'u32',
   /**
    * Format of the nested page tables while nestedPaging is 1, set by VMRUN from the host's registers: its CR4 masked to
    * PSE, PAE and LA57 OR its EFER masked to LMA and NXE. 0 stands for LMA, PAE and NXE.

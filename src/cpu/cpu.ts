@@ -99,6 +99,11 @@ export interface CpuParts {
 }
 
 export class Cpu extends CpuState {
+  /**
+   * What the current instruction uses up when it completes, else it holds for the next try: interrupt shadow, RF, and
+   * breakpoints met behind MOV SS. Set by the run loop.
+   */
+  readonly held = { shadow: 0, resume: 0, causes: 0 };
   readonly counters = new EventCounters();
   linear!: LinearMemory;
   physical!: PhysicalMemory;

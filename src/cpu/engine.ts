@@ -13,7 +13,8 @@ import { type Handlers } from './interpreter/handlers.ts';
 import { Exit, RECORD, RECORD_SIZE } from './interpreter/record.ts';
 import { MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { RegionManager } from './regions/manager.ts';
-import { Activity, Pending, word } from './state.ts';
+import { Activity, InterruptShadow, Pending, word } from './state.ts';
+import { reportDebugCauses } from './system/debug-registers.ts';
 import { deliverDebugTrap, deliverPendingFault } from './system/exceptions.ts';
 import { pollInterrupts } from './system/interrupts.ts';
 
@@ -27,6 +28,8 @@ const RFLAGS = word('rflags');
 const DR7 = word('dr7');
 const ACTIVITY = word('activity');
 const SHADOW = word('interruptShadow');
+const DR6_PENDING = word('dr6Pending');
+const SINGLE_STEP = word('singleStep');
 
 const RFLAGS_TF = 1 << 8;
 const RFLAGS_RF = 1 << 16;
@@ -138,16 +141,21 @@ export class Engine {
       if (u32[ACTIVITY] !== Activity.RUNNING) return;
       const breakpoints = (u32[DR7] & DR7_ENABLES) !== 0;
       const stepping = (u32[RFLAGS] & RFLAGS_TF) !== 0;
-      const shadow = u32[SHADOW] !== 0;
       if (breakpoints && this.codeBreakpoint()) continue;
-      const single = breakpoints || stepping || shadow || this.interpretNext;
-      if (!single && u32[RFLAGS] & RFLAGS_RF) u32[RFLAGS] &= ~RFLAGS_RF;
+      const { held } = this.cpu;
+      held.shadow = u32[SHADOW];
+      held.resume = u32[RFLAGS] & RFLAGS_RF;
+      held.causes = u32[DR6_PENDING];
+      const single = breakpoints || stepping || held.shadow !== 0 || held.resume !== 0 || this.interpretNext;
+      if (single) {
+        u32[SHADOW] = InterruptShadow.NONE;
+        u32[RFLAGS] &= ~RFLAGS_RF;
+        u32[SINGLE_STEP] = stepping ? 1 : 0;
+      }
       const before = this.retiredBefore;
       this.runSlice(single ? 1 : Math.min(this.reserve, LONGEST_SLICE));
-      if (!single || this.retiredBefore === before) continue;
-      if (shadow) u32[SHADOW] = 0;
-      u32[RFLAGS] &= ~RFLAGS_RF;
-      this.traps(stepping);
+      if (this.retiredBefore === before || u32[SHADOW] & InterruptShadow.DEBUG_TRAPS) continue;
+      if (u32[SINGLE_STEP] | u32[DR6_PENDING]) this.traps();
     }
   }
 
@@ -177,7 +185,7 @@ export class Engine {
       return;
     }
     if (pending === Pending.GUEST_EXIT) {
-      this.guestExit(cpu);
+      this.leaveGuest();
       return;
     }
     try {
@@ -186,13 +194,24 @@ export class Engine {
       // the hypervisor inside intercepts the exception (or an event during its delivery)
       if (!(reason instanceof InstructionAborted) || u32[PENDING] !== Pending.GUEST_EXIT) throw reason;
       u32[PENDING] = Pending.NONE;
-      this.guestExit(cpu);
+      this.leaveGuest();
     }
   }
 
-  private traps(stepping: boolean): void {
+  /** Performs the #VMEXIT described; a VMRUN that was single-stepped ends with it. */
+  private leaveGuest(): void {
     const { cpu } = this;
-    const causes = (stepping ? DR6_BS : 0) | cpu.dr6Pending;
+    this.guestExit(cpu);
+    if (cpu.hostSingleStep === 0) return;
+    cpu.hostSingleStep = 0;
+    deliverDebugTrap(cpu, DR6_BS);
+  }
+
+  /** The #DB traps that are due after an instruction. */
+  private traps(): void {
+    const { cpu } = this;
+    const causes = (cpu.singleStep ? DR6_BS : 0) | cpu.dr6Pending;
+    cpu.singleStep = 0;
     cpu.dr6Pending = 0;
     if (causes === 0 || cpu.u32[ACTIVITY] === Activity.SHUTDOWN) return;
     try {
@@ -206,6 +225,8 @@ export class Engine {
   private codeBreakpoint(): boolean {
     const { cpu, u32 } = this;
     if (u32[RFLAGS] & RFLAGS_RF) return false;
+    // Behind MOV SS an Intel processor lets an instruction breakpoint pass, an AMD one does not.
+    if (u32[SHADOW] & InterruptShadow.DEBUG_TRAPS && cpu.model.vendor === 'intel') return false;
     const dr7 = u32[DR7];
     const linear = this.linearRip();
     let hits = 0;
@@ -215,7 +236,7 @@ export class Engine {
       if (enabled && type === 0 && cpu.dr[i] === linear) hits |= 1 << i;
     }
     if (hits === 0) return false;
-    cpu.dr6 |= BigInt(hits);
+    reportDebugCauses(cpu, hits);
     setFault(cpu, Vector.DB);
     this.deliverPending();
     return true;
@@ -266,9 +287,19 @@ export class Engine {
 
   private endSlice(): void {
     const left = this.i32[BUDGET];
+    if (left === this.slice) this.restoreHeld();
     this.retiredBefore += this.slice - left;
     this.reserve += left;
     this.slice = 0;
+  }
+
+  /** The instruction did not complete: what holds for it holds for its next try, or for the #VMEXIT's VMCB. */
+  private restoreHeld(): void {
+    const { u32 } = this;
+    const { held } = this.cpu;
+    u32[SHADOW] = held.shadow;
+    u32[RFLAGS] |= held.resume;
+    u32[DR6_PENDING] = held.causes;
   }
 
   /** State after an instruction that did not complete: rip at it, what was not run given back. */

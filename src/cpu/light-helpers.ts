@@ -49,17 +49,4 @@ export const crc32: Light = (_cpu, crc, low, high, bits) => {
   return c | 0;
 };
 
-/** MMX: TOP becomes 0 and all registers valid (SDM vol. 1 9.5); a pending x87 exception comes first. */
-export const enterMmx: Light = (cpu) => {
-  const status = cpu.x87Status;
-  const ES = 0x80;
-  if (status & ES) {
-    setFault(cpu, Vector.MF);
-    return 1;
-  }
-  cpu.x87Status = status & ~0x3800;
-  cpu.x87Tag = 0;
-  return 0;
-};
-
 export type { LightHelper };

@@ -5,7 +5,7 @@ type Spec = typeof CONTEXT;
 type NumberField =
   | 'gdtrLimit' | 'idtrLimit' | 'x87Control' | 'x87Status' | 'x87Tag' | 'x87Opcode' | 'x87Cs' | 'x87Ds' | 'mxcsr' | 'guestAsid' | 'nestedPaging'
   | 'cpl' | 'guestMode' | 'gif' | 'interruptShadow' | 'nmiBlocked' | 'activity' | 'apicId' | 'mode' | 'tlb' | 'budget' | 'record' | 'pending'
-  | 'hostInterruptFlag' | 'lbrVirtualization' | 'pauseCount' | 'pauseFilterCount' | 'pauseFilterThreshold' | 'dr6Pending' | 'nestedPagingMode'
+  | 'hostInterruptFlag' | 'hostSingleStep' | 'singleStep' | 'lbrVirtualization' | 'pauseCount' | 'pauseFilterCount' | 'pauseFilterThreshold' | 'dr6Pending' | 'nestedPagingMode'
   | 'faultVector' | 'faultErrorCode' | 'faultHasErrorCode';
 type ArrayField = 'gpr' | 'segments' | 'dr' | 'mtrrPhys' | 'mtrrFixed' | 'xmm' | 'x87' | 'intercepts' | 'slowValue' | 'scratch'
   | 'machineCheckControl' | 'perfEventSelect' | 'perfCounter';
@@ -23,6 +23,12 @@ export const Pending = {
   /** A region leaves the instruction to the interpreter: a device access or a write to translated code. */
   INTERPRET: 3,
 } as const;
+
+/**
+ * What is held back until the instruction after the current one completes (`interruptShadow`). Bit 0 is the one a VMCB
+ * has: it stands for interrupts. Bit 1 holds back debug traps too (SDM vol. 3A 6.8.3).
+ */
+export const InterruptShadow = { NONE: 0, STI: 1, MOV_SS: 3, DEBUG_TRAPS: 2 } as const;
 
 /** Processor activity (`activity`). */
 export const Activity = { RUNNING: 0, HALTED: 1, SHUTDOWN: 2, WAIT_FOR_SIPI: 3, MWAIT: 4 } as const;

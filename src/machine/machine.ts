@@ -171,6 +171,11 @@ export class Machine {
     return this.busyTime;
   }
 
+  /** Whether the same input gives the same run: time does not come from the host. */
+  get isRepeatable(): boolean {
+    return this.clock instanceof InstructionClock;
+  }
+
   /** Fingerprint of memory and processor: the same for two runs that did the same. Sixteen hexadecimal digits. */
   snapshotHash(): string {
     return hashMachineState(this.physical, this.processor.cpu);

@@ -50,10 +50,14 @@ function disassemble(slots: readonly Uint8Array[], mode: CodeBits): Disassembled
   try {
     const file = join(directory, 'image');
     writeFileSync(file, image);
-    const listing = execFileSync('objdump', ['-D', '-z', '-b', 'binary', '-m', MACHINES[mode], '-M', 'intel,intel64', '--insn-width=16', file], {
-      encoding: 'latin1',
-      maxBuffer: 2 ** 30,
-    });
+    const listing = execFileSync(
+      'objdump',
+      ['-D', '-z', '-b', 'binary', '-m', MACHINES[mode], '-M', 'intel,intel64', '--insn-width=16', file],
+      {
+        encoding: 'latin1',
+        maxBuffer: 2 ** 30,
+      },
+    );
     const result: Disassembled[] = [];
     for (const line of listing.split('\n')) {
       const match = /^\s*([0-9a-f]+):\t((?:[0-9a-f]{2} )+)\s*(?:\t(.*))?$/.exec(line);
@@ -105,7 +109,11 @@ function main(): number {
         bad++;
         console.log(`${mode}: length ${decoder.out.length}, not ${length}: ${line}`);
       } else if (result === 'ok' && !exists) onlyHere.set(decoder.out.encoding.text, `${hex(bytes)}   ${text}`);
-      else if (result !== 'ok' && exists) onlyThere.set(text.replace(/^((data16|addr32|addr16|data32|repn?z|bnd|lock|[c-gs]s|rex(\.\w+)?) +)+/, '').split(' ')[0], line);
+      else if (result !== 'ok' && exists)
+        onlyThere.set(
+          text.replace(/^((data16|addr32|addr16|data32|repn?z|bnd|lock|[c-gs]s|rex(\.\w+)?) +)+/, '').split(' ')[0],
+          line,
+        );
       else agreed++;
     });
     console.log(`${mode}-bit: ${agreed} of ${slots.length} agree`);

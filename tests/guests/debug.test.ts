@@ -12,11 +12,6 @@ const BS = 1n << 14n;
 /** DR6 bits that say why, without those that always read as one. */
 const causes = (guest: Guest): bigint => guest.cpu.dr6 & (0xfn | BD | BS | (1n << 15n));
 
-/** Open bugs of the run loop (src/cpu/engine.ts). */
-const INT_AND_TF = 'run() traps after INT n although delivery has cleared TF';
-const MOV_SS_AND_TF = 'run() does not hold back #DB behind MOV SS and POP SS (STI must not)';
-const RF_AFTER_IRET = 'run() clears RF behind the instruction that set it (IRET); it must be cleared when the next one starts';
-
 const TRACE = 'pushfq\nbts qword ptr [rsp], 8\npopfq\n';
 
 describe('single step', () => {
@@ -41,10 +36,10 @@ describe('single step', () => {
   test('an instruction that faults does not trap', () => {
     longMode(`${TRACE}here: ud2`).expectException({ vector: Vector.UD, at: 'here' });
   });
-  test('INT n clears TF before the handler starts', { todo: INT_AND_TF }, () => {
+  test('INT n clears TF before the handler starts', () => {
     longMode(`${TRACE}int 0x80\nnext: nop`).expectException({ vector: 0x80, at: 'next' });
   });
-  test('MOV SS delays the trap by one instruction', { todo: MOV_SS_AND_TF }, () => {
+  test('MOV SS delays the trap by one instruction', () => {
     const guest = protectedMode('mov eax, DATA32\npushfd\nbts dword ptr [esp], 8\npopfd\nmov ss, ax\nnop\nnext: nop');
     guest.expectException({ vector: DB, at: 'next' });
   });
@@ -77,11 +72,11 @@ describe('breakpoints on instructions', () => {
     assert.equal(causes(guest), B0);
     assert.equal(guest.register('ebx'), 0n);
   });
-  test('RF passes one', { todo: RF_AFTER_IRET }, () => {
+  test('RF passes one', () => {
     const guest = atLabel('push DATA32\npush STACK\npush 0x10002\npush CODE64\npush here\niretq\nhere: inc ebx\nhlt').halt();
     assert.equal(guest.register('ebx'), 1n);
   });
-  test('RF is used up by the instruction it passed', { todo: RF_AFTER_IRET }, () => {
+  test('RF is used up by the instruction it passed', () => {
     const guest = atLabel('push DATA32\npush STACK\npush 0x10002\npush CODE64\npush here\niretq\nhere: inc ebx\ncmp ebx, 2\njne here\nhlt');
     guest.expectException({ vector: DB, at: 'here' });
     assert.equal(guest.register('ebx'), 1n);
@@ -119,6 +114,18 @@ describe('breakpoints on data', () => {
     const guest = watch(WRITES | BYTES_4, `${TRACE}mov [DATA], al\nnext: nop`);
     guest.expectException({ vector: DB, at: 'next' });
     assert.equal(causes(guest), B0 | BS);
+  });
+  test('MOV SS delays the trap by one instruction', () => {
+    const guest = watch(ACCESSES | BYTES_4, 'mov dword ptr [DATA+0x1000], DATA32\nmov eax, DATA+0x1000\nmov dr0, rax\nmov ss, [DATA+0x1000]\ninc ebx\nnext: nop');
+    guest.expectException({ vector: DB, at: 'next' });
+    assert.equal(causes(guest), B0);
+    assert.equal(guest.register('ebx'), 1n);
+  });
+  test('INT1 reports a breakpoint that MOV SS held back', () => {
+    const guest = watch(ACCESSES | BYTES_4, 'mov dword ptr [DATA+0x1000], DATA32\nmov eax, DATA+0x1000\nmov dr0, rax\nmov ss, [DATA+0x1000]\nint1\nnext: nop');
+    guest.expectException({ vector: DB, at: 'next' });
+    assert.equal(causes(guest), B0);
+    assert.equal(guest.cpu.dr6Pending, 0);
   });
   test('a push is a write', () => {
     const guest = longMode(`mov eax, STACK-8\nmov dr0, rax\nmov eax, ${1 | WRITES | (2 << 18)}\nmov dr7, rax\npush rax\nnext: nop`);

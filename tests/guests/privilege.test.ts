@@ -263,6 +263,10 @@ describe('SYSCALL and SYSRET', () => {
     const frame = guest.expectException({ vector: 0x80, cs: SELECTOR.USER_CODE64 + 3, ss: SELECTOR.USER_DATA32 + 3 });
     assert.equal(frame.rflags & (FLAG.IF | FLAG.IOPL), 0x3200);
   });
+  test('SYSRET that sets TF traps before the first instruction', () => {
+    const guest = longMode(`${setup}mov rcx, USER_CODE\nmov r11, 0x102\nsysretq\norg USER_CODE\nhere: nop${ENTRIES}`, options);
+    guest.expectException({ vector: Vector.DB, at: 'here', cs: SELECTOR.USER_CODE64 + 3 });
+  });
   test('SYSRET to compatibility mode', () => {
     longMode(`${setup}mov rcx, USER_CODE\nmov r11, 2\nsysret\norg USER_CODE\nbits 32\nint 0x80${ENTRIES.replace('\n', '\nbits 64\n')}`, options)
       .expectException({ vector: 0x80, cs: SELECTOR.USER_CODE32 + 3, ss: SELECTOR.USER_DATA32 + 3 });

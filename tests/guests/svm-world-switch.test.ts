@@ -90,9 +90,9 @@ describe('a round trip', () => {
     const vm = virtualMachine('hlt', { host });
     vm.bench.apic.vector = 0x31;
     vm.vmcb.setControl('VIRTUAL_INTERRUPT', 1 << 24);
-    vm.vmcb.setSave('RFLAGS', 2);
-    // a masked interrupt, without intercept
+    vm.vmcb.intercept('INTR');
     vm.host.expectException({ vector: 0x31, at: 'next' });
+    assert.equal(vm.exitCode, ExitCode.INTR);
     assert.equal(vm.host.register('ebx'), 1n);
   });
   test('resuming works as often as one likes', () => {

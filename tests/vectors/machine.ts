@@ -10,7 +10,7 @@ import type { Engine } from '../../src/cpu/engine.ts';
 import { readFlags, writeFlags } from '../../src/cpu/flags.ts';
 import { Arena, PAGE_SIZE, PhysicalSpace } from '../../src/cpu/memory/index.ts';
 import { cpuModel } from '../../src/cpu/model.ts';
-import { Processor, PROCESSOR_OVERHEAD } from '../../src/cpu/processor.ts';
+import { PROCESSOR_OVERHEAD, Processor } from '../../src/cpu/processor.ts';
 import { Activity, Pending } from '../../src/cpu/state.ts';
 import { Attribute, SystemType } from '../../src/cpu/system/descriptors.ts';
 import { CR0, CR4, DR6, DR7, EFER, FLAG } from '../../src/cpu/system/registers.ts';
@@ -20,10 +20,10 @@ import { Vector } from '../../src/isa/stage.ts';
 import type { Case, Outcome, ProcessorState, Result, VectorMachine } from './case.ts';
 import {
   applySpans,
-  changedSpans,
   CODE_BASE,
   CODE_FILLER,
   CODE_SIZE,
+  changedSpans,
   DATA_BASE,
   DATA_SIZE,
   FX,
@@ -49,7 +49,15 @@ const NO_INTERRUPTS: LocalApic = {
 };
 
 /** Physical memory: a few pages of each kind, then the paging structures. */
-const PHYSICAL = { code: 0x1000, data: 0x2000, system: 0x4000, handlers: 0x5000, idt: 0x6000, stack: 0x7000, tables: 0x8000 };
+const PHYSICAL = {
+  code: 0x1000,
+  data: 0x2000,
+  system: 0x4000,
+  handlers: 0x5000,
+  idt: 0x6000,
+  stack: 0x7000,
+  tables: 0x8000,
+};
 const RAM_BYTES = 0x20_000;
 
 /**
@@ -168,7 +176,8 @@ export class EmulatorMachine implements VectorMachine {
     const at = (address: number, size: number): Uint8Array => {
       const first = physical.hostPage(address);
       for (let page = PAGE_SIZE; page < size; page += PAGE_SIZE) {
-        if (physical.hostPage(address + page) !== first + page) throw new Error('frames of the test machine are not contiguous');
+        if (physical.hostPage(address + page) !== first + page)
+          throw new Error('frames of the test machine are not contiguous');
       }
       return arena.bytes.subarray(first, first + size);
     };

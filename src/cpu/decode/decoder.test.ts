@@ -45,7 +45,12 @@ const WHOLE: Expectation[] = [
   [16, 'ea 34 92 cd ab', 'JMP', { immediate: 0x9234n, immediate2: 0xabcdn }],
   [64, 'c2 fe ff', 'RET', { immediate: 0xfffen }],
   // memory operands: 32- and 64-bit
-  [64, '8b 04 25 78 56 34 12', 'MOV', { base: NO_REGISTER, index: NO_REGISTER, displacement: 0x12345678n, segment: DS }],
+  [
+    64,
+    '8b 04 25 78 56 34 12',
+    'MOV',
+    { base: NO_REGISTER, index: NO_REGISTER, displacement: 0x12345678n, segment: DS },
+  ],
   [64, '8b 05 f8 ff ff ff', 'MOV', { base: RIP_RELATIVE, displacement: -8n }],
   [32, '8b 05 f8 ff ff ff', 'MOV', { base: NO_REGISTER, displacement: -8n }],
   [64, '67 8b 05 f8 ff ff ff', 'MOV', { base: RIP_RELATIVE, addressSize: 32 }],

@@ -34,8 +34,12 @@ export const SpecialHandler = {
   RAISE_ZERO: 4,
 } as const;
 
-function formKey(form: HandlerForm): string {
-  return `${form.encoding.id}:${form.operandSize}:${form.addressSize}:${form.memory ? 1 : 0}:${form.repeat}:${form.cc}:${form.long ? 1 : 0}`;
+const REPEATS = { none: 0, rep: 1, repne: 2 } as const;
+
+/** A number that is the same for the same form of one mode class: id, size codes (1, 2, 4 for 16, 32, 64), memory, repeat, cc. */
+function formKey(form: HandlerForm): number {
+  const sizes = ((form.operandSize >> 4) << 3) | (form.addressSize >> 4);
+  return (((form.encoding.id << 6) | sizes) << 7) | (form.memory ? 64 : 0) | (REPEATS[form.repeat] << 4) | form.cc;
 }
 
 /** Whether a form of this encoding exists in the mode class. */
@@ -148,7 +152,7 @@ export function buildHandlers(
     m.function('raise', ['i32', 'i32'], ['i32'], (f) => emitRaise(f, module, 0)),
     m.function('raiseZero', ['i32', 'i32'], ['i32'], (f) => emitRaise(f, module, 1)),
   );
-  const index = new Map<string, Handler>();
+  const index = new Map<number, Handler>();
   for (const encoding of table.encodings) {
     for (const form of formsOf(encoding, long)) {
       let stage!: InterpreterStage;

@@ -234,6 +234,7 @@ export class SlowPath {
     this.begin(false);
     const bytes = info & AccessInfo.BYTES_MASK;
     const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
+    if (this.misaligned(lo | 0, bytes)) return 1;
     const first = Math.min(bytes, PAGE_SIZE - (lo & 0xfff));
     const status = this.preparePiece(lo | 0, hi | 0, first, write, segment);
     if (status !== 0 || first === bytes) return status;

@@ -79,6 +79,8 @@ export class RegionStage extends Stage {
       emit();
       f.unreachable();
     });
+    // those who come here have made words
+    this.flagsState.forget();
     this.storeState();
     f.store('i64.store', this.ctx, this.ripAt(this.extendU(this.exitOffset as Value as I32)), this.at('rip'));
     f.store('i32.store', this.ctx, f.i32(this.env.committedRecord), this.at('record'));

@@ -171,6 +171,10 @@ export function vmrun(cpu: Cpu, low: number, high: number): void {
   loadControls(cpu, vmcb);
   loadGuest(cpu, vmcb);
   cpu.gif = 1;
+  // From here on VMRUN has completed: what held for it is not the guest's, and its single-step trap waits for #VMEXIT.
+  Object.assign(cpu.held, { shadow: 0, resume: 0, causes: 0 });
+  cpu.hostSingleStep = cpu.singleStep;
+  cpu.singleStep = 0;
   inject(cpu, vmcb);
 }
 

@@ -143,7 +143,10 @@ describe('CR2, CR8 and others', () => {
     assert.equal(b.cpu.gpr[5], 5n);
     assert.equal(set(b, 8, 16), '#GP(0)');
     assert.equal(set(b, 1, 0), '#UD');
-    assert.equal(faultOf(b, () => movFromCr(b.cpu, 5, 0)), '#UD');
+    assert.equal(
+      faultOf(b, () => movFromCr(b.cpu, 5, 0)),
+      '#UD',
+    );
   });
 
   test('a hypervisor inside sees accesses', () => {
@@ -157,9 +160,22 @@ describe('CR2, CR8 and others', () => {
     });
     b.cpu.guestMode = 1;
     assert.equal(set(b, 3, 0x5000), 'exit 10');
-    assert.equal(faultOf(b, () => movFromCr(b.cpu, 0, 7)), 'exit 10');
-    assert.equal(faultOf(b, () => clts(b.cpu)), 'exit 10');
-    assert.deepEqual(seen.map((access) => (access as unknown[]).slice(0, 3)), [[3, true, 3], [0, false, 7], [0, true, -1]]);
+    assert.equal(
+      faultOf(b, () => movFromCr(b.cpu, 0, 7)),
+      'exit 10',
+    );
+    assert.equal(
+      faultOf(b, () => clts(b.cpu)),
+      'exit 10',
+    );
+    assert.deepEqual(
+      seen.map((access) => (access as unknown[]).slice(0, 3)),
+      [
+        [3, true, 3],
+        [0, false, 7],
+        [0, true, -1],
+      ],
+    );
     assert.equal(b.cpu.cr3, 0n);
   });
   afterEach(() => plugHooks(NO_HOOKS));
@@ -168,7 +184,10 @@ describe('CR2, CR8 and others', () => {
 describe('XCR0', () => {
   test('needs CR4.OSXSAVE, x87, and only what exists', () => {
     const b = bed();
-    assert.equal(faultOf(b, () => xgetbv(b.cpu)), '#UD');
+    assert.equal(
+      faultOf(b, () => xgetbv(b.cpu)),
+      '#UD',
+    );
     b.cpu.cr4 = bits(CR4.OSXSAVE);
     const write = (value: bigint, index = 0n) => {
       b.cpu.gpr[1] = index;
@@ -183,13 +202,19 @@ describe('XCR0', () => {
     xgetbv(b.cpu);
     assert.equal(edxEax(b.cpu), 3n);
     b.cpu.gpr[1] = 2n;
-    assert.equal(faultOf(b, () => xgetbv(b.cpu)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => xgetbv(b.cpu)),
+      '#GP(0)',
+    );
   });
   test('is for level 0', () => {
     const b = protectedBed(3);
     b.cpu.cr4 = bits(CR4.OSXSAVE);
     setEdxEax(b.cpu, 3n);
-    assert.equal(faultOf(b, () => xsetbv(b.cpu)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => xsetbv(b.cpu)),
+      '#GP(0)',
+    );
   });
 });
 

@@ -3,9 +3,9 @@ import { RCX, Vector } from '../../isa/stage.ts';
 import { CS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { fault } from '../fault.ts';
-import { Attribute } from './descriptors.ts';
 import { claims } from './cpuid.ts';
 import type { CpuidFlag } from './cpuid-flags.ts';
+import { Attribute } from './descriptors.ts';
 import { hooks, interceptInstruction } from './hooks.ts';
 import {
   CR0,
@@ -26,8 +26,7 @@ import { refreshSegments } from './segments.ts';
 import { XCR0_SUPPORTED, XSTATE } from './xsave-layout.ts';
 
 /** Bits of CR0 that can be written; ET is always set, the rest always clear. */
-const CR0_WRITABLE =
-  CR0.PE | CR0.MP | CR0.EM | CR0.TS | CR0.NE | CR0.WP | CR0.AM | CR0.NW | CR0.CD | CR0.PG;
+const CR0_WRITABLE = CR0.PE | CR0.MP | CR0.EM | CR0.TS | CR0.NE | CR0.WP | CR0.AM | CR0.NW | CR0.CD | CR0.PG;
 
 /** Which flag brings each bit of CR4 (SDM vol. 3A 2.5). */
 const CR4_BITS: Readonly<Record<keyof typeof CR4, CpuidFlag>> = {

@@ -5,8 +5,8 @@ import { CPU_MODEL_NAMES, cpuModel } from '../model.ts';
 import { cr4Mask } from './control-registers.ts';
 import { cpuid, query } from './cpuid.ts';
 import { CPUID_FLAGS, type CpuidFlag } from './cpuid-flags.ts';
-import { KNOWN_MSRS, readMsr, writeMsr } from './msrs.ts';
 import { MSR } from './msr-numbers.ts';
+import { KNOWN_MSRS, readMsr, writeMsr } from './msrs.ts';
 import { CR4, EFER, setEdxEax } from './registers.ts';
 import { type Bed, bed } from './testing.ts';
 
@@ -46,7 +46,8 @@ describe('CPUID', () => {
   test('vendor, brand, signature', () => {
     const { cpu } = bed();
     const { ebx, ecx, edx } = query(cpu, 0, 0);
-    const text = (...values: number[]) => String.fromCharCode(...values.flatMap((v) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, v >>> 24]));
+    const text = (...values: number[]) =>
+      String.fromCharCode(...values.flatMap((v) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, v >>> 24]));
     assert.equal(text(ebx, edx, ecx), 'AuthenticAMD');
     const brand = [2, 3, 4].flatMap((n) => Object.values(query(cpu, 0x8000_0000 + n, 0)));
     assert.equal(text(...brand).replace(/\0+$/, ''), cpu.model.brand);
@@ -123,7 +124,13 @@ describe('CPUID', () => {
 describe('what CPUID implies exists', () => {
   test('control register bits', () => {
     const mask = cr4Mask(bed().cpu);
-    for (const [name, flag] of [['SMEP', 'smep'], ['SMAP', 'smap'], ['PCIDE', 'pcid'], ['UMIP', 'umip'], ['FSGSBASE', 'fsgsbase']] as const) {
+    for (const [name, flag] of [
+      ['SMEP', 'smep'],
+      ['SMAP', 'smap'],
+      ['PCIDE', 'pcid'],
+      ['UMIP', 'umip'],
+      ['FSGSBASE', 'fsgsbase'],
+    ] as const) {
       assert.equal((mask & CR4[name]) !== 0, true, flag);
     }
     assert.equal((cr4Mask(bed({ flags: { umip: false } }).cpu) & CR4.UMIP) !== 0, false);
@@ -157,7 +164,17 @@ describe('what CPUID implies exists', () => {
 
   test('what is not claimed is #GP: AMD-V registers, MPERF, extended performance counters', () => {
     const { cpu } = bed();
-    for (const index of [MSR.VM_HSAVE_PA, MSR.TSC_RATIO, MSR.SVM_KEY, 0xe7, 0xe8, 0xc001_0200, MSR.XSS, MSR.TSC_ADJUST, MSR.MISC_ENABLE]) {
+    for (const index of [
+      MSR.VM_HSAVE_PA,
+      MSR.TSC_RATIO,
+      MSR.SVM_KEY,
+      0xe7,
+      0xe8,
+      0xc001_0200,
+      MSR.XSS,
+      MSR.TSC_ADJUST,
+      MSR.MISC_ENABLE,
+    ]) {
       assert.equal(readMsr(cpu, index), undefined, index.toString(16));
     }
   });
@@ -166,7 +183,10 @@ describe('what CPUID implies exists', () => {
     const { cpu } = bed(exposed);
     const writeOnly = KNOWN_MSRS.filter((index) => readMsr(cpu, index) === undefined);
     const expected = [MSR.PRED_CMD, MSR.TSC_ADJUST, MSR.FEATURE_CONTROL, MSR.MISC_ENABLE, MSR.XSS] as number[];
-    assert.deepEqual(writeOnly.filter((index) => index < MSR.X2APIC_FIRST || index > MSR.X2APIC_LAST).sort(), expected.sort());
+    assert.deepEqual(
+      writeOnly.filter((index) => index < MSR.X2APIC_FIRST || index > MSR.X2APIC_LAST).sort(),
+      expected.sort(),
+    );
     assert.equal(writeMsr(cpu, MSR.PRED_CMD, 1n), true);
   });
 

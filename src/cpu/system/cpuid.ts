@@ -56,9 +56,7 @@ const CACHES: readonly Cache[] = [
 const NOTHING: CpuidLeaf = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
 
 function text(bytes: string): number {
-  return (
-    bytes.charCodeAt(0) | (bytes.charCodeAt(1) << 8) | (bytes.charCodeAt(2) << 16) | (bytes.charCodeAt(3) << 24)
-  );
+  return bytes.charCodeAt(0) | (bytes.charCodeAt(1) << 8) | (bytes.charCodeAt(2) << 16) | (bytes.charCodeAt(3) << 24);
 }
 
 /** Bits of an APIC id that number the processors of a package. */
@@ -96,7 +94,8 @@ function topology(cpu: Cpu, subleaf: number): CpuidLeaf {
   const level = subleaf & 0xff;
   const edx = cpu.apicId;
   if (level === 0) return { eax: 0, ebx: 1, ecx: TOPOLOGY_LEVEL_SMT | level, edx };
-  if (level === 1) return { eax: coreIdBits(cpu.model), ebx: cpu.model.processors, ecx: TOPOLOGY_LEVEL_CORE | level, edx };
+  if (level === 1)
+    return { eax: coreIdBits(cpu.model), ebx: cpu.model.processors, ecx: TOPOLOGY_LEVEL_CORE | level, edx };
   return { eax: 0, ebx: 0, ecx: level, edx };
 }
 
@@ -216,7 +215,8 @@ function extendedLeaf(cpu: Cpu, leaf: number, subleaf: number): CpuidLeaf {
 }
 
 /** Leaves whose answer does not depend on ECX: their flags belong to subleaf 0 whatever it is. */
-const hasSubleaves = (leaf: number): boolean => leaf === 4 || leaf === 7 || leaf === 0xb || leaf === 0xd || leaf === 0x8000_001d;
+const hasSubleaves = (leaf: number): boolean =>
+  leaf === 4 || leaf === 7 || leaf === 0xb || leaf === 0xd || leaf === 0x8000_001d;
 
 /** What a processor answers whatever its state, by leaf and subleaf; filled as guests ask. */
 const answers = new WeakMap<Cpu, Map<number, CpuidLeaf>>();

@@ -19,10 +19,15 @@ function resolve(cpu: Cpu, number: number): number {
   return number + ALIAS_DISTANCE;
 }
 
+/** Sets DR6 for a #DB: of its bits only those of the breakpoints are cleared if they do not apply (SDM vol. 3B 18.2.3). */
+export function reportDebugCauses(cpu: Cpu, causes: number): void {
+  cpu.dr6 = (cpu.dr6 & ~BigInt(DR6.BREAKPOINTS)) | BigInt((causes & DR6.WRITABLE) >>> 0);
+}
+
 /** DR7.GD: any access raises #DB first, with DR6.BD set. */
 function checkGeneralDetect(cpu: Cpu): void {
   if ((cpu.dr7 & BigInt(DR7.GD)) === 0n) return;
-  cpu.dr6 |= BigInt(DR6.BD);
+  reportDebugCauses(cpu, DR6.BD);
   throw fault(cpu, Vector.DB);
 }
 

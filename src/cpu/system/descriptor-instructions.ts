@@ -12,22 +12,12 @@ import {
   readUpperDescriptor,
   requireDescriptor,
   SELECTOR_RPL,
-  selectorErrorCode,
   SystemType,
+  selectorErrorCode,
   TSS_BUSY,
 } from './descriptors.ts';
 import { hooks, interceptInstruction } from './hooks.ts';
-import {
-  CR4,
-  cr4,
-  FLAG,
-  is64BitMode,
-  isCanonical,
-  isLongMode,
-  join,
-  MASK_32,
-  writeRegister,
-} from './registers.ts';
+import { CR4, cr4, FLAG, is64BitMode, isCanonical, isLongMode, join, MASK_32, writeRegister } from './registers.ts';
 import { loadSegmentRaw } from './segments.ts';
 
 const SELECTOR_TI = 4;
@@ -128,8 +118,7 @@ export function ltr(cpu: Cpu, selector: number): void {
   const errorCode = selectorErrorCode(selector);
   const descriptor = requireGlobal(cpu, selector);
   const { type } = descriptor;
-  const available =
-    type === SystemType.TSS32_AVAILABLE || (type === SystemType.TSS16_AVAILABLE && !isLongMode(cpu));
+  const available = type === SystemType.TSS32_AVAILABLE || (type === SystemType.TSS16_AVAILABLE && !isLongMode(cpu));
   if (descriptor.isSegment || !available) throw fault(cpu, Vector.GP, errorCode);
   if (!descriptor.present) throw fault(cpu, Vector.NP, errorCode);
   const base = systemBase(cpu, selector, descriptor);

@@ -80,7 +80,10 @@ describe('real-address mode', () => {
 
 describe('protected mode, same level', () => {
   test('an interrupt gate pushes EFLAGS, CS, EIP and clears IF; a trap gate keeps it', () => {
-    for (const [type, expected] of [[INTERRUPT32, 0], [TRAP32, FLAG.IF]] as const) {
+    for (const [type, expected] of [
+      [INTERRUPT32, 0],
+      [TRAP32, FLAG.IF],
+    ] as const) {
       const b = protectedBed();
       gate(b, 0x40, type);
       writeFlags(b.cpu, FLAG.IF | FLAG.TF | FLAG.NT);
@@ -141,8 +144,14 @@ describe('protected mode, to level 0', () => {
       return [b.cpu.rip, words32(b, b.cpu.gpr[4], 1)[0]];
     };
     // the error code names the IDT entry, without EXT since the program asked for it
-    assert.deepEqual(deliverTo(0x80, (b) => softwareInterrupt(b.cpu, 0x80)), [0x777n, 0x80 * 8 + 2]);
-    assert.deepEqual(deliverTo(Vector.BP, (b) => int3(b.cpu)), [0x777n, Vector.BP * 8 + 2]);
+    assert.deepEqual(
+      deliverTo(0x80, (b) => softwareInterrupt(b.cpu, 0x80)),
+      [0x777n, 0x80 * 8 + 2],
+    );
+    assert.deepEqual(
+      deliverTo(Vector.BP, (b) => int3(b.cpu)),
+      [0x777n, Vector.BP * 8 + 2],
+    );
     assert.equal(deliverTo(Vector.DB, (b) => int1(b.cpu))[0], BigInt(HANDLER));
     assert.equal(deliverTo(0x80, (b) => deliverException(b.cpu, 0x80, undefined, 'external'))[0], BigInt(HANDLER));
   });
@@ -183,25 +192,64 @@ describe('what goes wrong in delivery', () => {
   const EXT = 1;
 
   const cases: [string, number, number, (b: Bed) => void][] = [
-    ['gate beyond the IDT', Vector.GP, 0x40 * 8 + 2 + EXT, (b) => { b.cpu.idtrLimit = 0x1ff; }],
+    [
+      'gate beyond the IDT',
+      Vector.GP,
+      0x40 * 8 + 2 + EXT,
+      (b) => {
+        b.cpu.idtrLimit = 0x1ff;
+      },
+    ],
     ['no gate type', Vector.GP, 0x40 * 8 + 2 + EXT, (b) => setGate(b, IDT, 0x40 * 8, 12, 0, Selector.FREE, 0)],
     ['gate not present', Vector.NP, 0x40 * 8 + 2 + EXT, (b) => b.memory.view.setUint8(IDT + 0x40 * 8 + 5, INTERRUPT32)],
     ['null code selector', Vector.GP, EXT, (b) => setGate(b, IDT, 0x40 * 8, INTERRUPT32, 0, 0, 0)],
     ['code beyond the GDT', Vector.GP, 0x1000 + EXT, (b) => setGate(b, IDT, 0x40 * 8, INTERRUPT32, 0, 0x1000, 0)],
-    ['not code', Vector.GP, Selector.DATA32 + EXT, (b) => setGate(b, IDT, 0x40 * 8, INTERRUPT32, 0, Selector.DATA32, 0)],
-    ['code not present', Vector.NP, Selector.FREE + EXT, (b) => setDescriptor(b, Selector.FREE, 0, 0xf_ffff, (CODE & ~0x80) | 0xc00)],
-    ['TSS too small', Vector.TS, Selector.TSS + EXT, (b) => { b.cpu.segments[7].limit = 8; }],
+    [
+      'not code',
+      Vector.GP,
+      Selector.DATA32 + EXT,
+      (b) => setGate(b, IDT, 0x40 * 8, INTERRUPT32, 0, Selector.DATA32, 0),
+    ],
+    [
+      'code not present',
+      Vector.NP,
+      Selector.FREE + EXT,
+      (b) => setDescriptor(b, Selector.FREE, 0, 0xf_ffff, (CODE & ~0x80) | 0xc00),
+    ],
+    [
+      'TSS too small',
+      Vector.TS,
+      Selector.TSS + EXT,
+      (b) => {
+        b.cpu.segments[7].limit = 8;
+      },
+    ],
     ['null stack selector', Vector.TS, EXT, (b) => b.memory.view.setUint32(TSS + 8, 0, true)],
     ['stack RPL', Vector.TS, Selector.DATA32 + EXT, (b) => b.memory.view.setUint32(TSS + 8, Selector.DATA32 | 1, true)],
-    ['stack not writable', Vector.TS, Selector.CODE32 + EXT, (b) => b.memory.view.setUint32(TSS + 8, Selector.CODE32, true)],
-    ['stack not present', Vector.SS, Selector.FREE2 + EXT, (b) => {
-      setDescriptor(b, Selector.FREE2, 0, 0xf_ffff, (DATA & ~0x80) | 0xc00);
-      b.memory.view.setUint32(TSS + 8, Selector.FREE2, true);
-    }],
-    ['stack too small', Vector.SS, Selector.FREE2 + EXT, (b) => {
-      setDescriptor(b, Selector.FREE2, 0, 0x10, DATA);
-      b.memory.view.setUint32(TSS + 8, Selector.FREE2, true);
-    }],
+    [
+      'stack not writable',
+      Vector.TS,
+      Selector.CODE32 + EXT,
+      (b) => b.memory.view.setUint32(TSS + 8, Selector.CODE32, true),
+    ],
+    [
+      'stack not present',
+      Vector.SS,
+      Selector.FREE2 + EXT,
+      (b) => {
+        setDescriptor(b, Selector.FREE2, 0, 0xf_ffff, (DATA & ~0x80) | 0xc00);
+        b.memory.view.setUint32(TSS + 8, Selector.FREE2, true);
+      },
+    ],
+    [
+      'stack too small',
+      Vector.SS,
+      Selector.FREE2 + EXT,
+      (b) => {
+        setDescriptor(b, Selector.FREE2, 0, 0x10, DATA);
+        b.memory.view.setUint32(TSS + 8, Selector.FREE2, true);
+      },
+    ],
     ['offset beyond the limit', Vector.GP, EXT, (b) => setDescriptor(b, Selector.FREE, 0, 0xfff, CODE)],
   ];
   for (const [name, vector, expected, change] of cases) {
@@ -228,8 +276,10 @@ describe('double and triple faults', () => {
     if (b.shutdowns.length > 0) return 'shutdown';
     return Number(b.cpu.rip) - 0x1000;
   }
-  test('contributory upon contributory is a double fault', () => assert.equal(outcome(Vector.GP, [Vector.DF]), Vector.DF));
-  test('contributory during a page fault is a double fault', () => assert.equal(outcome(Vector.PF, [Vector.DF]), Vector.DF));
+  test('contributory upon contributory is a double fault', () =>
+    assert.equal(outcome(Vector.GP, [Vector.DF]), Vector.DF));
+  test('contributory during a page fault is a double fault', () =>
+    assert.equal(outcome(Vector.PF, [Vector.DF]), Vector.DF));
   test('benign exceptions are replaced', () => assert.equal(outcome(Vector.UD, [Vector.GP, Vector.DF]), Vector.GP));
   test('a page fault during a contributory exception is delivered', () => {
     const b = protectedBed(3);
@@ -253,7 +303,8 @@ describe('from virtual-8086 mode', () => {
     const b = protectedBed(3);
     const { cpu } = b;
     writeFlags(cpu, FLAG.VM | FLAG.IF | (iopl << 12));
-    for (const segment of [ES, CS, SS, DS, FS, GS]) loadSegmentRaw(cpu, segment, 0x100 + segment, 0x1000n, 0xffff, 0xf3);
+    for (const segment of [ES, CS, SS, DS, FS, GS])
+      loadSegmentRaw(cpu, segment, 0x100 + segment, 0x1000n, 0xffff, 0xf3);
     cpu.segments[SS].base = 0n;
     refreshSegments(cpu);
     return b;
@@ -263,9 +314,22 @@ describe('from virtual-8086 mode', () => {
     const b = v86Bed();
     gate(b, 0x40);
     deliverException(b.cpu, 0x40, undefined, 'external');
-    assert.deepEqual(words32(b, 0x8fdc, 9), [0x4000, 0x101, FLAG.VM | FLAG.IF | FLAG.IOPL | 2, 0x8000, 0x102, 0x100, 0x103, 0x104, 0x105]);
+    assert.deepEqual(words32(b, 0x8fdc, 9), [
+      0x4000,
+      0x101,
+      FLAG.VM | FLAG.IF | FLAG.IOPL | 2,
+      0x8000,
+      0x102,
+      0x100,
+      0x103,
+      0x104,
+      0x105,
+    ]);
     assert.equal(b.cpu.cpl, 0);
-    assert.deepEqual([ES, DS, FS, GS].map((s) => b.cpu.segments[s].selector), [0, 0, 0, 0]);
+    assert.deepEqual(
+      [ES, DS, FS, GS].map((s) => b.cpu.segments[s].selector),
+      [0, 0, 0, 0],
+    );
     assert.equal(b.cpu.segments[DS].readEnd, 0n);
     assert.equal(readFlags(b.cpu) & FLAG.VM, 0);
   });
@@ -280,7 +344,10 @@ describe('from virtual-8086 mode', () => {
 
   test('INT n needs IOPL 3', () => {
     const b = v86Bed(0);
-    assert.equal(faultOf(b, () => softwareInterrupt(b.cpu, 0x21)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => softwareInterrupt(b.cpu, 0x21)),
+      '#GP(0)',
+    );
   });
 
   test('with CR4.VME INT n may go to the program’s own table, which sees VIF as IF', () => {
@@ -294,7 +361,10 @@ describe('from virtual-8086 mode', () => {
     assert.deepEqual([b.cpu.segments[CS].selector, b.cpu.nextRip, readFlags(b.cpu) & FLAG.VIF], [0x200, 0x333n, 0]);
     // the redirection bitmap ends at the I/O map: bit 21h set keeps the interrupt from the program
     b.memory.view.setUint8(TSS + 0x100 - 32 + (0x21 >> 3), 1 << (0x21 & 7));
-    assert.equal(faultOf(b, () => softwareInterrupt(b.cpu, 0x21)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => softwareInterrupt(b.cpu, 0x21)),
+      '#GP(0)',
+    );
   });
 });
 
@@ -306,7 +376,13 @@ describe('long mode', () => {
     b.memory.view.setBigUint64(TSS + 4, 0x9008n, true);
     writeFlags(b.cpu, FLAG.IF);
     deliverException(b.cpu, 0x40, undefined, 'external');
-    assert.deepEqual(words64(b, 0x8fd8, 5), [0x4000n, BigInt(Selector.USER_CODE64 | 3), BigInt(FLAG.IF | 2), 0x8000n, BigInt(Selector.USER_DATA32 | 3)]);
+    assert.deepEqual(words64(b, 0x8fd8, 5), [
+      0x4000n,
+      BigInt(Selector.USER_CODE64 | 3),
+      BigInt(FLAG.IF | 2),
+      0x8000n,
+      BigInt(Selector.USER_DATA32 | 3),
+    ]);
     assert.deepEqual([b.cpu.rip, b.cpu.cpl, b.cpu.segments[SS].selector, b.cpu.gpr[4]], [ENTRY, 0, 0, 0x8fd8n]);
   });
 
@@ -330,11 +406,35 @@ describe('long mode', () => {
   const cases: [string, number, number, (b: Bed) => void][] = [
     ['16-bit gate', Vector.GP, 0x40 * 8 + 3, (b) => setLongGate(b, 0x40, INTERRUPT16, 0, Selector.CODE64, ENTRY)],
     ['task gate', Vector.GP, 0x40 * 8 + 3, (b) => setLongGate(b, 0x40, 5, 0, Selector.TSS, ENTRY)],
-    ['32-bit code', Vector.GP, Selector.CODE32 + 1, (b) => setLongGate(b, 0x40, INTERRUPT32, 0, Selector.CODE32, ENTRY)],
-    ['offset not canonical', Vector.GP, 1, (b) => setLongGate(b, 0x40, INTERRUPT32, 0, Selector.CODE64, 0x8000_0000_0000n)],
-    ['beyond the IDT', Vector.GP, 0x40 * 8 + 3, (b) => { b.cpu.idtrLimit = 0x400; }],
+    [
+      '32-bit code',
+      Vector.GP,
+      Selector.CODE32 + 1,
+      (b) => setLongGate(b, 0x40, INTERRUPT32, 0, Selector.CODE32, ENTRY),
+    ],
+    [
+      'offset not canonical',
+      Vector.GP,
+      1,
+      (b) => setLongGate(b, 0x40, INTERRUPT32, 0, Selector.CODE64, 0x8000_0000_0000n),
+    ],
+    [
+      'beyond the IDT',
+      Vector.GP,
+      0x40 * 8 + 3,
+      (b) => {
+        b.cpu.idtrLimit = 0x400;
+      },
+    ],
     ['stack not canonical', Vector.SS, 1, (b) => b.memory.view.setBigUint64(TSS + 4, 0x8000_0000_1000n, true)],
-    ['TSS too small', Vector.TS, Selector.TSS + 1, (b) => { b.cpu.segments[7].limit = 10; }],
+    [
+      'TSS too small',
+      Vector.TS,
+      Selector.TSS + 1,
+      (b) => {
+        b.cpu.segments[7].limit = 10;
+      },
+    ],
   ];
   for (const [name, vector, expected, change] of cases) {
     test(name, () => {
@@ -393,7 +493,11 @@ describe('a hypervisor inside', () => {
     b.cpu.guestMode = 1;
     gate(b, Vector.DF);
     deliverException(b.cpu, Vector.GP, 0, 'fault');
-    assert.deepEqual(seen, [[Vector.GP, undefined], [Vector.GP, Vector.GP], [Vector.DF, Vector.GP]]);
+    assert.deepEqual(seen, [
+      [Vector.GP, undefined],
+      [Vector.GP, Vector.GP],
+      [Vector.DF, Vector.GP],
+    ]);
     seen.length = 0;
     gate(b, 0x40, INTERRUPT32, 3);
     softwareInterrupt(b.cpu, 0x40);
@@ -410,10 +514,19 @@ describe('a hypervisor inside', () => {
     });
     const b = protectedBed();
     b.cpu.guestMode = 1;
-    assert.equal(faultOf(b, () => deliverException(b.cpu, 0x40, undefined, 'external')), 'exit 4b');
-    assert.deepEqual(abandoned.map((event) => [event.vector, event.kind]), [[0x40, 'external']]);
+    assert.equal(
+      faultOf(b, () => deliverException(b.cpu, 0x40, undefined, 'external')),
+      'exit 4b',
+    );
+    assert.deepEqual(
+      abandoned.map((event) => [event.vector, event.kind]),
+      [[0x40, 'external']],
+    );
     abandoned.length = 0;
-    assert.equal(faultOf(b, () => deliverException(b.cpu, Vector.GP, 0, 'fault')), 'exit 4b');
+    assert.equal(
+      faultOf(b, () => deliverException(b.cpu, Vector.GP, 0, 'fault')),
+      'exit 4b',
+    );
     assert.deepEqual(abandoned, []);
   });
 
@@ -440,7 +553,10 @@ describe('a hypervisor inside', () => {
     const b = protectedBed();
     b.cpu.guestMode = 1;
     b.cpu.idtrLimit = 0;
-    assert.equal(faultOf(b, () => deliverException(b.cpu, Vector.GP, 0, 'fault')), 'exit 7f');
+    assert.equal(
+      faultOf(b, () => deliverException(b.cpu, Vector.GP, 0, 'fault')),
+      'exit 7f',
+    );
     assert.deepEqual(b.shutdowns, []);
   });
 });

@@ -6,11 +6,12 @@ import { Vector } from '../../isa/stage.ts';
 import type { Cpu } from '../cpu.ts';
 import type { EventCounters } from '../event-counters.ts';
 import { ABORTED } from '../fault.ts';
-import { Activity, Pending, word } from '../state.ts';
+import { Activity, InterruptShadow, Pending, word } from '../state.ts';
+import { reportDebugCauses } from './debug-registers.ts';
 import { type DeliveredEvent, type EventKind, hooks } from './hooks.ts';
 import { deliverLong, deliverProtected, deliverReal } from './interrupt-gates.ts';
 import { deliverLongShortcut } from './long-mode-shortcuts.ts';
-import { DR6, DR7, isLongMode, isProtected } from './registers.ts';
+import { DR7, isLongMode, isProtected } from './registers.ts';
 
 const CR2 = word('cr2');
 const FAULT_ADDRESS = word('faultAddress');
@@ -70,7 +71,9 @@ function enterHandler(cpu: Cpu, event: DeliveredEvent): void {
   else if (isLongMode(cpu)) {
     if (!deliverLongShortcut(cpu, event)) deliverLong(cpu, event);
   } else deliverProtected(cpu, event);
-  cpu.interruptShadow = 0;
+  cpu.interruptShadow = InterruptShadow.NONE;
+  // Delivery clears TF: neither INT n nor an event that interrupts leads to a single-step trap in the handler.
+  cpu.singleStep = 0;
   cpu.activity = Activity.RUNNING;
   if (event.kind === 'nmi') cpu.nmiBlocked = 1;
   if (event.vector === Vector.DB && isException(event.kind)) cpu.dr7 &= ~BigInt(DR7.GD);
@@ -144,6 +147,6 @@ export function deliverPendingFault(cpu: Cpu): void {
  * @param causes bits for DR6: BS for a single step, B0-B3 for breakpoints, BT for a task switch
  */
 export function deliverDebugTrap(cpu: Cpu, causes: number): void {
-  cpu.dr6 |= BigInt((causes & DR6.WRITABLE) >>> 0);
+  reportDebugCauses(cpu, causes);
   deliverException(cpu, Vector.DB, undefined, 'trap');
 }

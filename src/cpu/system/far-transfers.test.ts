@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CS, DS, ES, FS, GS, LDTR, SS, TR } from '../context.ts';
 import { readFlags, writeFlags } from '../flags.ts';
+import { Attribute } from './descriptors.ts';
 import { deliverException, deliverPendingFault } from './exceptions.ts';
 import { farCall, farJump } from './far-transfers.ts';
-import { farReturn, iret } from './returns.ts';
-import { Attribute } from './descriptors.ts';
 import { CR0, FLAG } from './registers.ts';
+import { farReturn, iret } from './returns.ts';
 import { loadSegmentRaw } from './segments.ts';
 import {
   type Bed,
@@ -38,7 +38,8 @@ function stack32(b: Bed, ...values: number[]): void {
   for (const [i, value] of values.entries()) b.memory.view.setUint32(Number(b.cpu.gpr[4]) + 4 * i, value, true);
 }
 function stack64(b: Bed, ...values: (number | bigint)[]): void {
-  for (const [i, value] of values.entries()) b.memory.view.setBigUint64(Number(b.cpu.gpr[4]) + 8 * i, BigInt(value), true);
+  for (const [i, value] of values.entries())
+    b.memory.view.setBigUint64(Number(b.cpu.gpr[4]) + 8 * i, BigInt(value), true);
 }
 
 describe('real-address mode', () => {
@@ -53,7 +54,10 @@ describe('real-address mode', () => {
     assert.deepEqual([b.cpu.segments[CS].selector, b.cpu.nextRip, b.cpu.gpr[4]], [0xf000, 0xfff5n, 0x8004n]);
     farJump(b.cpu, 32, 0x100, 0x20, 0);
     assert.equal(b.cpu.nextRip, 0x20n);
-    assert.equal(faultOf(b, () => farJump(b.cpu, 32, 0x100, 0x10000, 0)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => farJump(b.cpu, 32, 0x100, 0x10000, 0)),
+      '#GP(0)',
+    );
   });
 
   test('IRET takes flags but VM, VIF and VIP', () => {
@@ -84,9 +88,15 @@ describe('protected mode, direct', () => {
       setDescriptor(b, Selector.FREE, 0, attributes & 0x800 ? 0xf_ffff : 0xfff, attributes);
       for (const transfer of [farJump, farCall]) {
         b.cpu.nextRip = 0x4002n;
-        assert.equal(faultOf(b, () => transfer(b.cpu, 32, Selector.FREE | rpl, 0x5000, 0)), expected);
+        assert.equal(
+          faultOf(b, () => transfer(b.cpu, 32, Selector.FREE | rpl, 0x5000, 0)),
+          expected,
+        );
         if (expected === undefined) {
-          assert.deepEqual([b.cpu.segments[CS].selector, b.cpu.cpl, b.cpu.nextRip], [Selector.FREE | level, level, 0x5000n]);
+          assert.deepEqual(
+            [b.cpu.segments[CS].selector, b.cpu.cpl, b.cpu.nextRip],
+            [Selector.FREE | level, level, 0x5000n],
+          );
         } else assert.equal(b.cpu.gpr[4], 0x8000n);
       }
     });
@@ -94,8 +104,14 @@ describe('protected mode, direct', () => {
 
   test('null and missing selectors', () => {
     const b = protectedBed();
-    assert.equal(faultOf(b, () => farJump(b.cpu, 32, 3, 0, 0)), '#GP(0)');
-    assert.equal(faultOf(b, () => farJump(b.cpu, 32, 0x1000, 0, 0)), '#GP(1000)');
+    assert.equal(
+      faultOf(b, () => farJump(b.cpu, 32, 3, 0, 0)),
+      '#GP(0)',
+    );
+    assert.equal(
+      faultOf(b, () => farJump(b.cpu, 32, 0x1000, 0, 0)),
+      '#GP(1000)',
+    );
   });
 
   test('a call pushes with the operand size', () => {
@@ -111,13 +127,26 @@ describe('call gates', () => {
     setGate(b, GDT, Selector.FREE, CALL_GATE32, 3, Selector.CODE32, 0x5678, 2);
     stack32(b, 0x1111, 0x2222);
     farCall(b.cpu, 32, Selector.FREE | 3, 0xdead, 0);
-    assert.deepEqual(words32(b, 0x9000 - 24, 6), [0x4002, Selector.USER_CODE32 | 3, 0x1111, 0x2222, 0x8000, Selector.USER_DATA32 | 3]);
-    assert.deepEqual([b.cpu.cpl, b.cpu.nextRip, b.cpu.segments[SS].selector, b.cpu.gpr[4]], [0, 0x5678n, Selector.DATA32, 0x9000n - 24n]);
+    assert.deepEqual(words32(b, 0x9000 - 24, 6), [
+      0x4002,
+      Selector.USER_CODE32 | 3,
+      0x1111,
+      0x2222,
+      0x8000,
+      Selector.USER_DATA32 | 3,
+    ]);
+    assert.deepEqual(
+      [b.cpu.cpl, b.cpu.nextRip, b.cpu.segments[SS].selector, b.cpu.gpr[4]],
+      [0, 0x5678n, Selector.DATA32, 0x9000n - 24n],
+    );
 
     // and back, releasing the parameters on both stacks
     loadSegmentRaw(b.cpu, DS, Selector.DATA32, 0n, 0xffff_ffff, DATA | BIG);
     farReturn(b.cpu, 32, 8);
-    assert.deepEqual([b.cpu.cpl, b.cpu.nextRip, b.cpu.segments[SS].selector, b.cpu.gpr[4]], [3, 0x4002n, Selector.USER_DATA32 | 3, 0x8008n]);
+    assert.deepEqual(
+      [b.cpu.cpl, b.cpu.nextRip, b.cpu.segments[SS].selector, b.cpu.gpr[4]],
+      [3, 0x4002n, Selector.USER_DATA32 | 3, 0x8008n],
+    );
     assert.equal(b.cpu.segments[DS].selector, 0, 'level 0 data is taken away');
     assert.equal(b.cpu.segments[ES].selector, Selector.USER_DATA32 | 3);
   });
@@ -127,7 +156,13 @@ describe('call gates', () => {
     setGate(b, GDT, Selector.FREE, CALL_GATE16, 3, Selector.CODE16, 0x5678, 1);
     b.memory.view.setUint16(0x8000, 0x1111, true);
     farCall(b.cpu, 32, Selector.FREE, 0, 0);
-    assert.deepEqual(words16(b, 0x9000 - 10, 5), [0x4002, Selector.USER_CODE32 | 3, 0x1111, 0x8000, Selector.USER_DATA32 | 3]);
+    assert.deepEqual(words16(b, 0x9000 - 10, 5), [
+      0x4002,
+      Selector.USER_CODE32 | 3,
+      0x1111,
+      0x8000,
+      Selector.USER_DATA32 | 3,
+    ]);
   });
 
   test('same level pushes on the current stack; a jump may not change the level', () => {
@@ -139,7 +174,10 @@ describe('call gates', () => {
     assert.equal(b.cpu.nextRip, 0x5678n);
     const user = protectedBed(3);
     setGate(user, GDT, Selector.FREE, CALL_GATE32, 3, Selector.CODE32, 0x5678, 0);
-    assert.equal(faultOf(user, () => farJump(user.cpu, 32, Selector.FREE, 0, 0)), '#GP(8)');
+    assert.equal(
+      faultOf(user, () => farJump(user.cpu, 32, Selector.FREE, 0, 0)),
+      '#GP(8)',
+    );
   });
 
   const cases: [string, string, (b: Bed) => void, number][] = [
@@ -147,22 +185,35 @@ describe('call gates', () => {
     ['gate not present', '#NP(60)', (b) => b.memory.view.setUint8(GDT + Selector.FREE + 5, 0x6c), 0],
     ['null target', '#GP(0)', (b) => setGate(b, GDT, Selector.FREE, CALL_GATE32, 3, 0, 0), 0],
     ['target not code', '#GP(10)', (b) => setGate(b, GDT, Selector.FREE, CALL_GATE32, 3, Selector.DATA32, 0), 0],
-    ['target not present', '#NP(68)', (b) => {
-      setDescriptor(b, Selector.FREE2, 0, 0xf_ffff, (CODE & ~0x80) | BIG);
-      setGate(b, GDT, Selector.FREE, CALL_GATE32, 3, Selector.FREE2, 0);
-    }, 0],
+    [
+      'target not present',
+      '#NP(68)',
+      (b) => {
+        setDescriptor(b, Selector.FREE2, 0, 0xf_ffff, (CODE & ~0x80) | BIG);
+        setGate(b, GDT, Selector.FREE, CALL_GATE32, 3, Selector.FREE2, 0);
+      },
+      0,
+    ],
     ['bad stack', '#TS(8)', (b) => b.memory.view.setUint32(TSS + 8, Selector.CODE32, true), 0],
-    ['no room on the stack', '#SS(68)', (b) => {
-      setDescriptor(b, Selector.FREE2, 0, 4, DATA);
-      b.memory.view.setUint32(TSS + 8, Selector.FREE2, true);
-    }, 0],
+    [
+      'no room on the stack',
+      '#SS(68)',
+      (b) => {
+        setDescriptor(b, Selector.FREE2, 0, 4, DATA);
+        b.memory.view.setUint32(TSS + 8, Selector.FREE2, true);
+      },
+      0,
+    ],
   ];
   for (const [name, expected, change] of cases) {
     test(name, () => {
       const b = protectedBed(3);
       setGate(b, GDT, Selector.FREE, CALL_GATE32, 3, Selector.CODE32, 0x5678, 0);
       change(b);
-      assert.equal(faultOf(b, () => farCall(b.cpu, 32, Selector.FREE, 0, 0)), expected);
+      assert.equal(
+        faultOf(b, () => farCall(b.cpu, 32, Selector.FREE, 0, 0)),
+        expected,
+      );
       assert.deepEqual([b.cpu.cpl, b.cpu.gpr[4]], [3, 0x8000n]);
     });
   }
@@ -173,7 +224,12 @@ describe('call gates', () => {
     b.memory.view.setUint32(GDT + Selector.FREE + 8, 0xffff_8000, true);
     farCall(b.cpu, 32, Selector.FREE, 0, 0);
     assert.equal(b.cpu.nextRip, 0xffff_8000_1234_5678n);
-    assert.deepEqual(words64(b, 0x9000 - 32, 4), [0x4002n, BigInt(Selector.USER_CODE64 | 3), 0x8000n, BigInt(Selector.USER_DATA32 | 3)]);
+    assert.deepEqual(words64(b, 0x9000 - 32, 4), [
+      0x4002n,
+      BigInt(Selector.USER_CODE64 | 3),
+      0x8000n,
+      BigInt(Selector.USER_DATA32 | 3),
+    ]);
     assert.deepEqual([b.cpu.segments[SS].selector, b.cpu.cpl], [0, 0]);
     farReturn(b.cpu, 64, 0);
     assert.deepEqual([b.cpu.cpl, b.cpu.nextRip, b.cpu.gpr[4]], [3, 0x4002n, 0x8000n]);
@@ -182,11 +238,20 @@ describe('call gates', () => {
   test('long mode knows no 16-bit gates, task gates or TSS switches, and checks the upper half', () => {
     const b = longBed(0);
     setGate(b, GDT, Selector.FREE, CALL_GATE16, 3, Selector.CODE64, 0);
-    assert.equal(faultOf(b, () => farCall(b.cpu, 32, Selector.FREE, 0, 0)), '#GP(60)');
-    assert.equal(faultOf(b, () => farCall(b.cpu, 32, Selector.TSS, 0, 0)), '#GP(50)');
+    assert.equal(
+      faultOf(b, () => farCall(b.cpu, 32, Selector.FREE, 0, 0)),
+      '#GP(60)',
+    );
+    assert.equal(
+      faultOf(b, () => farCall(b.cpu, 32, Selector.TSS, 0, 0)),
+      '#GP(50)',
+    );
     setGate(b, GDT, Selector.FREE, CALL_GATE32, 3, Selector.CODE64, 0);
     b.memory.view.setUint32(GDT + Selector.FREE + 12, 0x100, true);
-    assert.equal(faultOf(b, () => farCall(b.cpu, 32, Selector.FREE, 0, 0)), '#GP(60)');
+    assert.equal(
+      faultOf(b, () => farCall(b.cpu, 32, Selector.FREE, 0, 0)),
+      '#GP(60)',
+    );
   });
 });
 
@@ -219,7 +284,10 @@ describe('IRET in protected mode', () => {
     test(name, () => {
       const b = protectedBed(3);
       stack32(b, ...frame);
-      assert.equal(faultOf(b, () => iret(b.cpu, 32)), expected);
+      assert.equal(
+        faultOf(b, () => iret(b.cpu, 32)),
+        expected,
+      );
       assert.equal(b.cpu.gpr[4], 0x8000n);
     });
   }
@@ -234,7 +302,10 @@ describe('IRET in protected mode', () => {
       const b = protectedBed(0);
       setDescriptor(b, Selector.FREE2, 0, 0xf_ffff, (DATA & ~0x80) | BIG | dpl(3));
       stack32(b, 0x5000, Selector.USER_CODE32 | 3, 2, 0x7000, selector);
-      assert.equal(faultOf(b, () => iret(b.cpu, 32)), expected);
+      assert.equal(
+        faultOf(b, () => iret(b.cpu, 32)),
+        expected,
+      );
       assert.equal(b.cpu.cpl, 0);
     });
   }
@@ -243,7 +314,10 @@ describe('IRET in protected mode', () => {
     const b = protectedBed(0);
     stack32(b, 0x1_0100, 0x1000, FLAG.VM | FLAG.IF | FLAG.IOPL, 0xfff0, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000);
     iret(b.cpu, 32);
-    assert.deepEqual([CS, SS, ES, DS, FS, GS].map((s) => b.cpu.segments[s].base), [0x10000n, 0x20000n, 0x30000n, 0x40000n, 0x50000n, 0x60000n]);
+    assert.deepEqual(
+      [CS, SS, ES, DS, FS, GS].map((s) => b.cpu.segments[s].base),
+      [0x10000n, 0x20000n, 0x30000n, 0x40000n, 0x50000n, 0x60000n],
+    );
     assert.deepEqual([b.cpu.nextRip, b.cpu.gpr[4], b.cpu.cpl, b.cpu.stackMask], [0x100n, 0xfff0n, 3, 0xffffn]);
     assert.equal(b.cpu.segments[DS].writeEnd, 0x10000n);
     setGate(b, IDT, 0x40 * 8, 14, 0, Selector.CODE32, 0x777);
@@ -271,14 +345,23 @@ describe('IRET in virtual-8086 mode', () => {
   });
   test('without, it is #GP(0), or VIF under CR4.VME', () => {
     const b = v86(0);
-    assert.equal(faultOf(b, () => iret(b.cpu, 16)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => iret(b.cpu, 16)),
+      '#GP(0)',
+    );
     b.cpu.cr4 = 1n;
-    assert.equal(faultOf(b, () => iret(b.cpu, 32)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => iret(b.cpu, 32)),
+      '#GP(0)',
+    );
     b.memory.view.setUint16(0x8004, FLAG.IF, true);
     iret(b.cpu, 16);
     assert.equal(readFlags(b.cpu), FLAG.VM | FLAG.VIF | 2);
     b.memory.view.setUint16(Number(b.cpu.gpr[4]) + 4, FLAG.TF, true);
-    assert.equal(faultOf(b, () => iret(b.cpu, 16)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => iret(b.cpu, 16)),
+      '#GP(0)',
+    );
   });
 });
 
@@ -315,14 +398,20 @@ describe('IRET in long mode', () => {
     test(name, () => {
       const b = longBed(0);
       stack64(b, ...frame);
-      assert.equal(faultOf(b, () => iret(b.cpu, 64)), expected);
+      assert.equal(
+        faultOf(b, () => iret(b.cpu, 64)),
+        expected,
+      );
     });
   }
 
   test('with NT set there is no task to return to', () => {
     const b = longBed(0);
     b.cpu.rflags |= BigInt(FLAG.NT);
-    assert.equal(faultOf(b, () => iret(b.cpu, 64)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => iret(b.cpu, 64)),
+      '#GP(0)',
+    );
   });
 
   test('far jump to 64-bit code from compatibility mode', () => {
@@ -332,7 +421,11 @@ describe('IRET in long mode', () => {
     assert.equal(b.cpu.nextRip, 0x9000_0000n);
     assert.equal(b.cpu.stackMask, 0xffff_ffff_ffff_ffffn);
     setDescriptor(b, Selector.FREE, 0, 0xf_ffff, CODE | 0xe00);
-    assert.equal(faultOf(b, () => farJump(b.cpu, 64, Selector.FREE, 0, 0)), '#GP(60)', 'L and D both set');
+    assert.equal(
+      faultOf(b, () => farJump(b.cpu, 64, Selector.FREE, 0, 0)),
+      '#GP(60)',
+      'L and D both set',
+    );
   });
 });
 
@@ -359,8 +452,14 @@ describe('task switches', () => {
     farJump(b.cpu, 32, Selector.FREE, 0, 0);
     assert.deepEqual(words32(b, TSS + 32, 3), [0x4002, 2, 0xaaaa]);
     assert.equal(words16(b, TSS + 76, 1)[0], Selector.CODE32);
-    assert.deepEqual([b.cpu.nextRip, b.cpu.gpr[0], b.cpu.gpr[4], readFlags(b.cpu)], [0x5555n, 0x100n, 0x7000n, FLAG.IF | 2]);
-    assert.deepEqual([b.cpu.segments[TR].selector, busyBit(b, Selector.FREE), busyBit(b, Selector.TSS)], [Selector.FREE, 1, 0]);
+    assert.deepEqual(
+      [b.cpu.nextRip, b.cpu.gpr[0], b.cpu.gpr[4], readFlags(b.cpu)],
+      [0x5555n, 0x100n, 0x7000n, FLAG.IF | 2],
+    );
+    assert.deepEqual(
+      [b.cpu.segments[TR].selector, busyBit(b, Selector.FREE), busyBit(b, Selector.TSS)],
+      [Selector.FREE, 1, 0],
+    );
     assert.notEqual(b.cpu.cr0 & BigInt(CR0.TS), 0n);
   });
 
@@ -420,7 +519,10 @@ describe('task switches', () => {
     test(`nothing changes: ${name}`, () => {
       const b = taskBed();
       change(b);
-      assert.equal(faultOf(b, () => farJump(b.cpu, 32, Selector.FREE, 0, 0)), expected);
+      assert.equal(
+        faultOf(b, () => farJump(b.cpu, 32, Selector.FREE, 0, 0)),
+        expected,
+      );
       assert.deepEqual([b.cpu.segments[TR].selector, b.cpu.rip, busyBit(b, Selector.TSS)], [Selector.TSS, 0x4000n, 1]);
     });
   }
@@ -431,17 +533,24 @@ describe('task switches', () => {
     ['bad stack', '#TS(8)', (b) => b.memory.view.setUint32(NEW + 80, Selector.CODE32, true)],
     ['bad LDT', '#TS(10)', (b) => b.memory.view.setUint32(NEW + 96, Selector.DATA32, true)],
     ['DS beyond the table', '#TS(1000)', (b) => b.memory.view.setUint32(NEW + 84, 0x1000, true)],
-    ['EIP beyond the limit', '#GP(0)', (b) => {
-      setDescriptor(b, Selector.FREE2, 0, 0xfff, CODE);
-      b.memory.view.setUint32(NEW + 76, Selector.FREE2, true);
-    }],
+    [
+      'EIP beyond the limit',
+      '#GP(0)',
+      (b) => {
+        setDescriptor(b, Selector.FREE2, 0, 0xfff, CODE);
+        b.memory.view.setUint32(NEW + 76, Selector.FREE2, true);
+      },
+    ],
     ['debug trap', '#DB', (b) => b.memory.view.setUint16(NEW + 100, 1, true)],
   ];
   for (const [name, expected, change] of after) {
     test(`in the new task: ${name}`, () => {
       const b = taskBed();
       change(b);
-      assert.equal(faultOf(b, () => farJump(b.cpu, 32, Selector.FREE, 0, 0)), expected);
+      assert.equal(
+        faultOf(b, () => farJump(b.cpu, 32, Selector.FREE, 0, 0)),
+        expected,
+      );
       assert.deepEqual([b.cpu.segments[TR].selector, b.cpu.rip], [Selector.FREE, 0x5555n]);
     });
   }
@@ -467,5 +576,8 @@ test('returning to level 3 keeps what level 3 may use', () => {
   loadSegmentRaw(b.cpu, GS, Selector.USER_DATA32, 0n, 0xffff_ffff, DATA | BIG | dpl(3));
   stack32(b, 0x5000, Selector.USER_CODE32 | 3, 0x7000, Selector.USER_DATA32 | 3);
   farReturn(b.cpu, 32, 0);
-  assert.deepEqual([DS, ES, FS, GS].map((s) => b.cpu.segments[s].selector), [0, 0, Selector.CONFORMING32, Selector.USER_DATA32]);
+  assert.deepEqual(
+    [DS, ES, FS, GS].map((s) => b.cpu.segments[s].selector),
+    [0, 0, Selector.CONFORMING32, Selector.USER_DATA32],
+  );
 });

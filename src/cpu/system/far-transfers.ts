@@ -11,8 +11,8 @@ import {
   readUpperDescriptor,
   requireDescriptor,
   SELECTOR_RPL,
-  selectorErrorCode,
   SystemType,
+  selectorErrorCode,
   TSS_BUSY,
   TYPE_32BIT,
 } from './descriptors.ts';

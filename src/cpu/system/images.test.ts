@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CONTEXT } from '../context.ts';
-import { cpuModel } from '../model.ts';
 import { longMode, machine, P, Tables, W } from '../memory/testing.ts';
+import { cpuModel } from '../model.ts';
 import { fxrstor, fxsave, initializeX87, ldmxcsr, xrstor, xrstors, xsave, xsavec, xsaves } from './images.ts';
 import { CR0, CR4, setEdxEax } from './registers.ts';
-import { HEADER, LEGACY } from './xsave-layout.ts';
 import { type Bed, faultOf, longBed, protectedBed } from './testing.ts';
+import { HEADER, LEGACY } from './xsave-layout.ts';
 
 const AREA = 0x5000;
 const COMPACTED = 1n << 63n;
@@ -25,7 +25,8 @@ function stateBed(b = longBed()): Bed {
   cpu.x87Cs = 0x10;
   cpu.x87Ds = 0x18;
   cpu.mxcsr = 0x1fa0;
-  for (let r = 0; r < 8; r++) for (let i = 0; i < 10; i++) cpu.bytes[cpu.base + CONTEXT.x87.offset + 16 * r + i] = 16 * r + i + 1;
+  for (let r = 0; r < 8; r++)
+    for (let i = 0; i < 10; i++) cpu.bytes[cpu.base + CONTEXT.x87.offset + 16 * r + i] = 16 * r + i + 1;
   for (let i = 0; i < 256; i++) cpu.xmm[i] = 255 - i;
   setEdxEax(cpu, 0xffff_ffff_ffff_ffffn);
   return b;
@@ -35,7 +36,17 @@ const x87Of = (b: Bed) => {
   const { cpu } = b;
   const start = cpu.base + CONTEXT.x87.offset;
   const registers = [...cpu.bytes.subarray(start, start + 128)];
-  return [cpu.x87Control, cpu.x87Status, cpu.x87Tag, cpu.x87Opcode, cpu.x87Ip, cpu.x87Dp, cpu.x87Cs, cpu.x87Ds, registers];
+  return [
+    cpu.x87Control,
+    cpu.x87Status,
+    cpu.x87Tag,
+    cpu.x87Opcode,
+    cpu.x87Ip,
+    cpu.x87Dp,
+    cpu.x87Cs,
+    cpu.x87Ds,
+    registers,
+  ];
 };
 const sseOf = (b: Bed) => [b.cpu.mxcsr, ...b.cpu.xmm];
 
@@ -101,14 +112,23 @@ describe('FXSAVE and FXRSTOR', () => {
 
   test('faults', () => {
     const b = stateBed();
-    assert.equal(faultOf(b, () => fxsave(b.cpu, AREA + 8, 0, 64)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => fxsave(b.cpu, AREA + 8, 0, 64)),
+      '#GP(0)',
+    );
     fxsave(b.cpu, AREA, 0, 64);
     b.memory.view.setUint32(AREA + LEGACY.MXCSR, 0x1_0000, true);
     const before = sseOf(b);
-    assert.equal(faultOf(b, () => fxrstor(b.cpu, AREA, 0, 64)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => fxrstor(b.cpu, AREA, 0, 64)),
+      '#GP(0)',
+    );
     assert.deepEqual(sseOf(b), before);
     b.cpu.cr0 |= BigInt(CR0.TS);
-    assert.equal(faultOf(b, () => fxsave(b.cpu, AREA, 0, 64)), '#NM');
+    assert.equal(
+      faultOf(b, () => fxsave(b.cpu, AREA, 0, 64)),
+      '#NM',
+    );
   });
 
   test('without CR4.OSFXSR the XMM registers are not saved', () => {
@@ -127,9 +147,15 @@ describe('LDMXCSR', () => {
     ldmxcsr(b.cpu, AREA, 0);
     assert.equal(b.cpu.mxcsr, 0xffff);
     b.memory.view.setUint32(AREA, 0x1_0000, true);
-    assert.equal(faultOf(b, () => ldmxcsr(b.cpu, AREA, 0)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => ldmxcsr(b.cpu, AREA, 0)),
+      '#GP(0)',
+    );
     b.cpu.cr4 = 0n;
-    assert.equal(faultOf(b, () => ldmxcsr(b.cpu, AREA, 0)), '#UD');
+    assert.equal(
+      faultOf(b, () => ldmxcsr(b.cpu, AREA, 0)),
+      '#UD',
+    );
   });
 });
 
@@ -203,18 +229,33 @@ describe('XSAVE and XRSTOR', () => {
     test(`#GP: ${name}`, () => {
       const b = stateBed();
       b.memory.view.setBigUint64(AREA + offset, value, true);
-      assert.equal(faultOf(b, () => xrstor(b.cpu, AREA, 0, 64)), '#GP(0)');
+      assert.equal(
+        faultOf(b, () => xrstor(b.cpu, AREA, 0, 64)),
+        '#GP(0)',
+      );
     });
   }
 
   test('alignment, CR4.OSXSAVE, CR0.TS, XRSTORS of a standard image', () => {
     const b = stateBed();
-    assert.equal(faultOf(b, () => xsave(b.cpu, AREA + 16, 0, 64)), '#GP(0)');
-    assert.equal(faultOf(b, () => xrstors(b.cpu, AREA, 0, 64)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => xsave(b.cpu, AREA + 16, 0, 64)),
+      '#GP(0)',
+    );
+    assert.equal(
+      faultOf(b, () => xrstors(b.cpu, AREA, 0, 64)),
+      '#GP(0)',
+    );
     b.cpu.cr0 |= BigInt(CR0.TS);
-    assert.equal(faultOf(b, () => xsave(b.cpu, AREA, 0, 64)), '#NM');
+    assert.equal(
+      faultOf(b, () => xsave(b.cpu, AREA, 0, 64)),
+      '#NM',
+    );
     b.cpu.cr4 = 0n;
-    assert.equal(faultOf(b, () => xsave(b.cpu, AREA, 0, 64)), '#UD');
+    assert.equal(
+      faultOf(b, () => xsave(b.cpu, AREA, 0, 64)),
+      '#UD',
+    );
   });
 });
 
@@ -229,11 +270,13 @@ describe('in plain memory', () => {
     const { cpu } = m;
     cpu.model = cpuModel('amd');
     cpu.u32.set(flat.cpu.u32.subarray(0, 16));
-    for (const field of ['x87Control', 'x87Status', 'x87Tag', 'x87Opcode', 'x87Cs', 'x87Ds', 'mxcsr'] as const) cpu[field] = flat.cpu[field];
+    for (const field of ['x87Control', 'x87Status', 'x87Tag', 'x87Opcode', 'x87Cs', 'x87Ds', 'mxcsr'] as const)
+      cpu[field] = flat.cpu[field];
     for (const field of ['x87Ip', 'x87Dp', 'xcr0'] as const) cpu[field] = flat.cpu[field];
     cpu.cr4 |= BigInt(CR4.OSFXSR | CR4.OSXSAVE);
     cpu.xmm.set(flat.cpu.xmm);
-    const registers = (from: typeof cpu) => from.bytes.subarray(from.base + CONTEXT.x87.offset, from.base + CONTEXT.x87.offset + 128);
+    const registers = (from: typeof cpu) =>
+      from.bytes.subarray(from.base + CONTEXT.x87.offset, from.base + CONTEXT.x87.offset + 128);
     registers(cpu).set(registers(flat.cpu));
     setEdxEax(cpu, 3n);
     setEdxEax(flat.cpu, 3n);

@@ -230,7 +230,8 @@ function composeComponents(cpu: Cpu, words: Int32Array, at: number, components: 
 function storeComponents(cpu: Cpu, linear: bigint, components: number): void {
   const x87 = (components & XSTATE.X87) !== 0;
   const sse = (components & XSTATE.SSE) !== 0;
-  const put = (from: number, to: number) => cpu.linear.writeBytes(linear + BigInt(from), scratchBytes.subarray(from, to));
+  const put = (from: number, to: number) =>
+    cpu.linear.writeBytes(linear + BigInt(from), scratchBytes.subarray(from, to));
   if (x87) {
     put(LEGACY.FCW, LEGACY.MXCSR);
     put(LEGACY.ST, LEGACY.XMM);

@@ -17,17 +17,7 @@ import {
   verify,
 } from './descriptor-instructions.ts';
 import { farCall, farJump } from './far-transfers.ts';
-import {
-  fxrstor,
-  fxsave,
-  ldmxcsr,
-  xrstor,
-  xrstors,
-  xsave,
-  xsavec,
-  xsaveopt,
-  xsaves,
-} from './images.ts';
+import { fxrstor, fxsave, ldmxcsr, xrstor, xrstors, xsave, xsavec, xsaveopt, xsaves } from './images.ts';
 import {
   clac,
   cli,

@@ -4,7 +4,7 @@ import { HELPERS } from '../../isa/helpers.ts';
 import { INTERCEPT_EXIT_CODE, interceptBit } from '../../isa/intercepts.ts';
 import { CS, DS, FS, GS, LDTR, SS, TR } from '../context.ts';
 import { arithmeticFlags, readFlags, writeFlags } from '../flags.ts';
-import { Activity } from '../state.ts';
+import { Activity, InterruptShadow } from '../state.ts';
 import { arpl, larLsl, lgdt, lidt, lldt, ltr, sgdt, storeSystemRegister, verify } from './descriptor-instructions.ts';
 import { hooks, NO_HOOKS, plugHooks } from './hooks.ts';
 import { systemHelpers } from './index.ts';
@@ -16,14 +16,44 @@ import { resetCpu, startCpu } from './reset.ts';
 import { enter, loadFarPointer, popSegment, pushSegment, rdfsbase, swapgs, wrgsbase } from './segment-instructions.ts';
 import { loadSegmentRaw } from './segments.ts';
 import { syscall, sysenter, sysexit, sysret } from './syscall.ts';
-import { type Bed, bed, CODE, DATA, dpl, faultOf, GDT, IDT, longBed, protectedBed, Selector, setDescriptor, setGate, words32, words64 } from './testing.ts';
+import {
+  type Bed,
+  bed,
+  CODE,
+  DATA,
+  dpl,
+  faultOf,
+  GDT,
+  IDT,
+  longBed,
+  protectedBed,
+  Selector,
+  setDescriptor,
+  setGate,
+  words32,
+  words64,
+} from './testing.ts';
 
 const flagsOf = (b: Bed) => readFlags(b.cpu) & ~FLAG.FIXED;
 const zero = (b: Bed) => (arithmeticFlags(b.cpu) & FLAG.ZF) !== 0;
 
 test('every system helper has an implementation, none is unknown', () => {
-  const others = ['x87', 'vmrun', 'vmload', 'vmsave', 'vmmcall', 'vmcall', 'stgi', 'clgi', 'skinit', 'invlpga', 'intercepted'];
-  const system = Object.entries(HELPERS).filter(([, declaration]) => declaration.kind === 'system').map(([name]) => name);
+  const others = [
+    'x87',
+    'vmrun',
+    'vmload',
+    'vmsave',
+    'vmmcall',
+    'vmcall',
+    'stgi',
+    'clgi',
+    'skinit',
+    'invlpga',
+    'intercepted',
+  ];
+  const system = Object.entries(HELPERS)
+    .filter(([, declaration]) => declaration.kind === 'system')
+    .map(([name]) => name);
   assert.deepEqual([...Object.keys(systemHelpers), ...others].sort(), system.sort());
 });
 
@@ -41,22 +71,32 @@ describe('CLI, STI, PUSHF, POPF', () => {
 
   test('without it they are #GP(0), or mean VIF', () => {
     const b = protectedBed(3);
-    assert.equal(faultOf(b, () => cli(b.cpu)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => cli(b.cpu)),
+      '#GP(0)',
+    );
     b.cpu.cr4 = BigInt(CR4.PVI);
     sti(b.cpu);
     assert.equal(flagsOf(b), FLAG.VIF);
     b.cpu.rflags |= BigInt(FLAG.VIP);
-    assert.equal(faultOf(b, () => sti(b.cpu)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => sti(b.cpu)),
+      '#GP(0)',
+    );
     cli(b.cpu);
     assert.equal(flagsOf(b), FLAG.VIP);
     const v86 = protectedBed(3);
     v86.cpu.rflags |= BigInt(FLAG.VM);
     v86.cpu.cr4 = BigInt(CR4.PVI);
-    assert.equal(faultOf(v86, () => sti(v86.cpu)), '#GP(0)', 'PVI is not for virtual-8086 mode');
+    assert.equal(
+      faultOf(v86, () => sti(v86.cpu)),
+      '#GP(0)',
+      'PVI is not for virtual-8086 mode',
+    );
   });
 
   const popped: [string, () => Bed, number, number, number][] = [
-    ['level 0', () => protectedBed(0), 32, 0xffff_ffff, 0x0025_7fd5 & ~(FLAG.RF | FLAG.FIXED) | (FLAG.AC | FLAG.ID)],
+    ['level 0', () => protectedBed(0), 32, 0xffff_ffff, (0x0025_7fd5 & ~(FLAG.RF | FLAG.FIXED)) | (FLAG.AC | FLAG.ID)],
     ['level 3', () => protectedBed(3), 32, 0xffff_ffff, (0x0024_4dd5 | FLAG.NT) & ~FLAG.IF],
     ['16 bits', () => protectedBed(0), 16, 0xffff, 0x7fd5],
     ['real-address mode', () => bed(), 16, 0xffff, 0x7fd5],
@@ -83,12 +123,21 @@ describe('CLI, STI, PUSHF, POPF', () => {
     const b = protectedBed(3);
     b.cpu.rflags |= BigInt(FLAG.VM | FLAG.VIF);
     loadSegmentRaw(b.cpu, SS, 0, 0n, 0xffff, 0xf3);
-    assert.equal(faultOf(b, () => pushf(b.cpu, 16)), '#GP(0)');
-    assert.equal(faultOf(b, () => popf(b.cpu, 16)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => pushf(b.cpu, 16)),
+      '#GP(0)',
+    );
+    assert.equal(
+      faultOf(b, () => popf(b.cpu, 16)),
+      '#GP(0)',
+    );
     b.cpu.cr4 = BigInt(CR4.VME);
     pushf(b.cpu, 16);
     assert.equal(b.memory.view.getUint16(0x7ffe, true), FLAG.IF | FLAG.IOPL | 2);
-    assert.equal(faultOf(b, () => pushf(b.cpu, 32)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => pushf(b.cpu, 32)),
+      '#GP(0)',
+    );
     b.memory.view.setUint16(0x7ffe, 0, true);
     popf(b.cpu, 16);
     assert.equal(flagsOf(b), FLAG.VM);
@@ -101,7 +150,10 @@ describe('CLI, STI, PUSHF, POPF', () => {
     clac(b.cpu);
     assert.equal(flagsOf(b), 0);
     const user = protectedBed(3);
-    assert.equal(faultOf(user, () => stac(user.cpu)), '#UD');
+    assert.equal(
+      faultOf(user, () => stac(user.cpu)),
+      '#UD',
+    );
   });
 });
 
@@ -120,15 +172,28 @@ describe('descriptor tables', () => {
     lgdt(long.cpu, 0x5000, 0, 64);
     assert.equal(long.cpu.gdtrBase, 0xffff_8000_0000_1000n);
     long.memory.view.setBigUint64(0x5002, 0x8000_0000_1000n, true);
-    assert.equal(faultOf(long, () => lgdt(long.cpu, 0x5000, 0, 64)), '#GP(0)');
+    assert.equal(
+      faultOf(long, () => lgdt(long.cpu, 0x5000, 0, 64)),
+      '#GP(0)',
+    );
   });
 
   test('UMIP', () => {
     const b = protectedBed(3);
-    assert.equal(faultOf(b, () => sgdt(b.cpu, 0x5000, 0)), undefined);
+    assert.equal(
+      faultOf(b, () => sgdt(b.cpu, 0x5000, 0)),
+      undefined,
+    );
     b.cpu.cr4 = BigInt(CR4.UMIP);
-    assert.equal(faultOf(b, () => sgdt(b.cpu, 0x5000, 0)), '#GP(0)');
-    for (const kind of [0, 1, 2]) assert.equal(faultOf(b, () => storeSystemRegister(b.cpu, kind, 0, 32, 0, 0)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => sgdt(b.cpu, 0x5000, 0)),
+      '#GP(0)',
+    );
+    for (const kind of [0, 1, 2])
+      assert.equal(
+        faultOf(b, () => storeSystemRegister(b.cpu, kind, 0, 32, 0, 0)),
+        '#GP(0)',
+      );
   });
 
   test('SLDT, STR, SMSW', () => {
@@ -149,10 +214,19 @@ describe('descriptor tables', () => {
     assert.deepEqual([b.cpu.segments[LDTR].base, b.cpu.segments[LDTR].limit], [0x6800n, 0xff]);
     lldt(b.cpu, 0);
     assert.equal(b.cpu.segments[LDTR].attributes, 0);
-    assert.equal(faultOf(b, () => lldt(b.cpu, Selector.DATA32)), '#GP(10)');
-    assert.equal(faultOf(b, () => lldt(b.cpu, Selector.FREE | 4)), '#GP(64)');
+    assert.equal(
+      faultOf(b, () => lldt(b.cpu, Selector.DATA32)),
+      '#GP(10)',
+    );
+    assert.equal(
+      faultOf(b, () => lldt(b.cpu, Selector.FREE | 4)),
+      '#GP(64)',
+    );
     setDescriptor(b, Selector.FREE, 0x6800, 0xff, 0x02);
-    assert.equal(faultOf(b, () => lldt(b.cpu, Selector.FREE)), '#NP(60)');
+    assert.equal(
+      faultOf(b, () => lldt(b.cpu, Selector.FREE)),
+      '#NP(60)',
+    );
   });
 
   test('LTR marks the task busy; in long mode the descriptor has 16 bytes', () => {
@@ -161,15 +235,26 @@ describe('descriptor tables', () => {
     ltr(b.cpu, Selector.FREE);
     assert.equal(b.memory.view.getUint8(GDT + Selector.FREE + 5), 0x8b);
     assert.equal(b.cpu.segments[TR].attributes & 0xf, 11);
-    assert.equal(faultOf(b, () => ltr(b.cpu, Selector.FREE)), '#GP(60)', 'busy');
-    assert.equal(faultOf(b, () => ltr(b.cpu, 0)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => ltr(b.cpu, Selector.FREE)),
+      '#GP(60)',
+      'busy',
+    );
+    assert.equal(
+      faultOf(b, () => ltr(b.cpu, 0)),
+      '#GP(0)',
+    );
     const long = longBed();
     setDescriptor(long, Selector.FREE, 0x6000, 0x67, 0x89);
     long.memory.view.setUint32(GDT + Selector.FREE + 8, 0xffff_8000, true);
     ltr(long.cpu, Selector.FREE);
     assert.equal(long.cpu.segments[TR].base, 0xffff_8000_0000_6000n);
     setDescriptor(long, Selector.FREE, 0x6000, 0x67, 0x81);
-    assert.equal(faultOf(long, () => ltr(long.cpu, Selector.FREE)), '#GP(60)', 'no 16-bit TSS');
+    assert.equal(
+      faultOf(long, () => ltr(long.cpu, Selector.FREE)),
+      '#GP(60)',
+      'no 16-bit TSS',
+    );
   });
 
   test('LAR and LSL', () => {
@@ -197,10 +282,11 @@ describe('descriptor tables', () => {
 
   test('VERR and VERW', () => {
     const b = protectedBed(3);
-    const results = (selector: number) => [0, 1].map((kind) => {
-      verify(b.cpu, kind, selector);
-      return zero(b);
-    });
+    const results = (selector: number) =>
+      [0, 1].map((kind) => {
+        verify(b.cpu, kind, selector);
+        return zero(b);
+      });
     assert.deepEqual(results(Selector.USER_DATA32), [true, true]);
     assert.deepEqual(results(Selector.USER_CODE32), [true, false]);
     assert.deepEqual(results(Selector.DATA32), [false, false]);
@@ -228,7 +314,10 @@ describe('segment instructions', () => {
     popSegment(b.cpu, FS, 32);
     assert.deepEqual([b.cpu.segments[FS].selector, b.cpu.gpr[4]], [Selector.DATA32, 0x8000n]);
     b.memory.view.setUint32(0x8000, 0x1000, true);
-    assert.equal(faultOf(b, () => popSegment(b.cpu, FS, 32)), '#GP(1000)');
+    assert.equal(
+      faultOf(b, () => popSegment(b.cpu, FS, 32)),
+      '#GP(1000)',
+    );
     assert.equal(b.cpu.gpr[4], 0x8000n);
   });
 
@@ -236,14 +325,17 @@ describe('segment instructions', () => {
     const b = protectedBed();
     b.memory.view.setUint32(0x8000, Selector.DATA16, true);
     popSegment(b.cpu, SS, 32);
-    assert.deepEqual([b.cpu.gpr[4], b.cpu.stackMask, b.cpu.interruptShadow], [0x8004n, 0xffffn, 1]);
+    assert.deepEqual([b.cpu.gpr[4], b.cpu.stackMask, b.cpu.interruptShadow], [0x8004n, 0xffffn, InterruptShadow.MOV_SS]);
   });
 
   test('LFS loads both or nothing', () => {
     const b = protectedBed();
     loadFarPointer(b.cpu, FS, 3, 32, Selector.DATA32, 0x1234, 0);
     assert.deepEqual([b.cpu.gpr[3], b.cpu.segments[FS].selector], [0x1234n, Selector.DATA32]);
-    assert.equal(faultOf(b, () => loadFarPointer(b.cpu, FS, 3, 32, 0x1000, 0x5678, 0)), '#GP(1000)');
+    assert.equal(
+      faultOf(b, () => loadFarPointer(b.cpu, FS, 3, 32, 0x1000, 0x5678, 0)),
+      '#GP(1000)',
+    );
     assert.equal(b.cpu.gpr[3], 0x1234n);
   });
 
@@ -260,18 +352,27 @@ describe('segment instructions', () => {
     enter(long.cpu, 0x10, 0, 64);
     assert.deepEqual([long.cpu.gpr[5], long.cpu.gpr[4]], [0x7ff8n, 0x7fe8n]);
     long.memory.absent.add(7);
-    assert.equal(faultOf(long, () => enter(long.cpu, 0x10, 0, 64)), '#PF(2)');
+    assert.equal(
+      faultOf(long, () => enter(long.cpu, 0x10, 0, 64)),
+      '#PF(2)',
+    );
   });
 
   test('FS and GS bases', () => {
     const b = longBed();
-    assert.equal(faultOf(b, () => rdfsbase(b.cpu, 0, 64)), '#UD');
+    assert.equal(
+      faultOf(b, () => rdfsbase(b.cpu, 0, 64)),
+      '#UD',
+    );
     b.cpu.cr4 |= BigInt(CR4.FSGSBASE);
     b.cpu.gpr[3] = 0xffff_8000_1234_5678n;
     wrgsbase(b.cpu, 3, 64);
     assert.equal(b.cpu.segments[GS].base, 0xffff_8000_1234_5678n);
     b.cpu.gpr[3] = 0x8000_0000_0000n;
-    assert.equal(faultOf(b, () => wrgsbase(b.cpu, 3, 64)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => wrgsbase(b.cpu, 3, 64)),
+      '#GP(0)',
+    );
     b.cpu.kernelGsBase = 5n;
     swapgs(b.cpu);
     assert.deepEqual([b.cpu.segments[GS].base, b.cpu.kernelGsBase], [5n, 0xffff_8000_1234_5678n]);
@@ -293,9 +394,18 @@ describe('fast system calls', () => {
     writeFlags(b.cpu, FLAG.IF | FLAG.CF | FLAG.RF);
     syscall(b.cpu);
     const { cpu } = b;
-    assert.deepEqual([cpu.nextRip, cpu.gpr[1], cpu.gpr[11], cpu.cpl], [0xffff_8000_0000_5000n, 0x4002n, BigInt(FLAG.IF | FLAG.CF | 2), 0]);
+    assert.deepEqual(
+      [cpu.nextRip, cpu.gpr[1], cpu.gpr[11], cpu.cpl],
+      [0xffff_8000_0000_5000n, 0x4002n, BigInt(FLAG.IF | FLAG.CF | 2), 0],
+    );
     assert.equal(flagsOf(b), FLAG.CF);
-    assert.deepEqual([CS, SS].map((s) => [cpu.segments[s].selector, cpu.segments[s].attributes]), [[0x10, 0xa9b], [0x18, 0xc93]]);
+    assert.deepEqual(
+      [CS, SS].map((s) => [cpu.segments[s].selector, cpu.segments[s].attributes]),
+      [
+        [0x10, 0xa9b],
+        [0x18, 0xc93],
+      ],
+    );
   });
 
   test('from compatibility mode through CSTAR; without EFER.SCE undefined', () => {
@@ -305,8 +415,14 @@ describe('fast system calls', () => {
     assert.equal(b.cpu.nextRip, 0xffff_8000_0000_6000n);
     const off = callBed(3);
     off.cpu.efer &= ~BigInt(EFER.SCE);
-    assert.equal(faultOf(off, () => syscall(off.cpu)), '#UD');
-    assert.equal(faultOf(off, () => sysret(off.cpu, 64)), '#UD');
+    assert.equal(
+      faultOf(off, () => syscall(off.cpu)),
+      '#UD',
+    );
+    assert.equal(
+      faultOf(off, () => sysret(off.cpu, 64)),
+      '#UD',
+    );
   });
 
   test('SYSRET to both sizes', () => {
@@ -315,17 +431,26 @@ describe('fast system calls', () => {
     b.cpu.gpr[11] = 0xffff_ffffn;
     sysret(b.cpu, 64);
     const { cpu } = b;
-    assert.deepEqual([cpu.nextRip, cpu.cpl, cpu.segments[CS].selector, cpu.segments[SS].selector], [0x7fff_ffff_f000n, 3, 0x33, 0x2b]);
+    assert.deepEqual(
+      [cpu.nextRip, cpu.cpl, cpu.segments[CS].selector, cpu.segments[SS].selector],
+      [0x7fff_ffff_f000n, 3, 0x33, 0x2b],
+    );
     assert.equal(readFlags(cpu), 0x003c_7fd7);
     const narrow = callBed(0);
     narrow.cpu.gpr[1] = 0x1_2345_6789n;
     sysret(narrow.cpu, 32);
-    assert.deepEqual([narrow.cpu.nextRip, narrow.cpu.segments[CS].selector, narrow.cpu.segments[CS].attributes], [0x2345_6789n, 0x23, 0xcfb]);
+    assert.deepEqual(
+      [narrow.cpu.nextRip, narrow.cpu.segments[CS].selector, narrow.cpu.segments[CS].attributes],
+      [0x2345_6789n, 0x23, 0xcfb],
+    );
   });
 
   test('SYSRET at level 3', () => {
     const b = callBed(3);
-    assert.equal(faultOf(b, () => sysret(b.cpu, 64)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => sysret(b.cpu, 64)),
+      '#GP(0)',
+    );
   });
 
   test('SYSENTER and SYSEXIT are for legacy mode on AMD processors', () => {
@@ -339,11 +464,20 @@ describe('fast system calls', () => {
     b.cpu.gpr[1] = 0x8000n;
     b.cpu.gpr[2] = 0x4002n;
     sysexit(b.cpu, 32);
-    assert.deepEqual([b.cpu.nextRip, b.cpu.gpr[4], b.cpu.cpl, b.cpu.segments[CS].selector], [0x4002n, 0x8000n, 3, 0x1b]);
+    assert.deepEqual(
+      [b.cpu.nextRip, b.cpu.gpr[4], b.cpu.cpl, b.cpu.segments[CS].selector],
+      [0x4002n, 0x8000n, 3, 0x1b],
+    );
     b.cpu.sysenterCs = 0n;
-    assert.equal(faultOf(b, () => sysenter(b.cpu)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => sysenter(b.cpu)),
+      '#GP(0)',
+    );
     const long = longBed(3);
-    assert.equal(faultOf(long, () => sysenter(long.cpu)), '#UD');
+    assert.equal(
+      faultOf(long, () => sysenter(long.cpu)),
+      '#UD',
+    );
   });
 });
 
@@ -376,11 +510,23 @@ describe('activity', () => {
     hlt(b.cpu);
     assert.equal(b.cpu.activity, Activity.HALTED);
     b.cpu.gpr[1] = 1n;
-    assert.equal(faultOf(b, () => monitor(b.cpu)), '#GP(0)');
-    assert.equal(faultOf(b, () => mwait(b.cpu)), undefined);
-    assert.equal(faultOf(b, () => rsm(b.cpu)), '#UD');
+    assert.equal(
+      faultOf(b, () => monitor(b.cpu)),
+      '#GP(0)',
+    );
+    assert.equal(
+      faultOf(b, () => mwait(b.cpu)),
+      undefined,
+    );
+    assert.equal(
+      faultOf(b, () => rsm(b.cpu)),
+      '#UD',
+    );
     const user = protectedBed(3);
-    assert.equal(faultOf(user, () => monitor(user.cpu)), '#UD');
+    assert.equal(
+      faultOf(user, () => monitor(user.cpu)),
+      '#UD',
+    );
   });
 });
 
@@ -435,7 +581,13 @@ describe('interrupts at instruction boundaries', () => {
     const b = waiting();
     b.cpu.guestMode = 1;
     let taken = false;
-    plugHooks({ physicalInterruptsEnabled: () => false, virtualInterrupt: () => 0x30, acknowledgeVirtualInterrupt: () => void (taken = true) });
+    plugHooks({
+      physicalInterruptsEnabled: () => false,
+      virtualInterrupt: () => 0x30,
+      acknowledgeVirtualInterrupt() {
+        taken = true;
+      },
+    });
     b.apic.vector = 0x40;
     assert.equal(pollInterrupts(b.cpu), true);
     assert.deepEqual([b.cpu.rip, taken, b.apic.vector], [0x1030n, true, 0x40]);
@@ -459,7 +611,10 @@ describe('intercepts of a hypervisor inside', () => {
       b.cpu.intercepts[word] = (1 << bit) >>> 0;
       assert.notEqual(faultOf(b, () => run(b))?.slice(0, 4), 'exit', 'not outside guest mode');
       b.cpu.guestMode = 1;
-      assert.equal(faultOf(b, () => run(b)), `exit ${INTERCEPT_EXIT_CODE[name].toString(16)}`);
+      assert.equal(
+        faultOf(b, () => run(b)),
+        `exit ${INTERCEPT_EXIT_CODE[name].toString(16)}`,
+      );
     });
   }
 });
@@ -468,7 +623,10 @@ describe('reset', () => {
   test('power-on', () => {
     const { cpu } = bed();
     assert.deepEqual([cpu.rip, cpu.segments[CS].base, cpu.segments[CS].selector], [0xfff0n, 0xffff_0000n, 0xf000]);
-    assert.deepEqual([cpu.cr0, cpu.efer, cpu.dr6, cpu.dr7, cpu.mxcsr], [0x6000_0010n, 0n, 0xffff_0ff0n, 0x400n, 0x1f80]);
+    assert.deepEqual(
+      [cpu.cr0, cpu.efer, cpu.dr6, cpu.dr7, cpu.mxcsr],
+      [0x6000_0010n, 0n, 0xffff_0ff0n, 0x400n, 0x1f80],
+    );
     assert.equal(cpu.gpr[2], BigInt(0x00c00f10));
     assert.equal(readFlags(cpu), 2);
   });
@@ -480,7 +638,10 @@ describe('reset', () => {
     cpu.xmm[0] = 7;
     cpu.tscOffset = 9n;
     resetCpu(cpu, 'init');
-    assert.deepEqual([cpu.cr0, cpu.star, cpu.xmm[0], cpu.tscOffset, cpu.cpl, cpu.efer], [BigInt(CR0.ET), 5n, 7, 9n, 0, 0n]);
+    assert.deepEqual(
+      [cpu.cr0, cpu.star, cpu.xmm[0], cpu.tscOffset, cpu.cpl, cpu.efer],
+      [BigInt(CR0.ET), 5n, 7, 9n, 0, 0n],
+    );
     startCpu(cpu, 0x12);
     assert.equal(cpu.rip, 0xfff0n, 'not waiting');
     cpu.activity = Activity.WAIT_FOR_SIPI;

@@ -9,8 +9,8 @@ import {
   isNullSelector,
   markAccessed,
   requireDescriptor,
-  selectorErrorCode,
   SystemType,
+  selectorErrorCode,
   TYPE_32BIT,
 } from './descriptors.ts';
 import type { DeliveredEvent } from './hooks.ts';
@@ -49,8 +49,7 @@ const LONG_STACK_ALIGNMENT = 15n;
 
 const idtErrorCode = (vector: number): number => vector * GATE_SIZE + ERROR_CODE_IDT;
 
-const isRequested = (event: DeliveredEvent): boolean =>
-  event.kind === 'software' || event.kind === 'softwareException';
+const isRequested = (event: DeliveredEvent): boolean => event.kind === 'software' || event.kind === 'softwareException';
 
 function returnAddress(cpu: Cpu, event: DeliveredEvent): bigint {
   return isRequested(event) || event.kind === 'privilegedSoftware' ? cpu.nextRip : cpu.rip;

@@ -189,4 +189,3 @@ export function mwait(cpu: Cpu): void {
 export function rsm(cpu: Cpu): void {
   throw fault(cpu, Vector.UD);
 }
-

@@ -54,4 +54,3 @@ export function wakeEventPending(cpu: Cpu): boolean {
   if ((apic.externalPending() || apic.pending() >= 0) && interruptsEnabled(cpu)) return true;
   return cpu.guestMode !== 0 && hooks.interruptWaiting(cpu);
 }
-

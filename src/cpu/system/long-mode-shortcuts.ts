@@ -11,8 +11,8 @@ import { changeFlags, readFlags } from '../flags.ts';
 import { word } from '../state.ts';
 import { Attribute, SystemType } from './descriptors.ts';
 import type { DeliveredEvent } from './hooks.ts';
-import { EFER, FLAG, isCanonicalHigh } from './registers.ts';
 import { arenaOf, plainAddress, READ, WRITE } from './plain-memory.ts';
+import { EFER, FLAG, isCanonicalHigh } from './registers.ts';
 import { clearInaccessibleSegments, loadFlatSegment, refreshStackMask } from './segments.ts';
 
 const RIP = word('rip');
@@ -188,8 +188,22 @@ export function deliverLongShortcut(cpu: Cpu, event: DeliveredEvent): boolean {
 
 /** What IRETQ at level 0 may change. */
 const IRET_FLAGS =
-  FLAG.CF | FLAG.PF | FLAG.AF | FLAG.ZF | FLAG.SF | FLAG.TF | FLAG.IF | FLAG.DF | FLAG.OF | FLAG.IOPL | FLAG.NT | FLAG.RF |
-  FLAG.AC | FLAG.VIF | FLAG.VIP | FLAG.ID;
+  FLAG.CF |
+  FLAG.PF |
+  FLAG.AF |
+  FLAG.ZF |
+  FLAG.SF |
+  FLAG.TF |
+  FLAG.IF |
+  FLAG.DF |
+  FLAG.OF |
+  FLAG.IOPL |
+  FLAG.NT |
+  FLAG.RF |
+  FLAG.AC |
+  FLAG.VIF |
+  FLAG.VIP |
+  FLAG.ID;
 
 /** IRETQ from 64-bit code at level 0 to 64-bit code; false if it must go the long way. */
 export function iretLongShortcut(cpu: Cpu): boolean {
@@ -235,4 +249,3 @@ export function iretLongShortcut(cpu: Cpu): boolean {
   cpu.translation.stateChanged();
   return true;
 }
-

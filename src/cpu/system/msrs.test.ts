@@ -4,7 +4,7 @@ import { FS } from '../context.ts';
 import { guestExit } from '../fault.ts';
 import { NO_HOOKS, plugHooks } from './hooks.ts';
 import { MSR } from './msr-numbers.ts';
-import { rdmsr, readMsr, VM_CR, wrmsr, writeMsr } from './msrs.ts';
+import { rdmsr, readMsr, VM_CR, writeMsr, wrmsr } from './msrs.ts';
 import { CR0, CR4, EFER, edxEax, setEdxEax } from './registers.ts';
 import { type Bed, bed, faultOf, longBed, protectedBed } from './testing.ts';
 import { rdpmc, rdrand, rdtsc, rdtscp } from './time.ts';
@@ -53,7 +53,9 @@ describe('reserved bits and bad values are #GP(0)', () => {
     ['unknown', 0x1234, 0n, false],
   ];
   for (const [name, index, value, accepted] of cases) {
-    test(name, () => assert.equal(write(bed({ exposeVirtualization: true }), index, value), accepted ? undefined : '#GP(0)'));
+    test(name, () =>
+      assert.equal(write(bed({ exposeVirtualization: true }), index, value), accepted ? undefined : '#GP(0)'),
+    );
   }
 });
 
@@ -69,8 +71,15 @@ describe('RDMSR and WRMSR', () => {
   test('values come back', () => {
     const b = bed({ exposeVirtualization: true });
     for (const [index, value] of [
-      [MSR.STAR, 0x0023_0010_0000_0000n], [MSR.LSTAR, 0xffff_8000_0000_1000n], [MSR.SYSENTER_EIP, 5n], [MSR.KERNEL_GS_BASE, 0x7fff_ffff_ffffn],
-      [0x203, 0xff_0000_0800n], [0x26f, 0x0606_0606_0606_0606n], [0x404, 7n], [MSR.NB_CFG, 1n << 46n], [MSR.HWCR, (1n << 24n) | (1n << 18n)],
+      [MSR.STAR, 0x0023_0010_0000_0000n],
+      [MSR.LSTAR, 0xffff_8000_0000_1000n],
+      [MSR.SYSENTER_EIP, 5n],
+      [MSR.KERNEL_GS_BASE, 0x7fff_ffff_ffffn],
+      [0x203, 0xff_0000_0800n],
+      [0x26f, 0x0606_0606_0606_0606n],
+      [0x404, 7n],
+      [MSR.NB_CFG, 1n << 46n],
+      [MSR.HWCR, (1n << 24n) | (1n << 18n)],
     ] as const) {
       assert.equal(write(b, index, value), undefined);
       assert.equal(read(b, index), value, index.toString(16));
@@ -178,12 +187,24 @@ describe('time', () => {
 
   test('CR4.TSD keeps it from user mode', () => {
     const b = protectedBed(3);
-    assert.equal(faultOf(b, () => rdtsc(b.cpu)), undefined);
+    assert.equal(
+      faultOf(b, () => rdtsc(b.cpu)),
+      undefined,
+    );
     b.cpu.cr4 = BigInt(CR4.TSD);
-    assert.equal(faultOf(b, () => rdtsc(b.cpu)), '#GP(0)');
-    assert.equal(faultOf(b, () => rdtscp(b.cpu)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => rdtsc(b.cpu)),
+      '#GP(0)',
+    );
+    assert.equal(
+      faultOf(b, () => rdtscp(b.cpu)),
+      '#GP(0)',
+    );
     b.cpu.cr0 &= ~BigInt(CR0.PE);
-    assert.equal(faultOf(b, () => rdtsc(b.cpu)), undefined);
+    assert.equal(
+      faultOf(b, () => rdtsc(b.cpu)),
+      undefined,
+    );
   });
 
   test('legacy performance counters count cycles', () => {
@@ -199,7 +220,10 @@ describe('time', () => {
     rdpmc(b.cpu);
     assert.equal(edxEax(b.cpu), 0xffffn + 5n);
     b.cpu.gpr[1] = 4n;
-    assert.equal(faultOf(b, () => rdpmc(b.cpu)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => rdpmc(b.cpu)),
+      '#GP(0)',
+    );
   });
 
   test('random numbers fill the operand and set CF', () => {

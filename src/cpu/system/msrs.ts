@@ -26,7 +26,7 @@ import {
   writePerformanceCounter,
 } from './performance-counters.ts';
 import { CR0, cr0, EFER, edxEax, efer, isCanonical, low32, MASK_32, setEdxEax } from './registers.ts';
-import { hostTimeStamp, timeStamp } from './time.ts';
+import { hostTimeStamp, timeStamp } from './time-stamp.ts';
 
 /** One MSR. A missing function, a read of `undefined` or a write answered false is #GP(0). */
 interface Register {
@@ -38,8 +38,26 @@ interface Register {
 }
 
 type StoredField =
-  | 'sysenterCs' | 'sysenterEsp' | 'sysenterEip' | 'star' | 'lstar' | 'cstar' | 'kernelGsBase' | 'mcgStatus' | 'mcgCtl' | 'debugCtl'
-  | 'nbCfg' | 'sysCfg' | 'topMem' | 'topMem2' | 'hwcr' | 'vmHsavePa' | 'tscRatio' | 'tscAux' | 'specCtrl' | 'miscEnable';
+  | 'sysenterCs'
+  | 'sysenterEsp'
+  | 'sysenterEip'
+  | 'star'
+  | 'lstar'
+  | 'cstar'
+  | 'kernelGsBase'
+  | 'mcgStatus'
+  | 'mcgCtl'
+  | 'debugCtl'
+  | 'nbCfg'
+  | 'sysCfg'
+  | 'topMem'
+  | 'topMem2'
+  | 'hwcr'
+  | 'vmHsavePa'
+  | 'tscRatio'
+  | 'tscAux'
+  | 'specCtrl'
+  | 'miscEnable';
 
 const ALL = ~0n;
 

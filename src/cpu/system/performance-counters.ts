@@ -3,7 +3,7 @@
  * time stamp counter; other events never happen, and no counter raises an interrupt when it overflows.
  */
 import type { Cpu } from '../cpu.ts';
-import { hostTimeStamp } from './time.ts';
+import { hostTimeStamp } from './time-stamp.ts';
 
 export const PERFORMANCE_COUNTERS = 4;
 const COUNTER_BITS = 48;
@@ -39,7 +39,10 @@ export function writeEventSelect(cpu: Cpu, index: number, value: bigint): boolea
   writePerformanceCounter(cpu, index, counter);
   const deaf = (value & ENABLE) !== 0n && ((value & INTERRUPT) !== 0n || !counting(cpu, index));
   if (deaf && cpu.log.enabled('unimplemented')) {
-    cpu.log.write('unimplemented', `performance counter ${index}: event select ${value.toString(16)}h counts cycles only, without interrupt`);
+    cpu.log.write(
+      'unimplemented',
+      `performance counter ${index}: event select ${value.toString(16)}h counts cycles only, without interrupt`,
+    );
   }
   return true;
 }

@@ -81,6 +81,8 @@ export const ARITHMETIC_FLAGS = FLAG.CF | FLAG.PF | FLAG.AF | FLAG.ZF | FLAG.SF 
 /** SDM vol. 3B 18.2.3. */
 export const DR6 = {
   B0: 1 << 0,
+  /** B0 to B3. */
+  BREAKPOINTS: 0xf,
   BD: 1 << 13,
   BS: 1 << 14,
   BT: 1 << 15,
@@ -146,7 +148,8 @@ export const MASK_16 = 0xffffn;
 export const MASK_32 = 0xffff_ffffn;
 export const MASK_64 = 0xffff_ffff_ffff_ffffn;
 /** All ones in the low `bits`. */
-export const maskOf = (bits: number): bigint => (bits === 64 ? MASK_64 : bits === 32 ? MASK_32 : bits === 16 ? MASK_16 : 0xffn);
+export const maskOf = (bits: number): bigint =>
+  bits === 64 ? MASK_64 : bits === 32 ? MASK_32 : bits === 16 ? MASK_16 : 0xffn;
 /** Joins the halves of an i64 argument. */
 export const join = (low: number, high: number): bigint => (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 

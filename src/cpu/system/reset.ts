@@ -5,8 +5,8 @@ import type { Cpu } from '../cpu.ts';
 import { writeFlags } from '../flags.ts';
 import { Activity, Pending } from '../state.ts';
 import { signature } from './cpuid.ts';
-import { Attribute, SystemType } from './descriptors.ts';
 import { writeDr6, writeDr7 } from './debug-registers.ts';
+import { Attribute, SystemType } from './descriptors.ts';
 import { initializeX87, MXCSR_RESET } from './images.ts';
 import { PAT_RESET } from './memory-types.ts';
 import { HWCR_RESET, VM_CR } from './msrs.ts';
@@ -39,13 +39,41 @@ function resetSegments(cpu: Cpu): void {
 /** What only power-on sets; INIT leaves it alone. */
 function powerOn(cpu: Cpu): void {
   for (const field of [
-    'cr2', 'star', 'lstar', 'cstar', 'sfmask', 'kernelGsBase', 'sysenterCs', 'sysenterEsp', 'sysenterEip', 'tscOffset', 'tscAux', 'tscAdjust',
-    'mtrrDefType', 'miscEnable', 'specCtrl', 'debugCtl', 'lastBranchFrom', 'lastBranchTo', 'lastExceptionFrom', 'lastExceptionTo',
-    'mcgStatus', 'mcgCtl', 'sysCfg', 'nbCfg', 'topMem', 'topMem2', 'vmHsavePa', 'svmKey', 'vmcb', 'nestedCr3',
+    'cr2',
+    'star',
+    'lstar',
+    'cstar',
+    'sfmask',
+    'kernelGsBase',
+    'sysenterCs',
+    'sysenterEsp',
+    'sysenterEip',
+    'tscOffset',
+    'tscAux',
+    'tscAdjust',
+    'mtrrDefType',
+    'miscEnable',
+    'specCtrl',
+    'debugCtl',
+    'lastBranchFrom',
+    'lastBranchTo',
+    'lastExceptionFrom',
+    'lastExceptionTo',
+    'mcgStatus',
+    'mcgCtl',
+    'sysCfg',
+    'nbCfg',
+    'topMem',
+    'topMem2',
+    'vmHsavePa',
+    'svmKey',
+    'vmcb',
+    'nestedCr3',
   ] as const) {
     cpu[field] = 0n;
   }
-  for (const list of [cpu.mtrrPhys, cpu.mtrrFixed, cpu.machineCheckControl, cpu.perfEventSelect, cpu.perfCounter]) list.fill(0n);
+  for (const list of [cpu.mtrrPhys, cpu.mtrrFixed, cpu.machineCheckControl, cpu.perfEventSelect, cpu.perfCounter])
+    list.fill(0n);
   cpu.cr0 = BigInt(CR0.CD | CR0.NW);
   cpu.pat = PAT_RESET;
   cpu.hwcr = HWCR_RESET;

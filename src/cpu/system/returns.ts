@@ -42,8 +42,7 @@ import { Stack, type StackBits } from './stack.ts';
 import { returnFromTask } from './tasks.ts';
 
 /** Flags every IRET and POPF may change; 32-bit forms change RF, AC and ID too. */
-const RETURN_FLAGS_16 =
-  FLAG.CF | FLAG.PF | FLAG.AF | FLAG.ZF | FLAG.SF | FLAG.TF | FLAG.DF | FLAG.OF | FLAG.NT;
+const RETURN_FLAGS_16 = FLAG.CF | FLAG.PF | FLAG.AF | FLAG.ZF | FLAG.SF | FLAG.TF | FLAG.DF | FLAG.OF | FLAG.NT;
 const RETURN_FLAGS_32 = RETURN_FLAGS_16 | FLAG.RF | FLAG.AC | FLAG.ID;
 
 /** Checks the code segment of a return address: never inward. */

@@ -3,14 +3,18 @@ import { RBP, Vector } from '../../isa/stage.ts';
 import { FS, GS, SS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { fault } from '../fault.ts';
+import { InterruptShadow } from '../state.ts';
 import { CR4, cr4, isCanonical, join, MASK_16, MASK_64, maskOf, readRegister, writeRegister } from './registers.ts';
 import { loadSegmentRegister } from './segments.ts';
 import { Stack, type StackBits } from './stack.ts';
 
-/** MOV to a segment register: (segment register number, selector). Loading SS holds interrupts off for an instruction. */
+/**
+ * MOV to a segment register: (segment register number, selector). Loading SS holds interrupts and debug traps off for an
+ * instruction, so that the stack pointer can be loaded.
+ */
 export function loadSegment(cpu: Cpu, segment: number, selector: number): void {
   loadSegmentRegister(cpu, segment, selector & 0xffff);
-  if (segment === SS) cpu.interruptShadow = 1;
+  if (segment === SS) cpu.interruptShadow = InterruptShadow.MOV_SS;
 }
 
 export function pushSegment(cpu: Cpu, segment: number, bits: number): void {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CS, DS, ES, FS, GS, SS } from '../context.ts';
+import { InterruptShadow } from '../state.ts';
 import { Attribute } from './descriptors.ts';
 import { CR0, FLAG } from './registers.ts';
 import { loadSegment } from './segment-instructions.ts';
@@ -28,7 +29,10 @@ describe('virtual-8086 mode', () => {
     const { cpu } = protectedBed(3);
     cpu.rflags |= BigInt(FLAG.VM);
     loadSegment(cpu, DS, 0x100);
-    assert.deepEqual([cpu.segments[DS].base, cpu.segments[DS].limit, cpu.segments[DS].attributes], [0x1000n, 0xffff, 0xf3]);
+    assert.deepEqual(
+      [cpu.segments[DS].base, cpu.segments[DS].limit, cpu.segments[DS].attributes],
+      [0x1000n, 0xffff, 0xf3],
+    );
   });
 });
 
@@ -46,7 +50,10 @@ describe('protected mode data segments', () => {
     test(name, () => {
       const b = protectedBed();
       setDescriptor(b, Selector.FREE, 0x1000, 0xfff, attributes);
-      assert.equal(faultOf(b, () => loadSegment(b.cpu, DS, Selector.FREE | rpl)), expected);
+      assert.equal(
+        faultOf(b, () => loadSegment(b.cpu, DS, Selector.FREE | rpl)),
+        expected,
+      );
       if (expected === undefined) assert.equal(b.cpu.segments[DS].base, 0x1000n);
       else assert.equal(b.cpu.segments[DS].selector, Selector.DATA32, 'nothing changed');
     });
@@ -54,13 +61,22 @@ describe('protected mode data segments', () => {
 
   test('privilege level 3 may not load what belongs to level 0', () => {
     const b = protectedBed(3);
-    assert.equal(faultOf(b, () => loadSegment(b.cpu, DS, Selector.DATA32)), '#GP(10)');
+    assert.equal(
+      faultOf(b, () => loadSegment(b.cpu, DS, Selector.DATA32)),
+      '#GP(10)',
+    );
   });
 
   test('beyond the table, and in an LDT that is not there', () => {
     const b = protectedBed();
-    assert.equal(faultOf(b, () => loadSegment(b.cpu, DS, 0x1000)), '#GP(1000)');
-    assert.equal(faultOf(b, () => loadSegment(b.cpu, DS, 0x0c)), '#GP(c)');
+    assert.equal(
+      faultOf(b, () => loadSegment(b.cpu, DS, 0x1000)),
+      '#GP(1000)',
+    );
+    assert.equal(
+      faultOf(b, () => loadSegment(b.cpu, DS, 0x0c)),
+      '#GP(c)',
+    );
   });
 
   test('a null selector loads and cannot be used', () => {
@@ -68,7 +84,10 @@ describe('protected mode data segments', () => {
     loadSegment(b.cpu, ES, 3);
     assert.equal(b.cpu.segments[ES].readEnd, 0n);
     assert.equal(checkSegment(b.cpu, ES, 0, 0, 1, SegmentAccess.READ), 1);
-    assert.equal(faultOf(b, () => linearAddress(b.cpu, ES, 0n, 1, SegmentAccess.READ)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => linearAddress(b.cpu, ES, 0n, 1, SegmentAccess.READ)),
+      '#GP(0)',
+    );
   });
 
   test('the accessed bit is set in memory, once', () => {
@@ -81,8 +100,14 @@ describe('protected mode data segments', () => {
 
   test('CS and numbers above GS are undefined', () => {
     const b = protectedBed();
-    assert.equal(faultOf(b, () => loadSegment(b.cpu, CS, Selector.CODE32)), '#UD');
-    assert.equal(faultOf(b, () => loadSegment(b.cpu, 6, Selector.DATA32)), '#UD');
+    assert.equal(
+      faultOf(b, () => loadSegment(b.cpu, CS, Selector.CODE32)),
+      '#UD',
+    );
+    assert.equal(
+      faultOf(b, () => loadSegment(b.cpu, 6, Selector.DATA32)),
+      '#UD',
+    );
   });
 });
 
@@ -99,25 +124,40 @@ describe('stack segment', () => {
     test(name, () => {
       const b = protectedBed();
       setDescriptor(b, Selector.FREE, 0, 0xfff, attributes);
-      assert.equal(faultOf(b, () => loadSegment(b.cpu, SS, Selector.FREE | rpl)), expected);
+      assert.equal(
+        faultOf(b, () => loadSegment(b.cpu, SS, Selector.FREE | rpl)),
+        expected,
+      );
     });
   }
 
   test('null is for 64-bit mode below level 3', () => {
     const b = protectedBed();
-    assert.equal(faultOf(b, () => loadSegment(b.cpu, SS, 0)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => loadSegment(b.cpu, SS, 0)),
+      '#GP(0)',
+    );
     const long = longBed(0);
-    assert.equal(faultOf(long, () => loadSegment(long.cpu, SS, 0)), undefined);
-    assert.equal(faultOf(long, () => loadSegment(long.cpu, SS, 1)), '#GP(0)');
+    assert.equal(
+      faultOf(long, () => loadSegment(long.cpu, SS, 0)),
+      undefined,
+    );
+    assert.equal(
+      faultOf(long, () => loadSegment(long.cpu, SS, 1)),
+      '#GP(0)',
+    );
     const user = longBed(3);
-    assert.equal(faultOf(user, () => loadSegment(user.cpu, SS, 3)), '#GP(0)');
+    assert.equal(
+      faultOf(user, () => loadSegment(user.cpu, SS, 3)),
+      '#GP(0)',
+    );
   });
 
   test('loading SS holds interrupts off; the stack mask follows B and 64-bit mode', () => {
     const b = protectedBed();
     assert.equal(b.cpu.stackMask, 0xffff_ffffn);
     loadSegment(b.cpu, SS, Selector.DATA16);
-    assert.equal(b.cpu.interruptShadow, 1);
+    assert.equal(b.cpu.interruptShadow, InterruptShadow.MOV_SS);
     assert.equal(b.cpu.stackMask, 0xffffn);
     assert.equal(longBed().cpu.stackMask, 0xffff_ffff_ffff_ffffn);
   });

@@ -165,7 +165,12 @@ export function loadRealSegment(cpu: Cpu, number: number, selector: number): voi
  *
  * @param vector what the selector's faults are: #GP for an instruction's operand, #TS for one taken from a TSS
  */
-export function requireStackDescriptor(cpu: Cpu, selector: number, cpl: number, vector: number = Vector.GP): Descriptor {
+export function requireStackDescriptor(
+  cpu: Cpu,
+  selector: number,
+  cpl: number,
+  vector: number = Vector.GP,
+): Descriptor {
   const errorCode = selectorErrorCode(selector);
   if (isNullSelector(selector)) throw fault(cpu, vector, 0);
   const descriptor = requireDescriptor(cpu, selector, vector);
@@ -187,11 +192,7 @@ function loadStackSegment(cpu: Cpu, selector: number): void {
 }
 
 /** Checks a selector for DS, ES, FS or GS and reads its descriptor; `undefined` for a null selector. */
-export function requireDataDescriptor(
-  cpu: Cpu,
-  selector: number,
-  vector: number = Vector.GP,
-): Descriptor | undefined {
+export function requireDataDescriptor(cpu: Cpu, selector: number, vector: number = Vector.GP): Descriptor | undefined {
   if (isNullSelector(selector)) return undefined;
   const errorCode = selectorErrorCode(selector);
   const descriptor = requireDescriptor(cpu, selector, vector);
@@ -214,16 +215,16 @@ export function loadSegmentRegister(cpu: Cpu, number: number, selector: number):
 }
 
 /**
- * Data segments an outer privilege level may not keep become null (SDM vol. 2 "RET", "IRET"). Registers that hold null
- * already are left alone: FS and GS may have a base of their own.
+ * Data segments an outer privilege level may not keep become null (SDM vol. 2 "RET", "IRET"). Unlike a load of a null
+ * selector this leaves the base. Registers that hold null already are left alone.
  */
 export function clearInaccessibleSegments(cpu: Cpu): void {
   for (const number of [ES, DS, FS, GS]) {
-    const { selector, attributes } = cpu.segments[number];
+    const { selector, attributes, base, limit } = cpu.segments[number];
     const dpl = (attributes >> Attribute.DPL_SHIFT) & 3;
     const conforming =
       (attributes & (Attribute.CODE | Attribute.CONFORMING)) === (Attribute.CODE | Attribute.CONFORMING);
-    if (!isNullSelector(selector) && dpl < cpu.cpl && !conforming) loadNullSegment(cpu, number, 0);
+    if (!isNullSelector(selector) && dpl < cpu.cpl && !conforming) loadSegmentRaw(cpu, number, 0, base, limit, 0);
   }
 }
 
@@ -286,4 +287,3 @@ export function linearAddress(cpu: Cpu, number: number, offset: bigint, bytes: n
   }
   return (cpu.segments[number].base + offset) & MASK_32;
 }
-

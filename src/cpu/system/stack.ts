@@ -74,7 +74,8 @@ export class Stack {
     }
     const number = Number(offset);
     const present = (this.attributes & Attribute.P) !== 0;
-    if (!present || !withinLimit(this.limit, this.attributes, number, bytes)) throw fault(this.cpu, Vector.SS, this.errorCode);
+    if (!present || !withinLimit(this.limit, this.attributes, number, bytes))
+      throw fault(this.cpu, Vector.SS, this.errorCode);
     return (this.base + offset) & MASK_32;
   }
 

@@ -18,7 +18,14 @@ const REP = 1;
 const REPNE = 2;
 
 /** Runs until the instruction is finished; how many calls it took. */
-function finish(cpu: Cpu, operation: number, bits: number, repeat: number, addressBits = 64, segment: number = DS): number {
+function finish(
+  cpu: Cpu,
+  operation: number,
+  bits: number,
+  repeat: number,
+  addressBits = 64,
+  segment: number = DS,
+): number {
   for (let calls = 1; ; calls++) {
     cpu.nextRip = cpu.rip + 2n;
     stringOperation(cpu, operation, bits, addressBits, segment, repeat);
@@ -61,7 +68,10 @@ describe('element by element', () => {
     cpu.gpr[RCX] = 8n;
     stringOperation(cpu, StringOperation.STOS, 8, 64, DS, REP);
     assert.equal(cpu.nextRip, cpu.rip, 'the page end is a boundary');
-    assert.equal(faultOf(b, () => stringOperation(cpu, StringOperation.STOS, 8, 64, DS, REP)), '#PF(2)');
+    assert.equal(
+      faultOf(b, () => stringOperation(cpu, StringOperation.STOS, 8, 64, DS, REP)),
+      '#PF(2)',
+    );
     assert.deepEqual([cpu.gpr[RDI], cpu.gpr[RCX], cpu.faultAddress], [0x21000n, 4n, 0x21000n]);
   });
 
@@ -83,7 +93,10 @@ describe('element by element', () => {
     b.cpu.gpr[RCX] = 8n;
     finishOne(b.cpu);
     assert.equal(b.cpu.gpr[RDI], 0x10n);
-    assert.equal(faultOf(b, () => finishOne(b.cpu)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => finishOne(b.cpu)),
+      '#GP(0)',
+    );
     assert.equal(b.cpu.gpr[RCX], 4n);
     function finishOne(cpu: Cpu) {
       stringOperation(cpu, StringOperation.STOS, 8, 32, DS, REP);
@@ -137,7 +150,14 @@ describe('in place, through the TLB', () => {
   const pattern = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 7 + 3) & 0xff);
 
   /** What the manual says: element after element. */
-  function reference(memory: Uint8Array, from: number, to: number, count: number, bytes: number, backward: boolean): void {
+  function reference(
+    memory: Uint8Array,
+    from: number,
+    to: number,
+    count: number,
+    bytes: number,
+    backward: boolean,
+  ): void {
     for (let i = 0; i < count; i++) {
       const step = (backward ? -i : i) * bytes;
       const element = memory.slice(from + step, from + step + bytes);
@@ -182,7 +202,10 @@ describe('in place, through the TLB', () => {
       const m = bulkMachine();
       const value = 0x8877_6655_4433_2211n;
       m.cpu.gpr[RAX] = value;
-      for (const [start, backward] of [[0x1003, false], [0x2fff - bytes, true]] as const) {
+      for (const [start, backward] of [
+        [0x1003, false],
+        [0x2fff - bytes, true],
+      ] as const) {
         m.dma.write(BASE, new Uint8Array(0x4000));
         m.cpu.rflags = backward ? BigInt(FLAG.DF) | 2n : 2n;
         m.cpu.gpr[RDI] = BigInt(BASE + start);
@@ -214,7 +237,10 @@ describe('in place, through the TLB', () => {
     m.cpu.gpr[RAX] = 0x99n;
     stringOperation(m.cpu, StringOperation.STOS, 8, 64, DS, REP);
     assert.throws(() => stringOperation(m.cpu, StringOperation.STOS, 8, 64, DS, REP));
-    assert.deepEqual([m.cpu.gpr[RDI], m.cpu.gpr[RCX], m.cpu.faultAddress], [BigInt(BASE + 0x10000), 16n, BigInt(BASE + 0x10000)]);
+    assert.deepEqual(
+      [m.cpu.gpr[RDI], m.cpu.gpr[RCX], m.cpu.faultAddress],
+      [BigInt(BASE + 0x10000), 16n, BigInt(BASE + 0x10000)],
+    );
   });
 
   test('CMPS and SCAS', () => {
@@ -257,19 +283,46 @@ describe('ports', () => {
     const view = b.memory.view;
     view.setUint16(TSS + 102, 0x100, true);
     view.setUint8(TSS + 0x100 + (0x60 >> 3), 0xfe);
-    assert.equal(faultOf(b, () => input(b.cpu, 8, 0x60)), undefined);
-    assert.equal(faultOf(b, () => input(b.cpu, 8, 0x61)), '#GP(0)');
-    assert.equal(faultOf(b, () => input(b.cpu, 16, 0x60)), '#GP(0)', 'all ports of the access');
-    assert.equal(faultOf(b, () => input(b.cpu, 8, 0xfff8)), '#GP(0)', 'beyond the TSS limit');
+    assert.equal(
+      faultOf(b, () => input(b.cpu, 8, 0x60)),
+      undefined,
+    );
+    assert.equal(
+      faultOf(b, () => input(b.cpu, 8, 0x61)),
+      '#GP(0)',
+    );
+    assert.equal(
+      faultOf(b, () => input(b.cpu, 16, 0x60)),
+      '#GP(0)',
+      'all ports of the access',
+    );
+    assert.equal(
+      faultOf(b, () => input(b.cpu, 8, 0xfff8)),
+      '#GP(0)',
+      'beyond the TSS limit',
+    );
     writeRegister(b.cpu, RDX, 16, 0x61n);
-    assert.equal(faultOf(b, () => stringOperation(b.cpu, StringOperation.INS, 8, 32, DS, 0)), '#GP(0)');
+    assert.equal(
+      faultOf(b, () => stringOperation(b.cpu, StringOperation.INS, 8, 32, DS, 0)),
+      '#GP(0)',
+    );
     b.cpu.rflags |= BigInt(FLAG.IOPL);
-    assert.equal(faultOf(b, () => input(b.cpu, 8, 0x61)), undefined);
+    assert.equal(
+      faultOf(b, () => input(b.cpu, 8, 0x61)),
+      undefined,
+    );
     b.cpu.rflags |= BigInt(FLAG.VM);
-    assert.equal(faultOf(b, () => input(b.cpu, 8, 0x61)), '#GP(0)', 'virtual-8086 mode always asks the bitmap');
+    assert.equal(
+      faultOf(b, () => input(b.cpu, 8, 0x61)),
+      '#GP(0)',
+      'virtual-8086 mode always asks the bitmap',
+    );
     b.cpu.cr0 &= ~BigInt(CR0.PE);
     b.cpu.rflags = 2n;
-    assert.equal(faultOf(b, () => input(b.cpu, 8, 0x61)), undefined);
+    assert.equal(
+      faultOf(b, () => input(b.cpu, 8, 0x61)),
+      undefined,
+    );
   });
 
   test('INS and OUTS', () => {
@@ -290,7 +343,10 @@ describe('ports', () => {
   test('INS does not read the port when the destination faults', () => {
     const b = longBed();
     b.memory.absent.add(0);
-    assert.equal(faultOf(b, () => stringOperation(b.cpu, StringOperation.INS, 8, 64, DS, 0)), '#PF(2)');
+    assert.equal(
+      faultOf(b, () => stringOperation(b.cpu, StringOperation.INS, 8, 64, DS, 0)),
+      '#PF(2)',
+    );
     assert.deepEqual(b.ports, []);
   });
 
@@ -307,9 +363,23 @@ describe('ports', () => {
     b.cpu.guestMode = 1;
     b.cpu.gpr[RDX] = 0x3f8n;
     b.cpu.gpr[RCX] = 2n;
-    assert.equal(faultOf(b, () => output(b.cpu, 8, 0x80)), 'exit 7b');
-    assert.equal(faultOf(b, () => stringOperation(b.cpu, StringOperation.OUTS, 8, 32, 5, REP)), 'exit 7b');
-    assert.deepEqual(seen[1], { port: 0x3f8, bytes: 1, input: false, string: true, repeat: true, segment: 5, addressBits: 32 });
+    assert.equal(
+      faultOf(b, () => output(b.cpu, 8, 0x80)),
+      'exit 7b',
+    );
+    assert.equal(
+      faultOf(b, () => stringOperation(b.cpu, StringOperation.OUTS, 8, 32, 5, REP)),
+      'exit 7b',
+    );
+    assert.deepEqual(seen[1], {
+      port: 0x3f8,
+      bytes: 1,
+      input: false,
+      string: true,
+      repeat: true,
+      segment: 5,
+      addressBits: 32,
+    });
     assert.deepEqual(b.ports, []);
   });
 });

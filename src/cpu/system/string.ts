@@ -10,6 +10,7 @@ import { RAX, RCX, RDI, RSI } from '../../isa/stage.ts';
 import { ES, FS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { word } from '../state.ts';
+import { copyElements, type ElementBytes, elementAt, replicate } from './elements.ts';
 import type { PortAccess } from './hooks.ts';
 import { checkPort } from './io.ts';
 import { arenaOf, fillPlainAddress, plainAddress, READ, WRITE } from './plain-memory.ts';
@@ -22,8 +23,6 @@ const PAGE_OFFSET = 0xfffn;
 const MANY = 0x1000_0000n;
 const REPEAT_NOT_EQUAL = 2;
 const DR7_WORD = word('dr7');
-
-type ElementBytes = 1 | 2 | 4 | 8;
 
 /** The operation in progress. */
 interface Run {
@@ -121,35 +120,6 @@ function oneByOne(run: Run, count: number, element: () => void): void {
 
 // --- MOVS and STOS
 
-/** Copies inside the arena exactly as element after element would, overlaps included. */
-function copyElements(cpu: Cpu, from: number, to: number, count: number, bytes: ElementBytes, backward: boolean): void {
-  const length = count * bytes;
-  const lowest = backward ? length - bytes : 0;
-  const source = from - lowest;
-  const target = to - lowest;
-  // The source would be overwritten ahead of the copy.
-  const propagates = backward ? target < source && source < target + length : source < target && target < source + length;
-  if (!propagates) {
-    cpu.bytes.copyWithin(target, source, source + length);
-    return;
-  }
-  const { view } = arenaOf(cpu);
-  const step = backward ? -bytes : bytes;
-  for (let i = 0; i < count; i++) {
-    const a = from + i * step;
-    const b = to + i * step;
-    if (bytes === 1) view.setUint8(b, view.getUint8(a));
-    else if (bytes === 2) view.setUint16(b, view.getUint16(a, true), true);
-    else if (bytes === 4) view.setUint32(b, view.getUint32(a, true), true);
-    else {
-      const low = view.getUint32(a, true);
-      const high = view.getUint32(a + 4, true);
-      view.setUint32(b, low, true);
-      view.setUint32(b + 4, high, true);
-    }
-  }
-}
-
 function movs(cpu: Cpu, run: Run): void {
   const source = new Operand(cpu, run, run.segment, RSI, false);
   const target = new Operand(cpu, run, ES, RDI, true);
@@ -166,13 +136,6 @@ function movs(cpu: Cpu, run: Run): void {
     }
   }
   oneByOne(run, count, () => writeDestination(cpu, run, readSource(cpu, run)));
-}
-
-/** Fills with copies of the element at `start`, by doubling. */
-function replicate(memory: Uint8Array, start: number, bytes: number, length: number): void {
-  for (let filled = bytes; filled < length; filled *= 2) {
-    memory.copyWithin(start + filled, start, start + Math.min(filled, length - filled));
-  }
 }
 
 function stos(cpu: Cpu, run: Run): void {
@@ -232,12 +195,6 @@ function scan(run: Run, count: number, equalAt: (distance: number) => boolean): 
     }
   }
   return count;
-}
-
-function elementAt(view: DataView, address: number, bytes: ElementBytes): number | bigint {
-  if (bytes === 1) return view.getUint8(address);
-  if (bytes === 2) return view.getUint16(address, true);
-  return bytes === 4 ? view.getUint32(address, true) : view.getBigUint64(address, true);
 }
 
 function cmps(cpu: Cpu, run: Run): void {

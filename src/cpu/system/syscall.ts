@@ -62,6 +62,11 @@ function enterFlat(cpu: Cpu, codeSelector: number, code: number, stackSelector: 
   cpu.translation.stateChanged();
 }
 
+/** Whether SYSCALL and SYSRET lead to a single-step trap depends on TF behind them, not before. */
+function stepByNewFlags(cpu: Cpu): void {
+  cpu.singleStep = (systemFlags(cpu) & FLAG.TF) !== 0 ? 1 : 0;
+}
+
 export function syscall(cpu: Cpu): void {
   const { u32 } = cpu;
   const wide = is64BitMode(cpu);
@@ -79,6 +84,7 @@ export function syscall(cpu: Cpu): void {
     u32[NEXT_RIP] = u32[target];
     u32[NEXT_RIP + 1] = u32[target + 1];
     writeFlags(cpu, flags & ~u32[SFMASK]);
+    stepByNewFlags(cpu);
     enterFlat(cpu, selector, CODE64, selector + SYSCALL_SS, 0);
   } else {
     u32[NEXT_RIP] = u32[STAR_UPPER - 1];
@@ -101,7 +107,10 @@ export function sysret(cpu: Cpu, bits: number): void {
   // An Intel processor finds a bad target here; an AMD one goes there and faults at privilege level 3.
   const canonical = isCanonicalHigh(u32[RCX_WORD + 1] | 0);
   if (wide && cpu.model.vendor === 'intel' && !canonical) throw fault(cpu, Vector.GP, 0);
-  if (isLongMode(cpu)) writeFlags(cpu, low32(cpu, R11) & SYSRET_FLAGS);
+  if (isLongMode(cpu)) {
+    writeFlags(cpu, low32(cpu, R11) & SYSRET_FLAGS);
+    stepByNewFlags(cpu);
+  }
   else setSystemFlags(cpu, systemFlags(cpu) | FLAG.IF);
   u32[NEXT_RIP] = u32[RCX_WORD];
   u32[NEXT_RIP + 1] = wide ? u32[RCX_WORD + 1] : 0;

@@ -3,7 +3,7 @@ import { Vector } from '../../isa/stage.ts';
 import { TR } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { fault } from '../fault.ts';
-import { Attribute, selectorErrorCode, SystemType, TSS_BUSY, TYPE_32BIT } from './descriptors.ts';
+import { Attribute, SystemType, selectorErrorCode, TSS_BUSY, TYPE_32BIT } from './descriptors.ts';
 import { isLongMode, MASK_32, MASK_64 } from './registers.ts';
 
 /** 32-bit TSS (SDM vol. 3A figure 7-2). */

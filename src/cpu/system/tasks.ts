@@ -13,11 +13,12 @@ import {
   readDescriptor,
   requireDescriptor,
   SELECTOR_RPL,
-  selectorErrorCode,
   SystemType,
+  selectorErrorCode,
   TSS_BUSY,
   TYPE_32BIT,
 } from './descriptors.ts';
+import { reportDebugCauses } from './debug-registers.ts';
 import { hooks, type TaskSwitchSource } from './hooks.ts';
 import { CR0, cr0, DR6, FLAG, MASK_32 } from './registers.ts';
 import {
@@ -216,7 +217,7 @@ export function switchTask(
   }
   if (image.eip > cpu.segments[CS].limit) throw fault(cpu, Vector.GP, 0);
   if (image.debugTrap) {
-    cpu.dr6 |= BigInt(DR6.BT);
+    reportDebugCauses(cpu, DR6.BT);
     throw fault(cpu, Vector.DB);
   }
 }
@@ -237,4 +238,3 @@ export function returnFromTask(cpu: Cpu, eflags: number): void {
   const link = cpu.linear.readU16(tssAddress(cpu, TSS32.LINK), true);
   switchTask(cpu, link, 'iret', cpu.nextRip, eflags);
 }
-

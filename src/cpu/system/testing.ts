@@ -108,7 +108,10 @@ export class FakeApic implements LocalApic {
   nmiPending = false;
   cr8 = 0;
   apicBase = 0xfee0_0900n;
-  readonly msrs = new Map<number, bigint>([[0x1b, this.apicBase], [0x6e0, 0n]]);
+  readonly msrs = new Map<number, bigint>([
+    [0x1b, this.apicBase],
+    [0x6e0, 0n],
+  ]);
   pending(): number {
     return this.vector;
   }
@@ -228,18 +231,44 @@ const BIG = Attribute.DB | Attribute.G;
 export function setDescriptor(b: Bed, selector: number, base: number, limit: number, attributes: number): void {
   const at = GDT + (selector & 0xfff8);
   b.memory.view.setUint32(at, (limit & 0xffff) | (base << 16), true);
-  const high = ((base >>> 16) & 0xff) | ((attributes & 0xff) << 8) | (limit & 0xf_0000) | ((attributes & 0xf00) << 12) | (base & 0xff00_0000);
+  const high =
+    ((base >>> 16) & 0xff) |
+    ((attributes & 0xff) << 8) |
+    (limit & 0xf_0000) |
+    ((attributes & 0xf00) << 12) |
+    (base & 0xff00_0000);
   b.memory.view.setUint32(at + 4, high, true);
 }
 
 /** Writes a call, interrupt, trap or task gate in the GDT or IDT; `index` in bytes from the table's start. */
-export function setGate(b: Bed, table: number, index: number, type: number, level: number, selector: number, offset: number, low5 = 0): void {
+export function setGate(
+  b: Bed,
+  table: number,
+  index: number,
+  type: number,
+  level: number,
+  selector: number,
+  offset: number,
+  low5 = 0,
+): void {
   b.memory.view.setUint32(table + index, (offset & 0xffff) | (selector << 16), true);
-  b.memory.view.setUint32(table + index + 4, (low5 & 0x1f) | ((P | dpl(level) | type) << 8) | (offset & 0xffff_0000), true);
+  b.memory.view.setUint32(
+    table + index + 4,
+    (low5 & 0x1f) | ((P | dpl(level) | type) << 8) | (offset & 0xffff_0000),
+    true,
+  );
 }
 
 /** Writes a 64-bit gate. */
-export function setLongGate(b: Bed, vector: number, type: number, level: number, selector: number, offset: bigint, ist = 0): void {
+export function setLongGate(
+  b: Bed,
+  vector: number,
+  type: number,
+  level: number,
+  selector: number,
+  offset: bigint,
+  ist = 0,
+): void {
   setGate(b, IDT, vector * 16, type, level, selector, Number(offset & 0xffff_ffffn), ist);
   b.memory.view.setUint32(IDT + vector * 16 + 8, Number(offset >> 32n), true);
   b.memory.view.setUint32(IDT + vector * 16 + 12, 0, true);

@@ -3,18 +3,10 @@ import { RCX, Vector } from '../../isa/stage.ts';
 import type { Cpu } from '../cpu.ts';
 import { fault } from '../fault.ts';
 import { setArithmeticFlags } from '../flags.ts';
-import { hooks, interceptInstruction } from './hooks.ts';
+import { interceptInstruction } from './hooks.ts';
 import { readPerformanceCounter } from './performance-counters.ts';
 import { CR0, CR4, cr0, cr4, FLAG, low32, MASK_32, setEdxEax, setLow32, writeRegister } from './registers.ts';
-
-/** The counter of the hypervisor at hand: IA32_TIME_STAMP_COUNTER outside guest mode. */
-export const hostTimeStamp = (cpu: Cpu): bigint => BigInt.asUintN(64, cpu.hostTsc() + cpu.tscOffset);
-
-/** What RDTSC reads. */
-export function timeStamp(cpu: Cpu): bigint {
-  const value = hostTimeStamp(cpu);
-  return cpu.guestMode !== 0 ? hooks.guestTimeStamp(cpu, value) : value;
-}
+import { timeStamp } from './time-stamp.ts';
 
 function checkTimeStampDisable(cpu: Cpu): void {
   if ((cr4(cpu) & CR4.TSD) !== 0 && cpu.cpl !== 0 && (cr0(cpu) & CR0.PE) !== 0) throw fault(cpu, Vector.GP, 0);

@@ -1,0 +1,96 @@
+/** Files and streams that a run uses: opened before the machine starts, closed whatever happens. */
+import { readFileSync, realpathSync } from 'node:fs';
+import type { BlockStore, ByteStream } from '../bus/streams.ts';
+import { TerminalConsole, type ConsoleEvents } from '../host/node/console.ts';
+import { DiskError, FileDisk } from '../host/node/disk.ts';
+import { describeSystemError } from '../host/node/file-errors.ts';
+import { FileStream } from '../host/node/file-stream.ts';
+import { CliError } from './errors.ts';
+
+const READ_ONLY_SUFFIX = ',readonly';
+const FILE_PREFIX = 'file:';
+
+/** A port that nothing is connected to. */
+const NOWHERE: ByteStream = { send() {}, onReceive() {} };
+
+/** Reads a file whole. @throws CliError naming it by `what` */
+export function readWholeFile(what: string, path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new CliError(`cannot read ${what} '${path}': ${describeSystemError(error)}`);
+  }
+}
+
+/** Whom the streams tell of what happens outside. */
+export interface ResourceEvents extends ConsoleEvents {
+  /** A serial port's file cannot be written any more. */
+  fileFailed(message: string): void;
+}
+
+/** What a run has open. */
+export class Resources {
+  /** The terminal, if a serial port is connected to it. */
+  terminal: TerminalConsole | undefined;
+  private readonly events: ResourceEvents;
+  private readonly closers: (() => void)[] = [];
+  private readonly diskPaths = new Set<string>();
+
+  constructor(events: ResourceEvents) {
+    this.events = events;
+  }
+
+  /** The far end of a serial port: `stdio`, `file:PATH` or `none`. */
+  serial(where: string): ByteStream {
+    if (where === 'none') return NOWHERE;
+    if (where === 'stdio') {
+      if (this.terminal) throw new CliError('only one serial port can be on standard input and output');
+      const terminal = new TerminalConsole(this.events);
+      this.terminal = terminal;
+      this.closers.push(() => terminal.close());
+      return terminal;
+    }
+    if (!where.startsWith(FILE_PREFIX)) throw new CliError(`--serial ${where}: must be stdio, file:PATH or none`);
+    return this.serialFile(where.slice(FILE_PREFIX.length));
+  }
+
+  private serialFile(path: string): ByteStream {
+    try {
+      const stream = new FileStream(path, (error) =>
+        this.events.fileFailed(`cannot write '${path}' any more: ${describeSystemError(error)}`),
+      );
+      this.closers.push(() => stream.close());
+      return stream;
+    } catch (error) {
+      throw new CliError(`cannot write '${path}': ${describeSystemError(error)}`);
+    }
+  }
+
+  /** A disk image: a path, with `,readonly` behind it to protect the file. */
+  disk(argument: string): BlockStore {
+    const readOnly = argument.endsWith(READ_ONLY_SUFFIX);
+    const path = readOnly ? argument.slice(0, -READ_ONLY_SUFFIX.length) : argument;
+    try {
+      const disk = new FileDisk(path, readOnly);
+      this.closers.push(() => disk.close());
+      const name = realpathSync(path);
+      if (this.diskPaths.has(name)) throw new DiskError('it is used for another disk already');
+      this.diskPaths.add(name);
+      return disk;
+    } catch (error) {
+      const reason = error instanceof DiskError ? error.message : describeSystemError(error);
+      throw new CliError(`cannot use disk image '${path}': ${reason}`);
+    }
+  }
+
+  /** Closes everything; failures do not keep the rest open. */
+  close(): void {
+    for (const close of this.closers.splice(0)) {
+      try {
+        close();
+      } catch (error) {
+        this.events.fileFailed(describeSystemError(error));
+      }
+    }
+  }
+}
