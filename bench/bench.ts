@@ -141,7 +141,11 @@ function workOf(benchmarks: readonly Benchmark[], system: System, group: string)
   return benchmarks.filter((benchmark) => benchmark.group === group && (system.isGuest || benchmark.native));
 }
 
-async function runAll(benchmarks: readonly Benchmark[], systems: readonly System[], options: Options): Promise<Results> {
+async function runAll(
+  benchmarks: readonly Benchmark[],
+  systems: readonly System[],
+  options: Options,
+): Promise<Results> {
   const names = systems.map(({ name }) => name);
   const results = new Results(benchmarks, names, options.quick);
   const print = (text: string) => process.stderr.write(`${text}\n`);
@@ -156,14 +160,18 @@ async function runAll(benchmarks: readonly Benchmark[], systems: readonly System
         const showLine = process.stderr.isTTY && !options.console;
         const result = await runSession(command, options.timeout, {
           began: (name) => showLine && process.stderr.write(`${place} ${name} ...\r`),
-          measured: ({ name, seconds, checksum }) => print(`${place} ${name} ${formatNumber(seconds)} s ${checksum ?? ''}`),
+          measured: ({ name, seconds, checksum }) =>
+            print(`${place} ${name} ${formatNumber(seconds)} s ${checksum ?? ''}`),
           line: options.console ? (text) => print(`  | ${text}`) : undefined,
         });
-        results.addSession(round, group, system.name, result);
+        const expected = work.map(({ name }) => name);
+        results.addSession(round, group, system.name, expected, result);
         if (result.problem !== undefined) print(`${place} ${group}: ${result.problem}`);
         if (result.others !== undefined && result.others > DISTURBANCE_LIMIT * result.seconds) {
           const share = ((100 * result.others) / result.seconds).toFixed(0);
-          print(`warning: other programs took ${share} % of a processor during the last ${formatNumber(result.seconds)} s`);
+          print(
+            `warning: other programs took ${share} % of a processor during the last ${formatNumber(result.seconds)} s`,
+          );
         }
       }
     }

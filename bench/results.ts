@@ -58,9 +58,16 @@ export class Results {
     return this.#quick ? benchmark.quickAmount : benchmark.amount;
   }
 
-  /** Takes in what one run of a system gave; measurements of benchmarks that were not selected are left out. */
-  addSession(round: number, group: string, system: string, result: SessionResult): void {
-    const { seconds, others, problem } = result;
+  /**
+   * Takes in what one run of a system gave; measurements of benchmarks that were not selected are left out.
+   *
+   * @param expected names of the benchmarks that it was to run
+   */
+  addSession(round: number, group: string, system: string, expected: readonly string[], result: SessionResult): void {
+    const { seconds, others } = result;
+    const missing = expected.filter((name) => !result.measurements.some((measurement) => measurement.name === name));
+    const incomplete = missing.length > 0 ? `no measurement of ${missing.join(', ')}` : undefined;
+    const problem = [result.problem, incomplete].filter((text) => text !== undefined).join('; ') || undefined;
     this.sessions.push({ round, group, system, seconds, others, problem });
     for (const measurement of result.measurements) this.#add(system, measurement);
   }

@@ -45,13 +45,7 @@ export interface Toolchain {
   /** For messages. */
   name: string;
   /** Compiles C sources into a static program of a kind, by default `general`. */
-  build(
-    sources: readonly string[],
-    headers: string,
-    output: string,
-    work: string,
-    kind?: ProgramKind,
-  ): Promise<void>;
+  build(sources: readonly string[], headers: string, output: string, work: string, kind?: ProgramKind): Promise<void>;
 }
 
 function headerFlags(headers: string): string[] {
@@ -131,7 +125,12 @@ async function unpackedToolchain(tree: string): Promise<Toolchain> {
         await runCommand(`assemble ${basename(source)}`, assembler, [mode, assembly, '-o', object], options);
         objects.push(object);
       }
-      await runCommand(`link ${basename(output)}`, linker, ['-m', emulation, ...LINKER_FLAGS, '-o', output, ...objects], options);
+      await runCommand(
+        `link ${basename(output)}`,
+        linker,
+        ['-m', emulation, ...LINKER_FLAGS, '-o', output, ...objects],
+        options,
+      );
     },
   };
 }

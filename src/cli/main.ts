@@ -19,7 +19,9 @@ program.addCommand(
   }),
 );
 for (const command of [program, ...program.commands]) {
-  command.exitOverride().configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'testudo: ')) });
+  command
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'testudo: ')) });
 }
 try {
   await program.parseAsync();

@@ -1,7 +1,7 @@
 /** Files and streams that a run uses: opened before the machine starts, closed whatever happens. */
 import { readFileSync, realpathSync } from 'node:fs';
 import type { BlockStore, ByteStream } from '../bus/streams.ts';
-import { TerminalConsole, type ConsoleEvents } from '../host/node/console.ts';
+import { type ConsoleEvents, TerminalConsole } from '../host/node/console.ts';
 import { DiskError, FileDisk } from '../host/node/disk.ts';
 import { describeSystemError } from '../host/node/file-errors.ts';
 import { FileStream } from '../host/node/file-stream.ts';

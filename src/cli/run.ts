@@ -1,42 +1,12 @@
-/** `testudo run`: one machine in the foreground. */
+/** The command line of `testudo run`: one machine in the foreground. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { LogTopic } from '../bus/log.ts';
-import { CPU_MODEL_NAMES, type CpuModelName, cpuModel } from '../cpu/model.ts';
+import { CPU_MODEL_NAMES } from '../cpu/model.ts';
 import type { EngineKind } from '../cpu/processor.ts';
-import { exitStatus } from '../devices/debug-exit/model.ts';
-import { hostEntropy, seededEntropy } from '../host/node/entropy.ts';
-import { describeSystemError } from '../host/node/file-errors.ts';
-import { NodeHost } from '../host/node/services.ts';
-import { LARGEST_DISK_COUNT, SERIAL_PORTS } from '../machine/board.ts';
-import { BootError } from '../machine/boot/boot-plan.ts';
-import { Machine, type MachineExit } from '../machine/machine.ts';
-import { CliError, ENDING_SIGNALS, EXIT } from './errors.ts';
-import { DEFAULT_TOPICS, LOG_TOPICS, parseLogTopics, standardErrorLog } from './log.ts';
-import { readWholeFile, Resources } from './resources.ts';
-import { statisticsLines } from './statistics.ts';
+import { DEFAULT_TOPICS, LOG_TOPICS, parseLogTopics } from './log.ts';
+import type { RunOptions } from './machine-run.ts';
 import { parseMemorySize } from './units.ts';
 
-interface RunOptions {
-  readonly kernel: string;
-  readonly initrd?: string;
-  readonly append: string;
-  readonly memory: number;
-  readonly cpu: CpuModelName;
-  readonly exposeVirtualizationExtensions?: true;
-  readonly clock: 'virtual' | 'real';
-  readonly disk: readonly string[];
-  readonly serial?: readonly string[];
-  readonly log: readonly LogTopic[];
-  readonly stats?: true;
-  readonly testDevice?: true;
-  readonly engine: EngineKind;
-  readonly reboot: boolean;
-}
-
-/** 1 January 2024, 00:00:00 UTC: what the clock shows at power-on in runs that must repeat. */
-const VIRTUAL_EPOCH = 1_704_067_200;
-/** Where the random numbers of such runs begin. */
-const VIRTUAL_SEED = 1;
 const ENGINES = ['auto', 'interpreter'] as const satisfies readonly EngineKind[];
 const DEFAULT_MEMORY = { bytes: 2 ** 30, text: '1G' } as const;
 
@@ -61,12 +31,8 @@ function logTopics(text: string): LogTopic[] {
   return topics;
 }
 
-/** Collects the values of an option that may be given again, up to so many times. */
-function repeatable(limit: number): (value: string, previous: readonly string[] | undefined) => string[] {
-  return (value, previous = []) => {
-    if (previous.length === limit) throw new InvalidArgumentError(`There can be at most ${limit}.`);
-    return [...previous, value];
-  };
+function collect(value: string, previous: readonly string[] | undefined): string[] {
+  return [...(previous ?? []), value];
 }
 
 /** The command; `done` takes the exit status. */
@@ -93,13 +59,14 @@ export function runCommand(done: (status: number) => void): Command {
     )
     .addOption(
       new Option('--disk <file>', 'raw image of a virtio disk; ",readonly" behind it protects it (repeatable)')
-        .argParser(repeatable(LARGEST_DISK_COUNT))
+        .argParser(collect)
         .default([], 'none'),
     )
     .addOption(
-      new Option('--serial <where>', 'where COM1, then COM2... go: stdio, file:PATH or none (repeatable; default: stdio)').argParser(
-        repeatable(SERIAL_PORTS),
-      ),
+      new Option(
+        '--serial <where>',
+        'where COM1, then COM2... go: stdio, file:PATH or none (repeatable; default: stdio)',
+      ).argParser(collect),
     )
     .addOption(
       new Option('--log <topics>', 'what to log to standard error: a list of topics, all or none')
@@ -115,109 +82,9 @@ export function runCommand(done: (status: number) => void): Command {
         .default('auto'),
     )
     .addHelpText('after', HELP)
-    .action(async (options: RunOptions) => done(await run(options)));
-}
-
-/** Runs a machine to its end and gives the exit status. */
-async function run(options: RunOptions): Promise<number> {
-  const kernel = readWholeFile('kernel', options.kernel);
-  const initrd = options.initrd === undefined ? undefined : readWholeFile('initrd', options.initrd);
-  const host = new NodeHost();
-  let machine: Machine | undefined;
-  /** Set once the run is to end for a reason outside the guest. */
-  let ended: number | undefined;
-  const end = (status: number) => {
-    ended ??= status;
-    machine?.stop();
-    host.wake();
-  };
-  const say = (message: string) => process.stderr.write(`testudo: ${message}${resources.terminal?.isRaw ? '\r\n' : '\n'}`);
-  const resources = new Resources({
-    quit: () => end(EXIT.QUIT),
-    input: () => host.wake(),
-    outputLost(error) {
-      say(`cannot write to standard output any more: ${describeSystemError(error)}`);
-      end(EXIT.FAILURE);
-    },
-    fileFailed(message) {
-      say(message);
-      end(EXIT.FAILURE);
-    },
-  });
-  try {
-    const created = makeMachine(options, resources, host);
-    machine = created;
-    loadKernel(machine, kernel, initrd, options.append);
-    const exit = await withSignals(end, () => {
-      resources.terminal?.open();
-      return created.run();
+    .action(async (options: RunOptions) => {
+      // loaded only now: wrong usage and help need no machine
+      const { run } = await import('./machine-run.ts');
+      done(await run(options));
     });
-    resources.close();
-    if (options.stats) for (const line of statisticsLines(machine)) say(line);
-    if (exit.kind === 'reset') say(`ended by a reset: ${exit.reason}`);
-    return ended ?? statusOf(exit);
-  } finally {
-    resources.close();
-  }
-}
-
-function makeMachine(options: RunOptions, resources: Resources, host: NodeHost): Machine {
-  const virtual = options.clock === 'virtual';
-  const serial = (options.serial ?? ['stdio']).map((where) => resources.serial(where));
-  const disks = options.disk.map((argument) => resources.disk(argument));
-  try {
-    return new Machine({
-      memoryBytes: options.memory,
-      model: cpuModel(options.cpu, { exposeVirtualization: options.exposeVirtualizationExtensions }),
-      clock: options.clock,
-      serial,
-      disks,
-      entropy: virtual ? seededEntropy(VIRTUAL_SEED) : hostEntropy,
-      log: standardErrorLog(
-        options.log,
-        () => resources.terminal?.isRaw ?? false,
-        () => resources.terminal?.flush(),
-      ),
-      host,
-      epochSeconds: virtual ? VIRTUAL_EPOCH : Math.floor(Date.now() / 1000),
-      rebootOnReset: options.reboot,
-      testDevice: options.testDevice,
-      engine: options.engine,
-    });
-  } catch (error) {
-    if (error instanceof RangeError) throw new CliError(error.message);
-    throw error;
-  }
-}
-
-function loadKernel(machine: Machine, kernel: Uint8Array, initrd: Uint8Array | undefined, commandLine: string): void {
-  try {
-    machine.loadKernel(kernel, { commandLine, modules: initrd ? [{ bytes: initrd, commandLine: '' }] : [] });
-  } catch (error) {
-    if (error instanceof BootError) throw new CliError(error.message);
-    throw error;
-  }
-}
-
-/** Does something while the signals that would end the process end the run instead. */
-async function withSignals<T>(end: (status: number) => void, action: () => Promise<T>): Promise<T> {
-  const handlers = Object.entries(ENDING_SIGNALS).map(([signal, status]) => ({ signal, handler: () => end(status) }));
-  for (const { signal, handler } of handlers) process.on(signal, handler);
-  try {
-    return await action();
-  } finally {
-    for (const { signal, handler } of handlers) process.off(signal, handler);
-  }
-}
-
-function statusOf(exit: MachineExit): number {
-  switch (exit.kind) {
-    case 'power-off':
-    case 'reset':
-      return EXIT.SUCCESS;
-    case 'debug-exit':
-      return exitStatus(exit.value);
-    case 'stopped':
-      return EXIT.QUIT;
-  }
 }

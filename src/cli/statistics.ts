@@ -1,11 +1,11 @@
 /** What `--stats` prints. */
 import { exitCodeName } from '../cpu/svm/exit-names.ts';
+import { Vector } from '../isa/stage.ts';
 import type { Machine } from '../machine/machine.ts';
 
 const NANOSECONDS_PER_SECOND = 1e9;
 const MILLION = 1e6;
 const LABEL_WIDTH = 22;
-const VECTOR_BASE = 16;
 
 const seconds = (nanoseconds: number) => `${(nanoseconds / NANOSECONDS_PER_SECOND).toFixed(3)} s`;
 const total = (counts: Iterable<number>) => [...counts].reduce((sum, count) => sum + count, 0);
@@ -17,8 +17,12 @@ function breakdown(counts: readonly (readonly [name: string, count: number])[]):
   return occurring.length === 0 ? '0' : `${sum} (${occurring.map(([name, count]) => `${name} ${count}`).join(', ')})`;
 }
 
-function byVector(counts: Float64Array): string {
-  return breakdown(Array.from(counts, (count, vector) => [`${vector.toString(VECTOR_BASE)}h`, count] as const));
+const EXCEPTION_NAMES = new Map<number, string>(Object.entries(Vector).map(([name, vector]) => [vector, `#${name}`]));
+const vectorNumber = (vector: number) => `0x${vector.toString(16).padStart(2, '0')}`;
+const exceptionName = (vector: number) => EXCEPTION_NAMES.get(vector) ?? vectorNumber(vector);
+
+function byVector(counts: Float64Array, name: (vector: number) => string): string {
+  return breakdown(Array.from(counts, (count, vector) => [name(vector), count] as const));
 }
 
 /** Lines that sum a run up. The last one, with a virtual clock, is the same for runs that did the same. */
@@ -33,9 +37,9 @@ export function statisticsLines(machine: Machine): string[] {
     ['host time, busy', seconds(busyNanoseconds)],
     ['speed', `${(retired / MILLION / (busyNanoseconds / NANOSECONDS_PER_SECOND)).toFixed(1)} M instr/s`],
     ['guest time', seconds(machine.time)],
-    ['exceptions', byVector(counters.exceptions)],
-    ['interrupts', byVector(counters.interrupts)],
-    ['INT n', byVector(counters.software)],
+    ['exceptions', byVector(counters.exceptions, exceptionName)],
+    ['interrupts', byVector(counters.interrupts, vectorNumber)],
+    ['INT n', byVector(counters.software, vectorNumber)],
     ['#VMEXITs', breakdown(exits)],
     ['TLB fills', `${processor.translation.banks.fills}`],
     [

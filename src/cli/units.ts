@@ -10,6 +10,7 @@ export function parseMemorySize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)([KMG]?)(?:i?B)?$/i.exec(text);
   if (!match) throw new InvalidArgumentError('A size looks like 512M or 1G.');
   const bytes = Number(match[1]) * FACTORS[match[2].toUpperCase()];
-  if (bytes % PAGE !== 0 || bytes < LEAST_MEMORY) throw new InvalidArgumentError('Memory comes in whole pages of 4K, at least 2M.');
+  if (bytes % PAGE !== 0 || bytes < LEAST_MEMORY)
+    throw new InvalidArgumentError('Memory comes in whole pages of 4K, at least 2M.');
   return bytes;
 }

@@ -5,7 +5,7 @@
 
 import { Vector } from '../isa/stage.ts';
 import { CS } from './context.ts';
-import { type BlockCache } from './decode/blocks.ts';
+import type { BlockCache, CodePlace } from './decode/blocks.ts';
 import { MAX_INSTRUCTION_LENGTH } from './decode/decoder.ts';
 import { type Cpu } from './cpu.ts';
 import { InstructionAborted, setFault } from './fault.ts';
@@ -359,13 +359,16 @@ export class Engine {
     const host = fetch.translateExecute(lo, hi);
     if (host === 0) return 0;
     const offset = lo & PAGE_MASK;
-    let table = fetch.codeTable(lo);
-    const known = blocks.find(table, offset);
-    if (known !== 0) return known;
+    const table = fetch.codeTable(lo);
     const page = fetch.guestPage();
+    const known = blocks.find(table, offset);
+    if (known !== 0) {
+      const expected = blocks.crossingTable(known, mode);
+      if (expected === 0) return known;
+      return this.crossingBlock(lo, hi, host, { page, offset }, mode, known, expected);
+    }
     const block = blocks.decode(page, table, host - offset, offset, mode);
-    if (block !== 0) return block;
-    return this.decodeCrossing(lo, hi, host, PAGE_MASK + 1 - offset, mode);
+    return block !== 0 ? block : this.crossingBlock(lo, hi, host, { page, offset }, mode, 0, 0);
   }
 
   /** The block at rip has become hot. */
@@ -382,16 +385,20 @@ export class Engine {
     this.regions.hot({ page: fetch.guestPage(), table: fetch.codeTable(lo), host: host - offset, offset, mode: u32[MODE], record }, this.retiredBefore);
   }
 
-  /** An instruction on two pages: both are translated each time. */
-  private decodeCrossing(lo: number, hi: number, host: number, first: number, mode: number): number {
+  /** The block of an instruction on two pages: the known one if the second page is still the same, else decoded anew. */
+  private crossingBlock(lo: number, hi: number, host: number, place: CodePlace, mode: number, known: number, expected: number): number {
+    const first = PAGE_MASK + 1 - place.offset;
+    const nextLo = (lo + first) >>> 0;
+    const long = (mode & MODE_SIZE_MASK) === MODE_64;
+    const nextHi = nextLo === 0 && long ? (hi + 1) >>> 0 : hi;
+    const second = this.fetch.translateExecute(nextLo, nextHi);
+    if (second === 0) return 0;
+    const table = this.fetch.codeTable(nextLo);
+    if (table === expected) return known;
     const bytes = this.crossingBytes;
     bytes.set(this.memory8.subarray(host, host + first));
-    const nextLo = (lo + first) >>> 0;
-    const nextHi = nextLo === 0 ? hi + 1 : hi;
-    const second = this.fetch.translateExecute(nextLo, nextHi >>> 0);
-    if (second === 0) return 0;
     bytes.set(this.memory8.subarray(second, second + MAX_INSTRUCTION_LENGTH - first), first);
-    return this.blocks.decodeCrossing(bytes, mode);
+    return this.blocks.decodeCrossing(place, { page: this.fetch.guestPage(), table }, bytes, mode);
   }
 }
 

@@ -114,6 +114,7 @@ const AMD_FLAGS: readonly CpuidFlag[] = [
   'amdIbrs',
   'amdSsbNo',
   'btcNo',
+  'ibpbReturns',
   'srsoNo',
   'tsaSqNo',
   'tsaL1No',

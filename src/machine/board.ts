@@ -22,22 +22,28 @@ import { Ich9Pm } from '../devices/ich9-pm/model.ts';
 import { attachIoApic } from '../devices/ioapic/device.ts';
 import { isaInterruptLines, SharedLine } from '../devices/ioapic/isa-wiring.ts';
 import { IO_APIC_PINS, IoApic } from '../devices/ioapic/model.ts';
-import { lapicPage, LAPIC_LENGTH } from '../devices/lapic/device.ts';
+import { LAPIC_LENGTH, lapicPage } from '../devices/lapic/device.ts';
 import { InterruptBus } from '../devices/lapic/interrupt-bus.ts';
 import { EXTERNAL_INTERRUPT, Lapic, NO_INTERRUPT } from '../devices/lapic/model.ts';
-import { attachPciConfigPorts, enhancedConfigurationSpace, PciConfigPorts } from '../devices/pci/device.ts';
-import { enableEcam, enablePowerManagement, lpcBridge, memoryControllerHub, PirqRouter } from '../devices/pci/host-bridge.ts';
-import { PciBus, type PciFunction } from '../devices/pci/model.ts';
 import { attachPcTestdev } from '../devices/pc-testdev/device.ts';
 import { PcTestdev } from '../devices/pc-testdev/model.ts';
+import { attachPciConfigPorts, enhancedConfigurationSpace, PciConfigPorts } from '../devices/pci/device.ts';
+import {
+  enableEcam,
+  enablePowerManagement,
+  lpcBridge,
+  memoryControllerHub,
+  PirqRouter,
+} from '../devices/pci/host-bridge.ts';
+import { PciBus, type PciFunction } from '../devices/pci/model.ts';
 import { attachPic8259 } from '../devices/pic8259/device.ts';
 import { Pic8259 } from '../devices/pic8259/model.ts';
 import { attachPit8254 } from '../devices/pit8254/device.ts';
 import { Pit8254 } from '../devices/pit8254/model.ts';
 import { attachPort92 } from '../devices/port92/device.ts';
 import { Port92 } from '../devices/port92/model.ts';
-import { ResetControl } from '../devices/reset-control/model.ts';
 import { resetControlPort } from '../devices/reset-control/device.ts';
+import { ResetControl } from '../devices/reset-control/model.ts';
 import { writeCmosConfiguration } from '../devices/rtc-mc146818/cmos-layout.ts';
 import { attachRtcMc146818 } from '../devices/rtc-mc146818/device.ts';
 import { RtcMc146818 } from '../devices/rtc-mc146818/model.ts';
@@ -46,7 +52,7 @@ import { Uart16550 } from '../devices/uart16550/model.ts';
 import type { VirtioPci } from '../devices/virtio/device.ts';
 import { virtioBlockPci } from '../devices/virtio-blk/device.ts';
 import { virtioRngPci } from '../devices/virtio-rng/device.ts';
-import { LPC_DEVICE, PIRQ_FIRST_GSI, pirqOf, PM, SCI_IRQ } from './acpi/chipset.ts';
+import { LPC_DEVICE, PIRQ_FIRST_GSI, PM, pirqOf, SCI_IRQ } from './acpi/chipset.ts';
 import { BOARD_ADDRESS, splitMemory } from './boot/memory-map.ts';
 import { assignPciResources, decodesPciMemory, PCI_ISA_IRQS } from './boot/pci-resources.ts';
 
@@ -212,7 +218,8 @@ export class Board {
       },
       attributesChanged: (registers) => {
         // all zero: nothing is shadowed, as after reset
-        if (registers.some((value) => value !== 0)) log.write('unimplemented', 'memory attributes of C0000h to FFFFFh ignored');
+        if (registers.some((value) => value !== 0))
+          log.write('unimplemented', 'memory attributes of C0000h to FFFFFh ignored');
       },
     });
     let pmPorts: Attachment | undefined;
@@ -231,7 +238,9 @@ export class Board {
       virtioRngPci(wiring('virtio-rng'), options.entropy),
       ...options.disks.map((store, index) => virtioBlockPci(wiring(`disk ${index}`), store, `disk${index}`)),
     ];
-    this.virtio.forEach((device, index) => this.pci.add(index === 0 ? ENTROPY_DEVICE : FIRST_DISK_DEVICE + index - 1, 0, device.pci));
+    const [entropyDevice, ...disks] = this.virtio;
+    this.pci.add(ENTROPY_DEVICE, 0, entropyDevice.pci);
+    for (const [index, disk] of disks.entries()) this.pci.add(FIRST_DISK_DEVICE + index, 0, disk.pci);
     const configPorts = new PciConfigPorts(this.pci, resetControlPort(resetControl));
 
     // --- serial ports, firmware configuration, debug exit
@@ -240,7 +249,11 @@ export class Board {
       attachUart16550(space, uart, COM_PORTS[i].base);
       return uart;
     });
-    const fwCfg = new FwCfg(options.memory, { ramBytes: options.ramBytes, processors: 1, files: options.firmwareFiles });
+    const fwCfg = new FwCfg(options.memory, {
+      ramBytes: options.ramBytes,
+      processors: 1,
+      files: options.firmwareFiles,
+    });
 
     attachIoApic(space, ioApic);
     attachPic8259(space, pic);
@@ -258,14 +271,33 @@ export class Board {
     const testDevices = options.testDevice ? [new PcTestdev(isa.map((line) => line.source()))] : [];
     for (const device of testDevices) attachPcTestdev(space, device);
 
-    this.resettable = [...testDevices, ioApic, pic, pit, rtc, hpet, pm, keyboard, port92, resetControl, ...uarts, this.pci, configPorts, { reset: () => this.lapic.reset('power-on') }];
+    this.resettable = [
+      ...testDevices,
+      ioApic,
+      pic,
+      pit,
+      rtc,
+      hpet,
+      pm,
+      keyboard,
+      port92,
+      resetControl,
+      ...uarts,
+      this.pci,
+      configPorts,
+      { reset: () => this.lapic.reset('power-on') },
+    ];
     this.configure();
   }
 
   /** What firmware would have set up before a kernel is entered directly. */
   private configure(): void {
     const { low, high } = splitMemory(this.options.ramBytes);
-    writeCmosConfiguration((index, value) => this.cmos.setRam(index, value), { belowFourGib: low, aboveFourGib: high, processors: 1 });
+    writeCmosConfiguration((index, value) => this.cmos.setRam(index, value), {
+      belowFourGib: low,
+      aboveFourGib: high,
+      processors: 1,
+    });
     enableEcam(this.mch, BOARD_ADDRESS.ECAM);
     enablePowerManagement(this.lpc, PM.BASE);
     assignPciResources(this.pci, this.lpc);

@@ -5,12 +5,12 @@ import { EventQueue } from '../bus/scheduler.ts';
 import type { BlockStore, ByteStream, EntropySource } from '../bus/streams.ts';
 import { Arena, DmaMemory, PhysicalSpace } from '../cpu/memory/index.ts';
 import type { CpuModel } from '../cpu/model.ts';
-import { type EngineKind, Processor, PROCESSOR_OVERHEAD } from '../cpu/processor.ts';
+import { type EngineKind, PROCESSOR_OVERHEAD, Processor } from '../cpu/processor.ts';
 import { Activity } from '../cpu/state.ts';
 import { interruptsEnabled, wakeEventPending } from '../cpu/system/interrupts.ts';
 import { resetCpu } from '../cpu/system/reset.ts';
-import { buildAcpiTables } from './acpi/tables.ts';
 import { placeAcpiTables } from './acpi/placement.ts';
+import { buildAcpiTables } from './acpi/tables.ts';
 import { Board } from './board.ts';
 import type { BootPlan, KernelOptions } from './boot/boot-plan.ts';
 import { planKernel } from './boot/load-kernel.ts';
@@ -101,11 +101,15 @@ export class Machine {
   constructor(options: MachineOptions) {
     this.options = options;
     const { log, model, memoryBytes } = options;
-    this.clock = options.clock === 'virtual' ? new InstructionClock(() => this.retired) : new HostClock(() => options.host.now());
+    this.clock =
+      options.clock === 'virtual' ? new InstructionClock(() => this.retired) : new HostClock(() => options.host.now());
     this.queue = new EventQueue(this.clock);
     const { low, high } = splitMemory(memoryBytes);
     const limit = high > 0 ? BOARD_ADDRESS.HIGH_MEMORY + high : low;
-    const arena = new Arena({ ramBytes: memoryBytes, overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(limit) });
+    const arena = new Arena({
+      ramBytes: memoryBytes,
+      overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(limit),
+    });
     this.physical = new PhysicalSpace(arena, {
       limit,
       log,
@@ -277,7 +281,11 @@ export class Machine {
   }
 
   private startTurn(): void {
-    this.turn = { retired: this.retired + INSTRUCTIONS_PER_TURN, skips: 0, time: this.options.host.now() + TIME_PER_TURN };
+    this.turn = {
+      retired: this.retired + INSTRUCTIONS_PER_TURN,
+      skips: 0,
+      time: this.options.host.now() + TIME_PER_TURN,
+    };
   }
 
   private turnIsOver(): boolean {
@@ -340,6 +348,9 @@ export class Machine {
     if (this.haltReported) return;
     this.haltReported = true;
     const { cpu } = this.processor;
-    this.options.log.write('guest-error', `processor halted for good: interrupts are disabled at RIP ${cpu.rip.toString(16)}h`);
+    this.options.log.write(
+      'guest-error',
+      `processor halted for good: interrupts are disabled at RIP ${cpu.rip.toString(16)}h`,
+    );
   }
 }

@@ -1,7 +1,7 @@
 /** A fingerprint of a machine's memory and processor state, by which two runs can be told apart. */
 import { CONTEXT } from '../cpu/context.ts';
-import { PAGE_SIZE, type PhysicalSpace } from '../cpu/memory/index.ts';
 import type { Cpu } from '../cpu/cpu.ts';
+import { PAGE_SIZE, type PhysicalSpace } from '../cpu/memory/index.ts';
 
 /** Multipliers and rotations of MurmurHash3's 32-bit mixing, with a different seed for each half. */
 const MULTIPLIER_1 = 0xcc9e_2d51;

@@ -24,6 +24,9 @@ const MACHINES: Record<CodeBits, string> = { 16: 'i8086', 32: 'i386', 64: 'i386:
 /** Prefixes the decoder takes anywhere; the disassembler prints a REX prefix before others as an instruction of its own. */
 const LEGACY_PREFIXES = [0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
 
+/** The disassembler gives them the ModRM byte that AMD processors do not fetch. */
+const NO_MODRM = new Set(['UD0', 'UD1']);
+
 const PREFIXES_ONLY = /^((data16|addr32|addr16|data32|repn?z|lock|[c-gs]s|rex(\.\w+)?) *)+$/;
 
 function randomInstruction(random: Random, mode: CodeBits): Uint8Array {
@@ -45,7 +48,7 @@ interface Disassembled {
 /** First instruction of each slot. */
 function disassemble(slots: readonly Uint8Array[], mode: CodeBits): Disassembled[] {
   const image = new Uint8Array(slots.length * SLOT).fill(NOP);
-  slots.forEach((bytes, i) => image.set(bytes, i * SLOT));
+  for (const [i, bytes] of slots.entries()) image.set(bytes, i * SLOT);
   const directory = mkdtempSync(join(tmpdir(), 'decode-'));
   try {
     const file = join(directory, 'image');
@@ -105,7 +108,8 @@ function main(): number {
       if (PREFIXES_ONLY.test(text)) return;
       const exists = text !== '' && !text.includes('(bad)');
       const line = `${hex(bytes.subarray(0, Math.max(1, result === 'ok' ? decoder.out.length : length)))}   ${text}`;
-      if (result === 'ok' && exists && decoder.out.length !== length) {
+      const withoutModrm = result === 'ok' && NO_MODRM.has(decoder.out.encoding.instruction.mnemonic);
+      if (result === 'ok' && exists && decoder.out.length !== length && !withoutModrm) {
         bad++;
         console.log(`${mode}: length ${decoder.out.length}, not ${length}: ${line}`);
       } else if (result === 'ok' && !exists) onlyHere.set(decoder.out.encoding.text, `${hex(bytes)}   ${text}`);

@@ -37,7 +37,7 @@ const INSTRUCTIONS = {
   INVLPG: 'invlpg [GUEST_DATA]',
   INVLPGA: 'invlpga',
   IOIO: 'in al, 0x60',
-  MSR: 'rdmsr',
+  MSR: 'xor ecx, ecx\nhere: rdmsr',
   VMRUN: 'vmrun',
   VMMCALL: 'vmmcall',
   VMLOAD: 'vmload',
@@ -65,7 +65,6 @@ describe('every instruction intercept', () => {
       const vm = virtualMachine(`nop\n${labelled}\nnext: nop`, { intercepts: [name], cr4: CR4.OSXSAVE });
       if (name === 'IOIO') vm.memory.writeU8(HYPERVISOR.IO_MAP + (0x60 >> 3), 1);
       if (name === 'MSR') vm.memory.writeU8(HYPERVISOR.MSR_MAP, 1);
-      vm.cpu.gpr.fill(0n, 1, 4);
       vm.expectExit(INTERCEPT_EXIT_CODE[name], { at: 'here', next: 'next' });
     });
   }

@@ -38,11 +38,19 @@ export interface ArenaArea {
   readonly size: number;
 }
 
+/** A place in a physical page. */
+export interface CodePlace {
+  readonly page: number;
+  readonly offset: number;
+}
+
 interface CodePage {
   /** Tables by mode. */
   readonly tables: Map<number, number>;
-  /** Records (address, count) of every block decoded from the page. */
+  /** Records (address, count, first handler of their class) of every block decoded from the page. */
   readonly blocks: number[];
+  /** Word indices of entries in other pages' tables that lead to blocks with bytes of this page. */
+  readonly slots: number[];
 }
 
 export interface BlockStatistics {
@@ -63,8 +71,6 @@ export class BlockCache {
   private readonly pages = new Map<number, CodePage>();
   private readonly codePages: CodePages;
   private free: number;
-  /** Freed code tables, cleared. */
-  private readonly spareTables: number[] = [];
   private readonly scratch: number;
   private readonly crossing = new Uint8Array(2 * MAX_INSTRUCTION_LENGTH);
   /** Tells that every block is gone: all execute tags must go too. */
@@ -137,33 +143,28 @@ export class BlockCache {
   flush(): void {
     for (const page of this.pages.keys()) this.codePages.clearCode(page);
     this.pages.clear();
-    this.spareTables.length = 0;
     this.free = this.firstFree();
     this.statistics.flushes++;
     this.onFlush();
   }
 
-  /** Table of a physical page's blocks in one mode; for the TLB's execute entries. */
-  tableFor(page: number, mode: number): number {
+  private pageEntry(page: number): CodePage {
     let entry = this.pages.get(page);
     if (!entry) {
-      entry = { tables: new Map(), blocks: [] };
+      entry = { tables: new Map(), blocks: [], slots: [] };
       this.pages.set(page, entry);
     }
-    let table = entry.tables.get(mode);
-    if (table === undefined) {
-      table = this.spareTables.pop();
-      if (table === undefined) {
-        table = this.allocate(CODE_TABLE_SIZE);
-        this.u32.fill(0, table >> 2, (table + CODE_TABLE_SIZE) >> 2);
-        // an allocation may have flushed the map
-        if (!this.pages.has(page)) {
-          entry = { tables: new Map(), blocks: [] };
-          this.pages.set(page, entry);
-        }
-      }
-      entry.tables.set(mode, table);
-    }
+    return entry;
+  }
+
+  /** Table of a physical page's blocks in one mode; for the TLB's execute entries. */
+  tableFor(page: number, mode: number): number {
+    const known = this.pages.get(page)?.tables.get(mode);
+    if (known !== undefined) return known;
+    // an allocation may flush everything
+    const table = this.allocate(CODE_TABLE_SIZE);
+    this.u32.fill(0, table >> 2, (table + CODE_TABLE_SIZE) >> 2);
+    this.pageEntry(page).tables.set(mode, table);
     return table;
   }
 
@@ -181,6 +182,8 @@ export class BlockCache {
       for (let n = 0, at = blocks[i]; n < blocks[i + 1]; n++, at += RECORD_SIZE) this.u32[(at + RECORD.handler) >> 2] = resync;
     }
     blocks.length = 0;
+    for (const slot of entry.slots) this.u32[slot] = 0;
+    entry.slots.length = 0;
     for (const table of entry.tables.values()) this.u32.fill(0, table >> 2, (table + CODE_TABLE_SIZE) >> 2);
     this.codePages.clearCode(page);
   }
@@ -207,7 +210,7 @@ export class BlockCache {
     if (!entry || entry.tables.get(mode) !== table) {
       // the allocation flushed everything, the page's table included
       table = this.tableFor(page, mode);
-      entry = this.pages.get(page)!;
+      entry = this.pageEntry(page);
     }
     this.memory.copyWithin(block, this.scratch, this.scratch + bytes);
     this.u16[(block + RECORD.heat) >> 1] = this.heat;
@@ -242,24 +245,54 @@ export class BlockCache {
   /** Numbers the records and adds the one that goes on behind the block. */
   private finish(count: number, length: number, mode: number): number {
     for (let i = 0; i < count; i++) this.memory[this.scratch + i * RECORD_SIZE + RECORD.remaining] = count - i;
-    const behind = this.scratch + count * RECORD_SIZE;
-    this.memory.fill(0, behind, behind + RECORD_SIZE);
-    this.u32[(behind + RECORD.handler) >> 2] = this.specialBase(mode) + SpecialHandler.FALL_THROUGH;
-    this.u16[(behind + RECORD.delta) >> 1] = length;
+    this.emitBehind(this.scratch + count * RECORD_SIZE, length, mode);
     return count + 1;
   }
 
+  /** The record behind a block's last instruction. */
+  private emitBehind(at: number, length: number, mode: number): void {
+    this.memory.fill(0, at, at + RECORD_SIZE);
+    this.u32[(at + RECORD.handler) >> 2] = this.specialBase(mode) + SpecialHandler.FALL_THROUGH;
+    this.u16[(at + RECORD.delta) >> 1] = length;
+  }
+
   /**
-   * A one-instruction block from bytes on two pages, in the scratch area: valid for one run.
+   * A one-instruction block from bytes on two pages. Its first record checks that the second page is still mapped where it
+   * was; see {@link crossingTable}.
    * @param bytes the instruction's bytes, as many as there are, at most 15
    */
-  decodeCrossing(bytes: Uint8Array, mode: number): number {
+  decodeCrossing(first: CodePlace, second: { page: number; table: number }, bytes: Uint8Array, mode: number): number {
+    const { offset } = first;
     this.crossing.fill(0);
     this.crossing.set(bytes);
     const result = this.decodeOne(this.crossing, 0, bytes.length, mode);
-    this.emit(this.scratch, result === 'short' ? 'too-long' : result, 0, mode);
-    this.finish(1, result === 'ok' ? this.decoder.out.length : 0, mode);
-    return this.scratch;
+    const check = this.scratch;
+    this.memory.fill(0, check, check + RECORD_SIZE);
+    this.u32[(check + RECORD.handler) >> 2] = this.specialBase(mode) + SpecialHandler.CROSSING;
+    this.u32[(check + RECORD.immediate) >> 2] = second.table;
+    this.memory[check + RECORD.remaining] = 1;
+    const at = check + RECORD_SIZE;
+    this.emit(at, result === 'short' ? 'too-long' : result, 0, mode);
+    this.memory[at + RECORD.remaining] = 1;
+    this.emitBehind(at + RECORD_SIZE, result === 'ok' ? this.decoder.out.length : 0, mode);
+    const size = 3 * RECORD_SIZE;
+    const block = this.allocate(size);
+    this.memory.copyWithin(block, this.scratch, this.scratch + size);
+    const slot = (this.tableFor(first.page, mode) >> 2) + offset;
+    this.u32[slot] = block;
+    this.pageEntry(first.page).blocks.push(block, 3, this.specialBase(mode));
+    const other = this.pageEntry(second.page);
+    other.blocks.push(block, 3, this.specialBase(mode));
+    other.slots.push(slot);
+    this.codePages.markCode(first.page, offset, PAGE - offset);
+    this.codePages.markCode(second.page, 0, MAX_INSTRUCTION_LENGTH);
+    return block;
+  }
+
+  /** The code table the second page of a crossing block must have; 0 for other blocks. */
+  crossingTable(block: number, mode: number): number {
+    if (this.u32[(block + RECORD.handler) >> 2] !== this.specialBase(mode) + SpecialHandler.CROSSING) return 0;
+    return this.u32[(block + RECORD.immediate) >> 2];
   }
 
   /**
@@ -267,6 +300,8 @@ export class BlockCache {
    * Used where the budget ends inside a block.
    */
   truncate(block: number, count: number, mode: number): number {
+    // the engine has just made sure of the second page
+    if (this.crossingTable(block, mode) !== 0) block += RECORD_SIZE;
     if (block !== this.scratch) this.memory.copyWithin(this.scratch, block, block + (count + 1) * RECORD_SIZE);
     const interpreted = this.u32[(this.scratch + RECORD.interpreted) >> 2];
     if (interpreted !== 0) this.u32[(this.scratch + RECORD.handler) >> 2] = interpreted;

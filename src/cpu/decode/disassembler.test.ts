@@ -190,6 +190,15 @@ function sameOperand(operand: Operand, row: RowOperand, out: Decoder['out'], imm
   }
 }
 
+test('no row is defined twice', () => {
+  const seen = new Set<string>();
+  for (const { instruction, text } of INSTRUCTION_TABLE.encodings) {
+    const name = `${instruction.mnemonic} '${text}'`;
+    assert.ok(!seen.has(name), name);
+    seen.add(name);
+  }
+});
+
 describe('every row', () => {
   const decoder = new Decoder(INSTRUCTION_TABLE, FEATURES);
   const SAMPLES = 6;

@@ -4,10 +4,10 @@ import { dependsOnOperandSize, type Encoding } from '../../isa/encoding.ts';
 import { HELPERS, type HelperName } from '../../isa/helpers.ts';
 import { interceptBit, INTERCEPT_EXIT_CODE } from '../../isa/intercepts.ts';
 import type { InstructionTable } from '../../isa/table.ts';
-import { type FunctionBuilder, type FunctionRef, ModuleBuilder } from '../../wasm/index.ts';
+import { type FunctionBuilder, type FunctionRef, type Local, ModuleBuilder } from '../../wasm/index.ts';
 import { CS, offsetOf, segmentOffset } from '../context.ts';
 import { emitHeat } from './heat.ts';
-import { Exit, RECORD } from './record.ts';
+import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { type Effects, HELPER_ARGUMENTS, type HandlerForm, type HandlerModule, InterpreterStage } from './stage.ts';
 import { TLB_ENTRY } from './tlb-access.ts';
 
@@ -32,6 +32,8 @@ export const SpecialHandler = {
   RAISE: 3,
   /** The same with error code 0. */
   RAISE_ZERO: 4,
+  /** Before an instruction on two pages: goes on if the second page's code table is still the one in `immediate`. */
+  CROSSING: 5,
 } as const;
 
 const REPEATS = { none: 0, rep: 1, repne: 2 } as const;
@@ -151,6 +153,7 @@ export function buildHandlers(
     }),
     m.function('raise', ['i32', 'i32'], ['i32'], (f) => emitRaise(f, module, 0)),
     m.function('raiseZero', ['i32', 'i32'], ['i32'], (f) => emitRaise(f, module, 1)),
+    m.function('crossing', ['i32', 'i32'], ['i32'], (f) => emitCrossing(f, long, module)),
   );
   const index = new Map<number, Handler>();
   for (const encoding of table.encodings) {
@@ -199,6 +202,44 @@ function emitRipToRecord(f: FunctionBuilder, long: boolean): void {
   f.store('i64.store', f.param<'i32'>(0), recordRip(f, long), offsetOf('rip'));
 }
 
+/** TLB entry of a linear address, and the execute tag it must have. */
+function executeEntry(f: FunctionBuilder, linear: Local<'i64'>) {
+  const { op } = f;
+  const ctx = f.param<'i32'>(0);
+  const low = f.let(op['i32.wrap_i64'](linear));
+  const entry = f.let(op['i32.add'](
+    f.load('i32.load', ctx, offsetOf('tlb')),
+    op['i32.and'](op['i32.shr_u'](low, f.i32(TLB_ENTRY.indexShift)), f.i32(TLB_ENTRY.indexMask)),
+  ));
+  const tag = f.let(op['i64.or'](op['i64.and'](linear, f.i64(-4096n)), op['i64.extend_i32_u'](f.load('i32.load', ctx, offsetOf('mode')))));
+  return { low, entry, tag };
+}
+
+/** rip as a linear address. */
+function linearRip(f: FunctionBuilder, long: boolean, rip: Local<'i64'>): Local<'i64'> {
+  const { op } = f;
+  if (long) return rip;
+  const sum = op['i64.add'](rip, f.load('i64.load', f.param<'i32'>(0), segmentOffset(CS, 'base')));
+  return f.let(op['i64.and'](sum, f.i64(0xffffffffn)));
+}
+
+function emitCrossing(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
+  const { op } = f;
+  const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];
+  const first = linearRip(f, long, f.let(f.load('i64.load', ctx, offsetOf('rip'))));
+  const second = op['i64.add'](first, f.i64(4096n));
+  const { entry, tag } = executeEntry(f, f.let(long ? second : op['i64.and'](second, f.i64(0xffffffffn))));
+  const mapped = op['i64.eq'](f.load('i64.load', entry, TLB_ENTRY.executeTag), tag);
+  const same = op['i32.eq'](f.load('i32.load', entry, TLB_ENTRY.codeTable), f.load('i32.load', rec, RECORD.immediate));
+  f.if(op['i32.and'](mapped, same), () => {
+    const next = f.let(op['i32.add'](rec, f.i32(RECORD_SIZE)));
+    f.returnCallIndirect(module.signature, f.load('i32.load', next, RECORD.handler), [ctx, next], module.table);
+  });
+  const budget = op['i32.add'](f.load('i32.load', ctx, offsetOf('budget')), f.i32(1));
+  f.store('i32.store', ctx, budget, offsetOf('budget'));
+  f.return(f.i32(Exit.LOOKUP));
+}
+
 function emitRaise(f: FunctionBuilder, module: HandlerModule, hasErrorCode: number): void {
   const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];
   f.store('i32.store', ctx, rec, offsetOf('record'));
@@ -222,24 +263,14 @@ function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule):
   f.store('i32.store', ctx, left, offsetOf('budget'));
   const from = f.let(f.load('i64.load', ctx, offsetOf('rip')));
   f.store('i64.store', ctx, target, offsetOf('rip'));
-  const linearOf = (rip: typeof target) => {
-    if (long) return rip;
-    const sum = op['i64.add'](rip, f.load('i64.load', ctx, segmentOffset(CS, 'base')));
-    return f.let(op['i64.and'](sum, f.i64(0xffffffffn)));
-  };
-  const linear = linearOf(target);
-  const low = f.let(op['i32.wrap_i64'](linear));
-  const entry = f.let(op['i32.add'](
-    f.load('i32.load', ctx, offsetOf('tlb')),
-    op['i32.and'](op['i32.shr_u'](low, f.i32(TLB_ENTRY.indexShift)), f.i32(TLB_ENTRY.indexMask)),
-  ));
-  const tag = op['i64.or'](op['i64.and'](linear, f.i64(-4096n)), op['i64.extend_i32_u'](f.load('i32.load', ctx, offsetOf('mode'))));
+  const linear = linearRip(f, long, target);
+  const { low, entry, tag } = executeEntry(f, linear);
   f.if(op['i64.ne'](f.load('i64.load', entry, TLB_ENTRY.executeTag), tag), () => f.return(f.i32(Exit.LOOKUP)));
   const slot = op['i32.add'](f.load('i32.load', entry, TLB_ENTRY.codeTable), op['i32.shl'](op['i32.and'](low, f.i32(0xfff)), f.i32(2)));
   const next = f.let(f.load('i32.load', slot, 0));
   f.if(op['i32.eqz'](next), () => f.return(f.i32(Exit.LOOKUP)));
   f.if(link, () => {
-    const difference = op['i64.shr_u'](op['i64.xor'](linearOf(from), linear), f.i64(12));
+    const difference = op['i64.shr_u'](op['i64.xor'](linearRip(f, long, from), linear), f.i64(12));
     f.if(op['i64.eqz'](difference), () => f.store('i32.store', op['i32.add'](rec, link), next, 0));
   });
   const after = f.let(op['i32.sub'](left, f.load('i32.load8_u', next, RECORD.remaining)));

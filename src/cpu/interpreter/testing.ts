@@ -32,6 +32,8 @@ const TLB_ADDRESS = 0x2_0000;
 /** Entries of 32 bytes. */
 const TLB_BYTES = 1024 * 32;
 const RECORDS = { start: 0x3_0000, size: 0x1_0000 };
+/** Where code is put. */
+const CODE_ADDRESS = 0x5_0000;
 
 /** The exception an instruction ended with. */
 export interface Raised {
@@ -107,9 +109,13 @@ export class TestMachine {
   run(...code: number[]): Raised | undefined {
     const { cpu } = this;
     cpu.rip = 0n;
-    cpu.budget = 1;
     cpu.pending = Pending.NONE;
-    const exit = this.handlers.run(cpu.base, this.blocks.decodeCrossing(Uint8Array.from(code), cpu.mode));
+    cpu.bytes.fill(0, CODE_ADDRESS, CODE_ADDRESS + code.length + 16);
+    cpu.bytes.set(code, CODE_ADDRESS);
+    this.blocks.flush();
+    const block = this.blocks.decode(0, this.blocks.tableFor(0, cpu.mode), CODE_ADDRESS, 0, cpu.mode);
+    cpu.budget = 0;
+    const exit = this.handlers.run(cpu.base, this.blocks.truncate(block, 1, cpu.mode));
     if (exit === Exit.ABORT || exit === Exit.SYSTEM_ABORT) {
       return { vector: cpu.faultVector, ...(cpu.faultHasErrorCode ? { errorCode: cpu.faultErrorCode } : {}) };
     }

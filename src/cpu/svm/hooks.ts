@@ -3,7 +3,7 @@ import { type Cpu } from '../cpu.ts';
 import { guestExit } from '../fault.ts';
 import { readFlags } from '../flags.ts';
 import { word } from '../state.ts';
-import type { DeliveredEvent, PortAccess, SystemHooks, TaskSwitchSource } from '../system/hooks.ts';
+import { type DeliveredEvent, MACHINE_STATUS_WORD, type PortAccess, type SystemHooks, type TaskSwitchSource } from '../system/hooks.ts';
 import { CR0, FLAG } from '../system/registers.ts';
 import { EventInjection, EventType, ExitCode, InterceptWord, VirtualInterrupt } from './vmcb.ts';
 import { takeInjected } from './world-switch.ts';
@@ -117,7 +117,8 @@ export const svmHooks: SystemHooks = {
     }
     if (number === 0 && write && word3(cpu) & CR0_SEL_WRITE_BIT) {
       const selected = ~BigInt(CR0.TS | CR0.MP);
-      if ((value ^ cpu.cr0) & selected & 0xffffffffn) throw guestExit(cpu, BigInt(ExitCode.CR0_SEL_WRITE), info);
+      // LMSW is intercepted whatever it changes (APM vol. 2 15.9)
+      if (register === MACHINE_STATUS_WORD || (value ^ cpu.cr0) & selected & 0xffffffffn) throw guestExit(cpu, BigInt(ExitCode.CR0_SEL_WRITE), info);
     }
   },
   debugRegister(cpu, number, write, register) {

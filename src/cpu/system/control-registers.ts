@@ -6,7 +6,7 @@ import { fault } from '../fault.ts';
 import { claims } from './cpuid.ts';
 import type { CpuidFlag } from './cpuid-flags.ts';
 import { Attribute } from './descriptors.ts';
-import { hooks, interceptInstruction } from './hooks.ts';
+import { hooks, interceptInstruction, MACHINE_STATUS_WORD, NO_REGISTER } from './hooks.ts';
 import {
   CR0,
   CR4,
@@ -208,9 +208,6 @@ export function movToCr(cpu: Cpu, number: number, register: number): void {
   else writeCr8(cpu, value);
 }
 
-/** CLTS, LMSW and SMSW count as accesses to CR0 that name no register. */
-const NO_REGISTER = -1;
-
 export function clts(cpu: Cpu): void {
   const value = cpu.cr0 & ~BigInt(CR0.TS);
   if (cpu.guestMode !== 0) hooks.controlRegister(cpu, 0, true, NO_REGISTER, value);
@@ -224,7 +221,7 @@ const LMSW_MASK = BigInt(CR0.PE | CR0.MP | CR0.EM | CR0.TS);
 
 export function lmsw(cpu: Cpu, source: number): void {
   const value = (cpu.cr0 & ~LMSW_MASK) | (BigInt(source & 0xffff) & LMSW_MASK) | (cpu.cr0 & BigInt(CR0.PE));
-  if (cpu.guestMode !== 0) hooks.controlRegister(cpu, 0, true, NO_REGISTER, value);
+  if (cpu.guestMode !== 0) hooks.controlRegister(cpu, 0, true, MACHINE_STATUS_WORD, value);
   writeCr0(cpu, value);
 }
 

@@ -116,6 +116,8 @@ const FLAGS = {
   amdSsbNo: extendedB8(26),
   /** Not affected by branch type confusion. */
   btcNo: extendedB8(29),
+  /** IBPB clears return predictions too. */
+  ibpbReturns: extendedB8(30),
 
   nestedPaging: svm(0),
   lbrVirtualization: svm(1),

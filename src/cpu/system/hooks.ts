@@ -46,6 +46,10 @@ export interface PortAccess {
   readonly addressBits: number;
 }
 
+/** Operands of {@link SystemHooks.controlRegister} that are no general register: none (CLTS, SMSW), and that of LMSW. */
+export const NO_REGISTER = -1;
+export const MACHINE_STATUS_WORD = -2;
+
 export type TaskSwitchSource = 'call' | 'iret' | 'jump' | 'gate';
 
 export interface SystemHooks {
@@ -60,7 +64,10 @@ export interface SystemHooks {
   shutdown(cpu: Cpu, delivering: DeliveredEvent): void;
   /** INT n, before any check. */
   softwareInterrupt(cpu: Cpu, vector: number): void;
-  /** MOV to or from CR0-CR8, CLTS, LMSW and SMSW; `value` is what a write would set. `register` is -1 where none is named. */
+  /**
+   * MOV to or from CR0-CR8, CLTS, LMSW and SMSW; `value` is what a write would set. `register` is {@link NO_REGISTER} or
+   * {@link MACHINE_STATUS_WORD} where none is named.
+   */
   controlRegister(cpu: Cpu, number: number, write: boolean, register: number, value: bigint): void;
   debugRegister(cpu: Cpu, number: number, write: boolean, register: number): void;
   /** RDMSR and WRMSR, before the MSR is looked up. */

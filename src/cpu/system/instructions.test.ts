@@ -325,7 +325,10 @@ describe('segment instructions', () => {
     const b = protectedBed();
     b.memory.view.setUint32(0x8000, Selector.DATA16, true);
     popSegment(b.cpu, SS, 32);
-    assert.deepEqual([b.cpu.gpr[4], b.cpu.stackMask, b.cpu.interruptShadow], [0x8004n, 0xffffn, InterruptShadow.MOV_SS]);
+    assert.deepEqual(
+      [b.cpu.gpr[4], b.cpu.stackMask, b.cpu.interruptShadow],
+      [0x8004n, 0xffffn, InterruptShadow.MOV_SS],
+    );
   });
 
   test('LFS loads both or nothing', () => {

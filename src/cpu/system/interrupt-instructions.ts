@@ -3,7 +3,8 @@ import { RSP, Vector } from '../../isa/stage.ts';
 import type { Cpu } from '../cpu.ts';
 import { fault } from '../fault.ts';
 import { arithmeticFlags, readFlags } from '../flags.ts';
-import { Activity, word } from '../state.ts';
+import { Activity, InterruptShadow, word } from '../state.ts';
+import { reportDebugCauses } from './debug-registers.ts';
 import { deliverException } from './exceptions.ts';
 import { hooks, interceptInstruction } from './hooks.ts';
 import { deliverTo8086 } from './interrupt-gates.ts';
@@ -47,6 +48,9 @@ export function into(cpu: Cpu): void {
 }
 
 export function int1(cpu: Cpu): void {
+  // A breakpoint met behind MOV SS is reported along with it.
+  if (cpu.dr6Pending !== 0) reportDebugCauses(cpu, cpu.dr6Pending);
+  cpu.dr6Pending = 0;
   deliverException(cpu, Vector.DB, undefined, 'privilegedSoftware', instructionLength(cpu));
 }
 
@@ -76,7 +80,7 @@ export function sti(cpu: Cpu): void {
   if (flag === FLAG.VIF && (flags & FLAG.VIP) !== 0) throw fault(cpu, Vector.GP, 0);
   setSystemFlags(cpu, flags | flag);
   if (flag === FLAG.IF && (flags & FLAG.IF) === 0) {
-    cpu.interruptShadow = 1;
+    cpu.interruptShadow = InterruptShadow.STI;
   }
 }
 

@@ -31,14 +31,18 @@ export function writePerformanceCounter(cpu: Cpu, index: number, value: bigint):
   cpu.perfCounter[index] = BigInt.asUintN(COUNTER_BITS, counting(cpu, index) ? value - hostTimeStamp(cpu) : value);
 }
 
+/** Processors whose guest has been told what the counters lack. */
+const reported = new WeakSet<Cpu>();
+
 /** Sets an event select register; false for reserved bits. */
 export function writeEventSelect(cpu: Cpu, index: number, value: bigint): boolean {
   if ((value & ~SELECT_WRITABLE) !== 0n) return false;
   const counter = readPerformanceCounter(cpu, index) ?? 0n;
   cpu.perfEventSelect[index] = value;
   writePerformanceCounter(cpu, index, counter);
-  const deaf = (value & ENABLE) !== 0n && ((value & INTERRUPT) !== 0n || !counting(cpu, index));
-  if (deaf && cpu.log.enabled('unimplemented')) {
+  const unsupported = (value & ENABLE) !== 0n && ((value & INTERRUPT) !== 0n || !counting(cpu, index));
+  if (unsupported && !reported.has(cpu) && cpu.log.enabled('unimplemented')) {
+    reported.add(cpu);
     cpu.log.write(
       'unimplemented',
       `performance counter ${index}: event select ${value.toString(16)}h counts cycles only, without interrupt`,

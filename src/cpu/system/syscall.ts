@@ -110,8 +110,7 @@ export function sysret(cpu: Cpu, bits: number): void {
   if (isLongMode(cpu)) {
     writeFlags(cpu, low32(cpu, R11) & SYSRET_FLAGS);
     stepByNewFlags(cpu);
-  }
-  else setSystemFlags(cpu, systemFlags(cpu) | FLAG.IF);
+  } else setSystemFlags(cpu, systemFlags(cpu) | FLAG.IF);
   u32[NEXT_RIP] = u32[RCX_WORD];
   u32[NEXT_RIP + 1] = wide ? u32[RCX_WORD + 1] : 0;
   if (wide) enterFlat(cpu, selector + SYSRET_CS64, CODE64, selector + SYSRET_SS, 3);

@@ -4,6 +4,7 @@ import { CS, DS, ES, FS, GS, LDTR, SS, TR } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { fault } from '../fault.ts';
 import { writeFlags } from '../flags.ts';
+import { reportDebugCauses } from './debug-registers.ts';
 import {
   type Descriptor,
   isNullSelector,
@@ -18,7 +19,6 @@ import {
   TSS_BUSY,
   TYPE_32BIT,
 } from './descriptors.ts';
-import { reportDebugCauses } from './debug-registers.ts';
 import { hooks, type TaskSwitchSource } from './hooks.ts';
 import { CR0, cr0, DR6, FLAG, MASK_32 } from './registers.ts';
 import {

@@ -143,17 +143,6 @@ export const MOVBE = instruction('MOVBE', {
   execute: (x) => x.write(0, reverseBytes(x, x.operand(1) as Int, x.bitsOf(0) as Bits)),
 });
 
-export const CRC32 = instruction('CRC32', {
-  encodings: ['F2 0F 38 F0 Gy,Eb', 'F2 0F 38 F1 Gy,Ev'],
-  access: ['rw', 'r'],
-  feature: 'sse4.2',
-  execute(x) {
-    const [crc, value] = x.operands() as Int[];
-    const next = x.call('crc32', x.toI32(crc), x.toI64(value), x.bitsOf(1)) as I32;
-    x.write(0, x.toBits(next, x.bitsOf(0) as Bits));
-  },
-});
-
 export const SETCC = instruction('SETcc', {
   encodings: ['0F 90+cc Eb'],
   access: ['w'],
