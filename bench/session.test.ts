@@ -34,6 +34,11 @@ describe('a run of a system', () => {
     assert.equal(result.problem, 'x: ended early (status 3): out of luck');
   });
 
+  test('that throws: its message, not the trace around it', async () => {
+    const { result } = await session(`throw new TypeError('no such thing')`);
+    assert.equal(result.problem, 'ended early (status 1): TypeError: no such thing');
+  });
+
   test('with a failed benchmark', async () => {
     const { result } = await session(`console.log('TESTUDO-DONE rc=1')`);
     assert.equal(result.problem, 'a benchmark failed');

@@ -9,6 +9,8 @@ const POWER_OFF_SECONDS = 15;
 /** How long it may take to end after SIGTERM. */
 const TERMINATION_SECONDS = 5;
 const SAMPLE_INTERVAL_MS = 500;
+/** Of a system's error output: enough to find a message in a stack trace. */
+const ERROR_LINES_KEPT = 200;
 
 export interface SessionResult {
   measurements: Measurement[];
@@ -36,6 +38,12 @@ function signalGroup(group: number, signal: NodeJS.Signals): void {
   } catch {
     // It has ended.
   }
+}
+
+/** The line of error output that says most: the first that is an error by its own account, else the last. */
+function errorSummary(lines: readonly string[]): string {
+  const line = lines.find((text) => /^\w*Error\b/.test(text)) ?? lines.at(-1);
+  return line === undefined ? '' : `: ${line}`;
 }
 
 /** Ends all systems at once; for use when this program is interrupted. */
@@ -67,7 +75,7 @@ export function runSession(command: Command, timeoutSeconds: number, events: Ses
     const splitter = new LineSplitter();
     let problem: string | undefined;
     let finished = false;
-    let lastError = '';
+    const errorLines: string[] = [];
     let timer: NodeJS.Timeout | undefined;
 
     const endWithin = (allowed: number, reason?: string) => {
@@ -111,7 +119,7 @@ export function runSession(command: Command, timeoutSeconds: number, events: Ses
     child.stderr.on('data', (bytes: Buffer) => {
       for (const text of errors.push(bytes)) {
         events.line?.(text);
-        if (text.trim() !== '') lastError = text.trim();
+        if (text.trim() !== '' && errorLines.length < ERROR_LINES_KEPT) errorLines.push(text.trim());
       }
     });
     child.on('close', (code, signal) => {
@@ -119,7 +127,7 @@ export function runSession(command: Command, timeoutSeconds: number, events: Ses
       clearInterval(sampler);
       children.delete(pid);
       if (!finished && problem === undefined) {
-        problem = `ended early (${signal ?? `status ${code}`})${lastError === '' ? '' : `: ${lastError}`}`;
+        problem = `ended early (${signal ?? `status ${code}`})${errorSummary(errorLines)}`;
       }
       if (problem !== undefined && parser.running !== undefined) problem = `${parser.running}: ${problem}`;
       done({ measurements, problem, seconds: seconds(), others: meter.others() });

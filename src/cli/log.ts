@@ -22,7 +22,7 @@ export function parseLogTopics(text: string): LogTopic[] | undefined {
   if (text === 'all') return ALL_TOPICS;
   if (text === 'none') return [];
   const topics = text.split(',') as LogTopic[];
-  return topics.every((topic) => topic in LOG_TOPICS) ? topics : undefined;
+  return topics.every((topic) => Object.hasOwn(LOG_TOPICS, topic)) ? topics : undefined;
 }
 
 /**

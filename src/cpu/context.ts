@@ -204,7 +204,7 @@ const FIELDS = {
   singleStep: 'u32',
   /**
    * Format of the nested page tables while nestedPaging is 1, set by VMRUN from the host's registers: its CR4 masked to
-   * PSE, PAE and LA57 OR its EFER masked to LMA and NXE. 0 stands for LMA, PAE and NXE.
+   * PSE, PAE, LA57 and SMEP OR its EFER masked to LMA and NXE. 0 stands for LMA, PAE and NXE.
    */
   nestedPagingMode: 'u32',
   /** Scratch for helpers that hand back more than one value. */

@@ -72,6 +72,7 @@ export class Processor {
       arena,
       physical,
       physicalAddressBits: model.physicalAddressBits,
+      vendor: model.vendor,
       log: options.log,
       computeMode,
       codeTableFor: (page, mode) => this.blocks.tableFor(page, mode),

@@ -1,6 +1,7 @@
 /** Guest memory of the processor: arena, guest-physical space, TLB, page walk, linear accesses. */
 import type { Log } from '../../bus/log.ts';
 import type { Cpu } from '../cpu.ts';
+import type { CpuModel } from '../model.ts';
 import type { Arena } from './arena.ts';
 import { LinearAccess } from './linear.ts';
 import type { PhysicalSpace } from './physical.ts';
@@ -24,6 +25,8 @@ export interface ProcessorMemoryOptions {
   readonly physical: PhysicalSpace;
   /** MAXPHYADDR, 32 to 52. */
   readonly physicalAddressBits: number;
+  /** Whose rules hold where processors differ in what a paging-structure entry reserves. */
+  readonly vendor: CpuModel['vendor'];
   readonly log: Log;
   /** The decode mode key for the processor's state (below 4096). */
   readonly computeMode: (cpu: Cpu) => number;

@@ -238,6 +238,10 @@ describe('nested paging', () => {
     assert.equal(m.cpu.slowValue[0], 99n);
     // No NX: bit 63 is reserved, and fetches do not show.
     assert.deepEqual(access(m, 'x', 0x6000n), exit(FINAL | 4n, 0x6000));
+    // With SMEP in the host they do.
+    m.cpu.nestedPagingMode = Number(CR4.PAE | CR4.SMEP);
+    m.translation.stateChanged();
+    assert.deepEqual(access(m, 'x', 0x6000n), exit(FINAL | 20n, 0x6000));
   });
 
   test('a host with 32-bit paging', () => {

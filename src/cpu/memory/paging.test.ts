@@ -165,8 +165,8 @@ describe('PAE paging', () => {
 });
 
 describe('4-level paging', () => {
-  function setUp(options: Parameters<typeof longMode>[2] = {}) {
-    const m = machine();
+  function setUp(options: Parameters<typeof longMode>[2] = {}, vendor: 'amd' | 'intel' = 'amd') {
+    const m = machine({ vendor });
     const t = new Tables(m, ROOT);
     const root = t.page();
     longMode(m, root, options);
@@ -233,6 +233,20 @@ describe('4-level paging', () => {
     const top = t.entry(root, 3, linear, 3);
     t.set(top, P | W | PS);
     assert.deepEqual(access(m, 'r', linear), fault(RESERVED_READ, linear), 'PS in a PML4E');
+  });
+
+  test('G in an entry that leads to a table: reserved in a PML4E of an AMD processor', () => {
+    const linear = 0x1234_5000n;
+    for (const vendor of ['amd', 'intel'] as const) {
+      for (let level = 1; level < 4; level++) {
+        const { m, t, root } = setUp({}, vendor);
+        t.map(root, linear, DATA, P | W);
+        const at = t.entry(root, 3, linear, level);
+        t.set(at, t.get(at) | G);
+        const expected = vendor === 'amd' && level === 3 ? fault(RESERVED_READ, linear) : undefined;
+        assert.deepEqual(access(m, 'r', linear), expected, `${vendor}, level ${level}`);
+      }
+    }
   });
 
   test('address bits inside large pages are reserved, PAT and ignored bits are not', () => {

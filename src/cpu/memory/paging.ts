@@ -5,6 +5,7 @@
  * Nothing here throws or allocates: a failing walk describes the page fault or #VMEXIT in the context and returns 1.
  */
 import { setPageFault } from '../fault.ts';
+import type { CpuModel } from '../model.ts';
 import { type CpuState, Pending, word } from '../state.ts';
 import { PAGE_WORDS } from './arena.ts';
 import type { NestedCache } from './nested-cache.ts';
@@ -30,6 +31,8 @@ export interface PagingMode {
   readonly nestedFormat: number;
   /** Host EFER.NXE as of VMRUN. */
   readonly nestedNoExecute: boolean;
+  /** Host CR4.SMEP as of VMRUN: of no effect, as all accesses are a user's, but it makes fetches show in error codes. */
+  readonly nestedSmep: boolean;
   /** Host CR4.PSE as of VMRUN. */
   readonly nestedPageSizeExtension: boolean;
   /** Page of the top-level table and its first word there (PAE tables need not be page-aligned). */
@@ -119,6 +122,8 @@ export class PageWalker {
   private readonly reservedAddressHigh: number;
   /** Low half of a 4 MiB page's entry: what PSE-36 reserves. */
   private readonly reserved4M: number;
+  /** Low half of PML4 and PML5 entries: G is reserved on AMD processors (APM vol. 2 figure 5-18), ignored on Intel's. */
+  private readonly reservedTop: number;
 
   // Results of the walk over one set of tables.
   private leafPage = 0;
@@ -134,7 +139,13 @@ export class PageWalker {
   private readonly nestedCache: NestedCache;
 
   /** `physicalAddressBits` is MAXPHYADDR, 32 to 52. `nestedCache` must serve the nested tables of the modes given. */
-  constructor(cpu: CpuState, physical: PhysicalSpace, physicalAddressBits: number, nestedCache: NestedCache) {
+  constructor(
+    cpu: CpuState,
+    physical: PhysicalSpace,
+    physicalAddressBits: number,
+    vendor: CpuModel['vendor'],
+    nestedCache: NestedCache,
+  ) {
     this.cpu = cpu;
     this.nestedCache = nestedCache;
     this.physical = physical;
@@ -143,6 +154,7 @@ export class PageWalker {
     this.reservedAddressHigh = ADDRESS_HIGH & -(2 ** (physicalAddressBits - 32));
     // Bits 20:13 of the entry are address bits 39:32; those at MAXPHYADDR and above are reserved, and bit 21 always.
     const bits = Math.min(physicalAddressBits, PSE_36_BITS) - 32;
+    this.reservedTop = vendor === 'amd' ? GLOBAL : 0;
     this.reserved4M = (1 << 21) | ((0xff & -(1 << bits)) << 13);
   }
 
@@ -257,7 +269,7 @@ export class PageWalker {
     } else if (outcome === Outcome.RESERVED) {
       code = PRESENT | PageFaultCode.RESERVED;
     }
-    const shown = access === FETCH && !mode.nestedNoExecute ? READ : access;
+    const shown = access === FETCH && !mode.nestedNoExecute && !mode.nestedSmep ? READ : access;
     const u32 = this.cpu.u32;
     u32[PENDING] = Pending.GUEST_EXIT;
     u32[EXIT_CODE] = VMEXIT_NPF;
@@ -322,7 +334,7 @@ export class PageWalker {
         high = this.physical.readWord(tablePage, word + 1) | 0;
       }
       if (!(low & PRESENT)) return Outcome.NOT_PRESENT;
-      if (high & reservedHigh) return Outcome.RESERVED;
+      if (high & reservedHigh || (level > 2 && low & this.reservedTop)) return Outcome.RESERVED;
       const target = (high & ADDRESS_HIGH) * PAGES_4G + (low >>> 12);
       if (level === 2 && format === PagingFormat.PAE) {
         if (low & PAE_PDPTE_RESERVED || high & NO_EXECUTE) return Outcome.RESERVED;

@@ -7,6 +7,7 @@ import type { Log } from '../../bus/log.ts';
 import { Vector } from '../../isa/stage.ts';
 import { CS, SS, segmentOffset } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
+import type { CpuModel } from '../model.ts';
 import { setFault } from '../fault.ts';
 import { Pending, word } from '../state.ts';
 import { type Arena, PAGE_SIZE } from './arena.ts';
@@ -45,6 +46,7 @@ export interface SlowPathOptions {
   readonly translation: Translation;
   /** MAXPHYADDR. */
   readonly physicalAddressBits: number;
+  readonly vendor: CpuModel['vendor'];
   readonly log: Log;
   /** What goes into `codeTable` of a TLB entry filled for execution. */
   readonly codeTableFor: (page: number, mode: number) => number;
@@ -85,6 +87,7 @@ export class SlowPath {
       options.cpu,
       options.physical,
       options.physicalAddressBits,
+      options.vendor,
       options.translation.nestedCache,
     );
     this.log = options.log;

@@ -73,7 +73,7 @@ export interface Machine {
   readonly linear: ReturnType<typeof createProcessorMemory>['linear'];
 }
 
-export function machine(options: { banks?: number; computeMode?: (cpu: Cpu) => number } = {}): Machine {
+export function machine(options: { banks?: number; computeMode?: (cpu: Cpu) => number; vendor?: 'amd' | 'intel' } = {}): Machine {
   const limit = HIGH_RAM_BASE + HIGH_RAM;
   const arena = new Arena({
     ramBytes: LOW_RAM + HIGH_RAM + MiB,
@@ -89,6 +89,7 @@ export function machine(options: { banks?: number; computeMode?: (cpu: Cpu) => n
     arena,
     physical,
     physicalAddressBits: MAXPHYADDR,
+    vendor: options.vendor ?? 'amd',
     log: SILENT,
     computeMode: options.computeMode ?? (() => 2),
     codeTableFor: (page, mode) => page * 16 + mode,

@@ -92,6 +92,7 @@ class AddressSpace implements PagingMode {
   readonly longMode: boolean;
   readonly nestedFormat: number;
   readonly nestedNoExecute: boolean;
+  readonly nestedSmep: boolean;
   readonly nestedPageSizeExtension: boolean;
   rootPage = 0;
   rootWord = 0;
@@ -123,6 +124,7 @@ class AddressSpace implements PagingMode {
     this.smap = (cr4 & CR4_SMAP) !== 0;
     this.nestedFormat = formatOf(nestedMode !== 0, (nestedMode & EFER_LMA) !== 0, nestedMode);
     this.nestedNoExecute = (nestedMode & EFER_NXE) !== 0 && this.nestedFormat !== PagingFormat.LEGACY;
+    this.nestedSmep = (nestedMode & CR4_SMEP) !== 0;
     this.nestedPageSizeExtension = (nestedMode & CR4_PSE) !== 0;
   }
 

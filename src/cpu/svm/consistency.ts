@@ -114,7 +114,41 @@ function beyond(base: bigint, length: number, cpu: Cpu): boolean {
 /** EFER bits that exist: SCE LME LMA NXE SVME LMSLE FFXSR. */
 const EFER_KNOWN = 0x1 | 0x100 | 0x400 | 0x800 | 0x1000 | 0x4000;
 
+/** PAT last found good: guests hardly ever change it. */
+let goodPat = { low: -1, high: -1 };
+
+/** Whether no rule can be violated, by cheap tests of halves. Says no for anything out of the ordinary. */
+function plainlyConsistent(v: VmcbReader, cpu: Cpu): boolean {
+  const efer = v.u32(SAVE.EFER);
+  const cr0 = v.u32(SAVE.CR0);
+  const cr4 = v.u32(SAVE.CR4);
+  const beyondPhysical = ~(2 ** (cpu.model.physicalAddressBits - 32) - 1);
+  const highs =
+    v.u32(SAVE.EFER + 4) | v.u32(SAVE.CR0 + 4) | v.u32(SAVE.CR4 + 4) | v.u32(SAVE.DR6 + 4) | v.u32(SAVE.DR7 + 4) |
+    ((v.u32(SAVE.CR3 + 4) | v.u32(CONTROL.MSRPM_BASE_PA + 4) | v.u32(CONTROL.IOPM_BASE_PA + 4) | v.u32(CONTROL.N_CR3 + 4)) & beyondPhysical);
+  if (highs !== 0 || efer & ~EFER_KNOWN || !(efer & EFER.SVME) || cr4 & ~cr4Mask(cpu)) return false;
+  if ((cr0 & (CR0.CD | CR0.NW)) === CR0.NW) return false;
+  const both = Attribute.L | Attribute.DB;
+  if (efer & EFER.LME && cr0 & CR0.PG) {
+    if (!(cr4 & CR4.PAE) || !(cr0 & CR0.PE) || (v.u16(SAVE.CS + SAVED_SEGMENT.attributes) & both) === both) return false;
+  }
+  if (!(v.u32(CONTROL.INTERCEPTS + 4 * InterceptWord.INSTRUCTION2) & VMRUN_INTERCEPT) || v.u32(CONTROL.GUEST_ASID) === 0) return false;
+  // the maps' ends may lie beyond where their starts do not
+  if ((v.u32(CONTROL.MSRPM_BASE_PA) | v.u32(CONTROL.IOPM_BASE_PA)) >>> 16 === 0xffff || badEvent(v)) return false;
+  if (v.u32(CONTROL.NP_ENABLE) & 1) {
+    if (!(Number(cpu.cr0 & 0xffffffffn) & CR0.PG)) return false;
+    const low = v.u32(SAVE.G_PAT);
+    const high = v.u32(SAVE.G_PAT + 4);
+    if (low !== goodPat.low || high !== goodPat.high) {
+      if (badPat(v.u64(SAVE.G_PAT))) return false;
+      goodPat = { low, high };
+    }
+  }
+  return true;
+}
+
 /** Name of the first violated rule. */
 export function violatedRule(vmcb: VmcbReader, cpu: Cpu): string | undefined {
+  if (plainlyConsistent(vmcb, cpu)) return undefined;
   return RULES.find((rule) => rule.violated(vmcb, cpu))?.name;
 }

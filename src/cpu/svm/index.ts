@@ -9,9 +9,10 @@ import { EFER } from '../system/registers.ts';
 import { refreshSegments } from '../system/segments.ts';
 import { svmHooks } from './hooks.ts';
 import { LOADED_REGISTERS, LOADED_SEGMENTS, VirtualInterrupt } from './vmcb.ts';
-import { VmcbPage, vmcbOperand, vmrun as enter } from './world-switch.ts';
+import { pagesOf, vmcbOperand, vmrun as enter } from './world-switch.ts';
 
 const VINT = word('virtualInterrupt');
+const LOADED = LOADED_REGISTERS.map(([field, offset]) => [word(field), offset] as const);
 
 /** #UD without EFER.SVME, #GP(0) outside CPL 0, then the intercept (APM vol. 3 chapter 4, each instruction's table). */
 function guard(cpu: Cpu, intercept: Intercept): void {
@@ -29,17 +30,17 @@ function vmrun(cpu: Cpu, low: number, high: number): void {
 
 function vmload(cpu: Cpu, low: number, high: number): void {
   guard(cpu, 'VMLOAD');
-  const page = new VmcbPage(cpu.bytes.buffer).at(vmcbOperand(cpu, join(low, high)));
+  const page = pagesOf(cpu).vmcb.at(vmcbOperand(cpu, join(low, high)));
   for (const [segment, offset] of LOADED_SEGMENTS) page.loadSegment(offset, cpu, segment);
-  for (const [field, offset] of LOADED_REGISTERS) page.load(offset, cpu, word(field));
+  for (const [index, offset] of LOADED) page.load(offset, cpu, index);
   refreshSegments(cpu);
 }
 
 function vmsave(cpu: Cpu, low: number, high: number): void {
   guard(cpu, 'VMSAVE');
-  const page = new VmcbPage(cpu.bytes.buffer).at(vmcbOperand(cpu, join(low, high)));
+  const page = pagesOf(cpu).vmcb.at(vmcbOperand(cpu, join(low, high)));
   for (const [segment, offset] of LOADED_SEGMENTS) page.saveSegment(offset, cpu, segment);
-  for (const [field, offset] of LOADED_REGISTERS) page.save(offset, cpu, word(field));
+  for (const [index, offset] of LOADED) page.save(offset, cpu, index);
 }
 
 /** STGI and CLGI act on V_GIF where the hypervisor has turned virtual GIF on and does not intercept them. */

@@ -49,7 +49,10 @@ export const LOADED_SEGMENTS = [[FS, SAVE.FS], [GS, SAVE.GS], [LDTR, SAVE.LDTR],
 type Move = readonly [field: FieldName, offset: number];
 
 /** 64-bit registers that VMRUN and #VMEXIT swap as they are. */
-export const SWAPPED_REGISTERS: readonly Move[] = [['cr3', SAVE.CR3], ['rip', SAVE.RIP]];
+export const SWAPPED_REGISTERS: readonly Move[] = [
+  ['cr3', SAVE.CR3], ['cr4', SAVE.CR4], ['efer', SAVE.EFER], ['rip', SAVE.RIP],
+  ['gdtrBase', SAVE.GDTR + SAVED_SEGMENT.base], ['idtrBase', SAVE.IDTR + SAVED_SEGMENT.base],
+];
 /** 64-bit registers of the guest that are loaded and saved besides. */
 export const GUEST_REGISTERS: readonly Move[] = [['cr2', SAVE.CR2], ['dr6', SAVE.DR6], ['dr7', SAVE.DR7]];
 /** 64-bit registers that VMLOAD and VMSAVE move. */

@@ -15,7 +15,6 @@ import {
 } from './vmcb.ts';
 
 const PAGE_MASK = 0xfffn;
-const DR7_FIXED = 0x400n;
 const INTERCEPT_WORDS = 6;
 
 /** A page of guest memory that holds a VMCB or a host save area. */
@@ -91,10 +90,29 @@ const moves = (list: readonly (readonly [Parameters<typeof word>[0], number])[])
 const SWAPPED = moves(SWAPPED_REGISTERS);
 const GUEST = moves(GUEST_REGISTERS);
 const LBR = moves(LBR_REGISTERS);
+/** Limits: 32 bits wide. */
+const SWAPPED_32 = [
+  [word('gdtrLimit'), SAVE.GDTR + SAVED_SEGMENT.limit],
+  [word('idtrLimit'), SAVE.IDTR + SAVED_SEGMENT.limit],
+] as const;
+const CR0_WORD = word('cr0');
+const CR4_WORD = word('cr4');
+const EFER_WORD = word('efer');
+const DR6_WORD = word('dr6');
+const DR7_WORD = word('dr7');
+const VIRTUAL_INTERRUPT = word('virtualInterrupt');
+const GUEST_TSC_OFFSET = word('guestTscOffset');
+const EXIT_CODE = word('exitCode');
+const EXIT_INFO1 = word('exitInfo1');
+const EXIT_INFO2 = word('exitInfo2');
+const EXIT_INT_INFO = word('exitIntInfo');
+/** Fixed ones of DR6 and DR7, low halves. */
+const DR6_ONES = 0xffff0ff0;
+const DR7_ONES = 0x400;
 
 /** The processor's pages in use, one set per processor. */
 const pages = new WeakMap<Cpu, { vmcb: VmcbPage; host: VmcbPage }>();
-function pagesOf(cpu: Cpu): { vmcb: VmcbPage; host: VmcbPage } {
+export function pagesOf(cpu: Cpu): { vmcb: VmcbPage; host: VmcbPage } {
   let known = pages.get(cpu);
   if (!known) {
     known = { vmcb: new VmcbPage(cpu.bytes.buffer), host: new VmcbPage(cpu.bytes.buffer) };
@@ -117,14 +135,9 @@ export function vmcbOperand(cpu: Cpu, address: bigint): number {
 /** State common to host and guest. RFLAGS, RSP and RAX are passed since the host's RIP is the instruction after VMRUN. */
 function saveCommon(page: VmcbPage, cpu: Cpu): void {
   for (const [segment, offset] of SWAPPED_SEGMENTS) page.saveSegment(offset, cpu, segment);
-  page.setU64(SAVE.GDTR + SAVED_SEGMENT.base, cpu.gdtrBase);
-  page.setU32(SAVE.GDTR + SAVED_SEGMENT.limit, cpu.gdtrLimit);
-  page.setU64(SAVE.IDTR + SAVED_SEGMENT.base, cpu.idtrBase);
-  page.setU32(SAVE.IDTR + SAVED_SEGMENT.limit, cpu.idtrLimit);
   for (const [index, offset] of SWAPPED) page.save(offset, cpu, index);
-  page.save(SAVE.CR0, cpu, word('cr0'));
-  page.save(SAVE.CR4, cpu, word('cr4'));
-  page.save(SAVE.EFER, cpu, word('efer'));
+  for (const [index, offset] of SWAPPED_32) page.setU32(offset, cpu.u32[index]);
+  page.save(SAVE.CR0, cpu, CR0_WORD);
   page.setU32(RFLAGS_SAVED, readFlags(cpu));
   page.setU32(RFLAGS_SAVED + 4, 0);
   page.save(SAVE.RSP, cpu, GPR_RSP);
@@ -133,13 +146,8 @@ function saveCommon(page: VmcbPage, cpu: Cpu): void {
 
 function loadCommon(page: VmcbPage, cpu: Cpu): void {
   for (const [segment, offset] of SWAPPED_SEGMENTS) page.loadSegment(offset, cpu, segment);
-  cpu.gdtrBase = page.u64(SAVE.GDTR + SAVED_SEGMENT.base);
-  cpu.gdtrLimit = page.u32(SAVE.GDTR + SAVED_SEGMENT.limit);
-  cpu.idtrBase = page.u64(SAVE.IDTR + SAVED_SEGMENT.base);
-  cpu.idtrLimit = page.u32(SAVE.IDTR + SAVED_SEGMENT.limit);
   for (const [index, offset] of SWAPPED) page.load(offset, cpu, index);
-  page.load(SAVE.CR4, cpu, word('cr4'));
-  page.load(SAVE.EFER, cpu, word('efer'));
+  for (const [index, offset] of SWAPPED_32) cpu.u32[index] = page.u32(offset);
   page.load(SAVE.RSP, cpu, GPR_RSP);
   page.load(SAVE.RAX, cpu, GPR_RAX);
 }
@@ -167,7 +175,7 @@ export function vmrun(cpu: Cpu, low: number, high: number): void {
     loadHost(cpu, host);
     return;
   }
-  cpu.nestedPagingMode = (cpu.u32[word('cr4')] & (CR4.PSE | CR4.PAE)) | (cpu.u32[word('efer')] & (EFER.LMA | EFER.NXE));
+  cpu.nestedPagingMode = (cpu.u32[CR4_WORD] & (CR4.PSE | CR4.PAE | CR4.SMEP)) | (cpu.u32[EFER_WORD] & (EFER.LMA | EFER.NXE));
   loadControls(cpu, vmcb);
   loadGuest(cpu, vmcb);
   cpu.gif = 1;
@@ -185,8 +193,8 @@ function loadControls(cpu: Cpu, vmcb: VmcbPage): void {
   cpu.pauseCount = cpu.pauseFilterCount;
   cpu.iopmBase = vmcb.u64(CONTROL.IOPM_BASE_PA) & ~PAGE_MASK;
   cpu.msrpmBase = vmcb.u64(CONTROL.MSRPM_BASE_PA) & ~PAGE_MASK;
-  vmcb.load(CONTROL.TSC_OFFSET, cpu, word('guestTscOffset'));
-  vmcb.load(CONTROL.VIRTUAL_INTERRUPT, cpu, word('virtualInterrupt'));
+  vmcb.load(CONTROL.TSC_OFFSET, cpu, GUEST_TSC_OFFSET);
+  vmcb.load(CONTROL.VIRTUAL_INTERRUPT, cpu, VIRTUAL_INTERRUPT);
   cpu.guestAsid = vmcb.u32(CONTROL.GUEST_ASID);
   cpu.nestedPaging = vmcb.u32(CONTROL.NP_ENABLE) & 1;
   cpu.nestedCr3 = vmcb.u64(CONTROL.N_CR3);
@@ -208,13 +216,17 @@ function loadControls(cpu: Cpu, vmcb: VmcbPage): void {
 function loadGuest(cpu: Cpu, vmcb: VmcbPage): void {
   cpu.guestMode = 1;
   loadCommon(vmcb, cpu);
-  vmcb.load(SAVE.CR0, cpu, word('cr0'));
+  vmcb.load(SAVE.CR0, cpu, CR0_WORD);
   for (const [index, offset] of GUEST) vmcb.load(offset, cpu, index);
-  cpu.dr6 = (cpu.dr6 & 0xffffffffn) | 0xffff0ff0n;
-  cpu.dr7 = (cpu.dr7 & 0xffffffffn) | DR7_FIXED;
+  const { u32 } = cpu;
+  u32[DR6_WORD] |= DR6_ONES;
+  u32[DR6_WORD + 1] = 0;
+  u32[DR7_WORD] |= DR7_ONES;
+  u32[DR7_WORD + 1] = 0;
   // LMA follows LME and PG whatever the image says
-  const long = (cpu.efer & BigInt(EFER.LME)) !== 0n && (cpu.cr0 & BigInt(CR0.PG)) !== 0n && (cpu.cr0 & 1n) !== 0n;
-  cpu.efer = long ? cpu.efer | BigInt(EFER.LMA) : cpu.efer & ~BigInt(EFER.LMA);
+  const paged = CR0.PG | CR0.PE;
+  if (u32[EFER_WORD] & EFER.LME && ((u32[CR0_WORD] & paged) >>> 0) === paged >>> 0) u32[EFER_WORD] |= EFER.LMA;
+  else u32[EFER_WORD] &= ~EFER.LMA;
   writeFlags(cpu, vmcb.u32(SAVE.RFLAGS));
   if (cpu.nestedPaging) cpu.guestPat = vmcb.u64(SAVE.G_PAT);
   if (cpu.lbrVirtualization) for (const [index, offset] of LBR) vmcb.load(offset, cpu, index);
@@ -227,7 +239,7 @@ function loadGuest(cpu: Cpu, vmcb: VmcbPage): void {
 
 /** CPL: 0 in real mode, 3 in virtual-8086 mode, else as the VMCB says. */
 function guestPrivilege(cpu: Cpu, vmcb: VmcbPage): number {
-  if (!(cpu.cr0 & 1n)) return 0;
+  if (!(cpu.u32[CR0_WORD] & CR0.PE)) return 0;
   return vmcb.u32(SAVE.RFLAGS) & FLAG.VM ? 3 : vmcb.u8(SAVE.CPL) & 3;
 }
 
@@ -278,8 +290,10 @@ function loadHost(cpu: Cpu, host: VmcbPage): void {
   cpu.nestedPaging = 0;
   cpu.guestAsid = 0;
   loadCommon(host, cpu);
-  cpu.cr0 = host.u64(SAVE.CR0) | 1n;
-  cpu.dr7 = DR7_FIXED;
+  host.load(SAVE.CR0, cpu, CR0_WORD);
+  cpu.u32[CR0_WORD] |= CR0.PE;
+  cpu.u32[DR7_WORD] = DR7_ONES;
+  cpu.u32[DR7_WORD + 1] = 0;
   writeFlags(cpu, host.u32(SAVE.RFLAGS) & ~FLAG.VM);
   cpu.cpl = 0;
   cpu.interruptShadow = 0;
@@ -329,11 +343,11 @@ export function exitGuest(cpu: Cpu, fetch: InstructionFetch): void {
   vmcb.setU32(CONTROL.INTERRUPT_SHADOW + 4, 0);
   const WRITTEN = VirtualInterrupt.IRQ | VirtualInterrupt.GIF | 0xff;
   const old = vmcb.u32(CONTROL.VIRTUAL_INTERRUPT);
-  vmcb.setU32(CONTROL.VIRTUAL_INTERRUPT, (old & ~WRITTEN) | (cpu.u32[word('virtualInterrupt')] & WRITTEN));
-  vmcb.save(CONTROL.EXITCODE, cpu, word('exitCode'));
-  vmcb.save(CONTROL.EXITINFO1, cpu, word('exitInfo1'));
-  vmcb.save(CONTROL.EXITINFO2, cpu, word('exitInfo2'));
-  vmcb.save(CONTROL.EXITINTINFO, cpu, word('exitIntInfo'));
+  vmcb.setU32(CONTROL.VIRTUAL_INTERRUPT, (old & ~WRITTEN) | (cpu.u32[VIRTUAL_INTERRUPT] & WRITTEN));
+  vmcb.save(CONTROL.EXITCODE, cpu, EXIT_CODE);
+  vmcb.save(CONTROL.EXITINFO1, cpu, EXIT_INFO1);
+  vmcb.save(CONTROL.EXITINFO2, cpu, EXIT_INFO2);
+  vmcb.save(CONTROL.EXITINTINFO, cpu, EXIT_INT_INFO);
   vmcb.setU64(CONTROL.NRIP, hasNextRip(code, cpu) ? cpu.nextRip : 0n);
   vmcb.setU32(CONTROL.EVENTINJ, vmcb.u32(CONTROL.EVENTINJ) & ~EventInjection.VALID);
   cpu.exitIntInfo = 0n;

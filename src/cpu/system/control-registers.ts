@@ -2,6 +2,7 @@
 import { RCX, Vector } from '../../isa/stage.ts';
 import { CS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
+import type { CpuModel } from '../model.ts';
 import { fault } from '../fault.ts';
 import { claims } from './cpuid.ts';
 import type { CpuidFlag } from './cpuid-flags.ts';
@@ -60,12 +61,17 @@ const PDPTE_PRESENT = 1n;
 const PDPTE_RESERVED = 0x1e6n;
 const PDPT_ADDRESS = 0xffff_ffe0n;
 
+const cr4Masks = new WeakMap<CpuModel, number>();
+
 /** The bits of CR4 a processor has. */
 export function cr4Mask(cpu: Cpu): number {
+  const known = cr4Masks.get(cpu.model);
+  if (known !== undefined) return known;
   let mask = 0;
   for (const [name, flag] of Object.entries(CR4_BITS) as [keyof typeof CR4, CpuidFlag][]) {
     if (claims(cpu, flag)) mask |= CR4[name];
   }
+  cr4Masks.set(cpu.model, mask);
   return mask;
 }
 
