@@ -1,7 +1,7 @@
 /**
  * Speed of the interpreter in millions of guest instructions a second, on small 64-bit loops.
  *
- *     node bench/interpreter.ts [--millions N] [--only NAME]
+ *     node bench/interpreter.ts [--millions N] [--only NAME] [--engine auto]
  */
 import { parseArgs } from 'node:util';
 import { SILENT } from '../src/bus/log.ts';
@@ -9,7 +9,7 @@ import { CS, DS, ES, SS } from '../src/cpu/context.ts';
 import type { LocalApic } from '../src/cpu/cpu.ts';
 import { Arena, PhysicalSpace } from '../src/cpu/memory/index.ts';
 import { cpuModel } from '../src/cpu/model.ts';
-import { PROCESSOR_OVERHEAD, Processor } from '../src/cpu/processor.ts';
+import { type EngineKind, PROCESSOR_OVERHEAD, Processor } from '../src/cpu/processor.ts';
 import { Attribute } from '../src/cpu/system/descriptors.ts';
 import { CR0, CR4, EFER } from '../src/cpu/system/registers.ts';
 import { loadSegmentRaw } from '../src/cpu/system/segments.ts';
@@ -121,7 +121,7 @@ function assemble(code: string): Uint8Array {
   return Uint8Array.from(bytes, (digits) => Number.parseInt(digits, 16));
 }
 
-function processor(): Processor {
+function processor(engine: EngineKind): Processor {
   const arena = new Arena({
     ramBytes: RAM_BYTES,
     overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(RAM_BYTES),
@@ -141,6 +141,7 @@ function processor(): Processor {
     entropy: { fill() {} },
     log: SILENT,
     apicId: 0,
+    engine,
     shutdown(reason) {
       throw new Error(reason);
     },
@@ -161,8 +162,8 @@ function processor(): Processor {
   return made;
 }
 
-function measure(loop: Loop, millions: number): number {
-  const { cpu, engine } = processor();
+function measure(loop: Loop, millions: number, kind: EngineKind): number {
+  const { cpu, engine } = processor(kind);
   cpu.linear.writeBytes(BigInt(CODE), assemble(loop.code));
   cpu.rip = BigInt(CODE);
   cpu.gpr[4] = BigInt(STACK);
@@ -177,11 +178,19 @@ function measure(loop: Loop, millions: number): number {
 }
 
 function main(): void {
-  const { values } = parseArgs({ options: { millions: { type: 'string', default: '200' }, only: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: {
+      millions: { type: 'string', default: '200' },
+      only: { type: 'string' },
+      engine: { type: 'string', default: 'interpreter' },
+    },
+  });
   for (const [name, loop] of Object.entries(LOOPS)) {
     if (values.only && values.only !== name) continue;
     console.log(
-      `${name.padEnd(8)}${measure(loop, Number(values.millions)).toFixed(0).padStart(6)} M instr/s   ${loop.about}`,
+      `${name.padEnd(8)}${measure(loop, Number(values.millions), values.engine as EngineKind)
+        .toFixed(0)
+        .padStart(6)} M instr/s   ${loop.about}`,
     );
   }
 }

@@ -27,7 +27,10 @@ function isInstruction(value: unknown): value is Instruction {
 
 function titleOf(source: string): string {
   const comment = /^\/\*\*([\s\S]*?)\*\//.exec(source)?.[1] ?? '';
-  const text = comment.replace(/^\s*\* ?/gm, ' ').replace(/\s+/g, ' ').trim();
+  const text = comment
+    .replace(/^\s*\* ?/gm, ' ')
+    .replace(/\s+/g, ' ')
+    .trim();
   return /^(.*?)(?:[:.](?: |$)|$)/.exec(text)![1].replace(/\s*\([^)]*$/, '');
 }
 
@@ -44,7 +47,7 @@ async function families(): Promise<Family[]> {
       .filter(isInstruction)
       .filter((instruction) => registered.has(instruction));
     if (instructions.length === 0) continue;
-    instructions.forEach((instruction) => seen.add(instruction));
+    for (const instruction of instructions) seen.add(instruction);
     instructions.sort((a, b) => registered.get(a)! - registered.get(b)!);
     found.push({ file, title: titleOf(readFileSync(join(ISA, file), 'utf8')), instructions });
   }
@@ -87,7 +90,12 @@ async function page(): Promise<string> {
     '',
   ];
   for (const { file, title, instructions } of all) {
-    text.push(`## ${title} (\`${file}\`)`, '', '| Mnemonic | Encodings | Feature | Intercept | Undefined flags |', '| --- | --- | --- | --- | --- |');
+    text.push(
+      `## ${title} (\`${file}\`)`,
+      '',
+      '| Mnemonic | Encodings | Feature | Intercept | Undefined flags |',
+      '| --- | --- | --- | --- | --- |',
+    );
     text.push(...lines(instructions), '');
   }
   return text.join('\n');

@@ -27,17 +27,16 @@ export function parseLogTopics(text: string): LogTopic[] | undefined {
 
 /**
  * A log that writes lines to standard error.
- * @param isRaw whether the terminal needs carriage returns
  * @param before called before each line, to get earlier output out
  */
-export function standardErrorLog(topics: readonly LogTopic[], isRaw: () => boolean, before: () => void): Log {
+export function standardErrorLog(topics: readonly LogTopic[], before: () => void): Log {
   const enabled = new Set(topics);
   return {
     enabled: (topic) => enabled.has(topic),
     write(topic, message) {
       if (!enabled.has(topic)) return;
       before();
-      process.stderr.write(`testudo: ${topic}: ${message}${isRaw() ? '\r\n' : '\n'}`);
+      process.stderr.write(`testudo: ${topic}: ${message}\n`);
     },
   };
 }

@@ -71,6 +71,8 @@ export interface LocalApic {
   externalPending(): boolean;
   acknowledgeExternal(): number;
   nmiPending: boolean;
+  /** False only if no vector, ExtINT or NMI is waiting; cheap. Absent: unknown. */
+  readonly waiting?: boolean;
   readMsr(index: number): bigint | undefined;
   /** False: #GP. */
   writeMsr(index: number, value: bigint): boolean;

@@ -16,6 +16,7 @@ import type { RegionManager } from './regions/manager.ts';
 import { Activity, InterruptShadow, Pending, word } from './state.ts';
 import { reportDebugCauses } from './system/debug-registers.ts';
 import { deliverDebugTrap, deliverPendingFault } from './system/exceptions.ts';
+import { hooks } from './system/hooks.ts';
 import { pollInterrupts } from './system/interrupts.ts';
 
 const RIP = word('rip');
@@ -27,6 +28,7 @@ const PENDING = word('pending');
 const RFLAGS = word('rflags');
 const DR7 = word('dr7');
 const ACTIVITY = word('activity');
+const GUEST_MODE = word('guestMode');
 const SHADOW = word('interruptShadow');
 const DR6_PENDING = word('dr6Pending');
 const SINGLE_STEP = word('singleStep');
@@ -341,8 +343,21 @@ export class Engine {
       i32[BUDGET]--;
       u32[RIP] = u32[NEXT_RIP];
       u32[RIP + 1] = u32[NEXT_RIP + 1];
-      return Exit.SYSTEM;
+      if (((u32[MODE] & MODE_SIZE_MASK) === MODE_64) !== long || !this.nothingDue()) return Exit.SYSTEM;
+      this.inBlock = true;
+      return Exit.CONTINUE;
     };
+  }
+
+  /** Whether the run loop would do nothing at this instruction boundary. */
+  private nothingDue(): boolean {
+    const { cpu, u32 } = this;
+    return (
+      !this.kicked &&
+      (u32[SHADOW] | u32[ACTIVITY] | u32[SINGLE_STEP] | u32[DR6_PENDING] | (u32[RFLAGS] & (RFLAGS_TF | RFLAGS_RF)) | (u32[DR7] & DR7_ENABLES)) === 0 &&
+      cpu.apic.waiting === false &&
+      (u32[GUEST_MODE] === 0 || !hooks.interruptWaiting(cpu))
+    );
   }
 
   /** The block at rip, decoded if need be; 0 if the fetch faults (pending). */

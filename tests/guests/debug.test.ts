@@ -1,8 +1,8 @@
 /** Single stepping and breakpoints (SDM vol. 3B chapter 18, APM vol. 2 chapter 13). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Vector } from '../../src/isa/stage.ts';
 import { CR4, FLAG } from '../../src/cpu/system/registers.ts';
+import { Vector } from '../../src/isa/stage.ts';
 import { type Guest, longMode, PLACE, protectedMode, realMode, toUser64 } from './library.ts';
 
 const { DB, GP } = Vector;
@@ -73,11 +73,15 @@ describe('breakpoints on instructions', () => {
     assert.equal(guest.register('ebx'), 0n);
   });
   test('RF passes one', () => {
-    const guest = atLabel('push DATA32\npush STACK\npush 0x10002\npush CODE64\npush here\niretq\nhere: inc ebx\nhlt').halt();
+    const guest = atLabel(
+      'push DATA32\npush STACK\npush 0x10002\npush CODE64\npush here\niretq\nhere: inc ebx\nhlt',
+    ).halt();
     assert.equal(guest.register('ebx'), 1n);
   });
   test('RF is used up by the instruction it passed', () => {
-    const guest = atLabel('push DATA32\npush STACK\npush 0x10002\npush CODE64\npush here\niretq\nhere: inc ebx\ncmp ebx, 2\njne here\nhlt');
+    const guest = atLabel(
+      'push DATA32\npush STACK\npush 0x10002\npush CODE64\npush here\niretq\nhere: inc ebx\ncmp ebx, 2\njne here\nhlt',
+    );
     guest.expectException({ vector: DB, at: 'here' });
     assert.equal(guest.register('ebx'), 1n);
   });
@@ -85,7 +89,9 @@ describe('breakpoints on instructions', () => {
     longMode('mov eax, here\nmov dr0, rax\nhere: hlt').halt();
   });
   test('fire in code that has run before', () => {
-    const guest = longMode('mov esi, 2\nagain: inc ebx\ndec esi\njz armed\nmov eax, again\nmov dr0, rax\nmov eax, 2\nmov dr7, rax\njmp again\narmed: hlt');
+    const guest = longMode(
+      'mov esi, 2\nagain: inc ebx\ndec esi\njz armed\nmov eax, again\nmov dr0, rax\nmov eax, 2\nmov dr7, rax\njmp again\narmed: hlt',
+    );
     guest.expectException({ vector: DB, at: 'again' });
     assert.equal(guest.register('ebx'), 1n);
   });
@@ -96,7 +102,8 @@ describe('breakpoints on data', () => {
   const WRITES = 1 << 16;
   const ACCESSES = 3 << 16;
   const BYTES_4 = 3 << 18;
-  const watch = (kind: number, text: string): Guest => longMode(`mov eax, DATA\nmov dr0, rax\nmov eax, ${1 | kind}\nmov dr7, rax\n${text}`);
+  const watch = (kind: number, text: string): Guest =>
+    longMode(`mov eax, DATA\nmov dr0, rax\nmov eax, ${1 | kind}\nmov dr7, rax\n${text}`);
   test('trap after the write', () => {
     const guest = watch(WRITES | BYTES_4, 'mov [DATA+2], al\nnext: nop');
     guest.expectException({ vector: DB, at: 'next' });
@@ -116,19 +123,27 @@ describe('breakpoints on data', () => {
     assert.equal(causes(guest), B0 | BS);
   });
   test('MOV SS delays the trap by one instruction', () => {
-    const guest = watch(ACCESSES | BYTES_4, 'mov dword ptr [DATA+0x1000], DATA32\nmov eax, DATA+0x1000\nmov dr0, rax\nmov ss, [DATA+0x1000]\ninc ebx\nnext: nop');
+    const guest = watch(
+      ACCESSES | BYTES_4,
+      'mov dword ptr [DATA+0x1000], DATA32\nmov eax, DATA+0x1000\nmov dr0, rax\nmov ss, [DATA+0x1000]\ninc ebx\nnext: nop',
+    );
     guest.expectException({ vector: DB, at: 'next' });
     assert.equal(causes(guest), B0);
     assert.equal(guest.register('ebx'), 1n);
   });
   test('INT1 reports a breakpoint that MOV SS held back', () => {
-    const guest = watch(ACCESSES | BYTES_4, 'mov dword ptr [DATA+0x1000], DATA32\nmov eax, DATA+0x1000\nmov dr0, rax\nmov ss, [DATA+0x1000]\nint1\nnext: nop');
+    const guest = watch(
+      ACCESSES | BYTES_4,
+      'mov dword ptr [DATA+0x1000], DATA32\nmov eax, DATA+0x1000\nmov dr0, rax\nmov ss, [DATA+0x1000]\nint1\nnext: nop',
+    );
     guest.expectException({ vector: DB, at: 'next' });
     assert.equal(causes(guest), B0);
     assert.equal(guest.cpu.dr6Pending, 0);
   });
   test('a push is a write', () => {
-    const guest = longMode(`mov eax, STACK-8\nmov dr0, rax\nmov eax, ${1 | WRITES | (2 << 18)}\nmov dr7, rax\npush rax\nnext: nop`);
+    const guest = longMode(
+      `mov eax, STACK-8\nmov dr0, rax\nmov eax, ${1 | WRITES | (2 << 18)}\nmov dr7, rax\npush rax\nnext: nop`,
+    );
     guest.expectException({ vector: DB, at: 'next' });
   });
   test('the second of a repeated store traps behind it', () => {

@@ -1,9 +1,21 @@
 /** Which exception, with which error code, with which return address (SDM vol. 3A chapter 6, APM vol. 2 chapter 8). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Vector } from '../../src/isa/stage.ts';
 import { CR0, CR4, FLAG } from '../../src/cpu/system/registers.ts';
-import { ACCESS, gate, longMode, PLACE, protectedMode, segment, SELECTOR, setDescriptor, setVector, toUser32, toUser64 } from './library.ts';
+import { Vector } from '../../src/isa/stage.ts';
+import {
+  ACCESS,
+  gate,
+  longMode,
+  PLACE,
+  protectedMode,
+  SELECTOR,
+  segment,
+  setDescriptor,
+  setVector,
+  toUser32,
+  toUser64,
+} from './library.ts';
 
 const { DE, DB, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF } = Vector;
 /** Error code bits (SDM vol. 3A figure 6-6). */
@@ -12,7 +24,12 @@ const IDT = 2;
 
 describe('faults return to the instruction, traps to the next one', () => {
   test('a division by zero', () => {
-    longMode('xor ecx, ecx\nhere: div ecx').expectException({ vector: DE, errorCode: undefined, at: 'here', cs: SELECTOR.CODE64 });
+    longMode('xor ecx, ecx\nhere: div ecx').expectException({
+      vector: DE,
+      errorCode: undefined,
+      at: 'here',
+      cs: SELECTOR.CODE64,
+    });
   });
   test('a quotient that does not fit', () => {
     protectedMode('mov edx, 1\nmov ecx, 1\nhere: div ecx').expectException({ vector: DE, at: 'here' });
@@ -85,7 +102,11 @@ describe('#UD', () => {
 
 describe('#NM', () => {
   test('SSE with CR0.TS', () => {
-    longMode('here: xorps xmm0, xmm0', { cr0: CR0.TS }).expectException({ vector: NM, errorCode: undefined, at: 'here' });
+    longMode('here: xorps xmm0, xmm0', { cr0: CR0.TS }).expectException({
+      vector: NM,
+      errorCode: undefined,
+      at: 'here',
+    });
   });
   test('x87 with CR0.TS, and CLTS ends it', () => {
     longMode('here: fnop', { cr0: CR0.TS }).expectException({ vector: NM, at: 'here' });
@@ -117,10 +138,32 @@ describe('#GP(0)', () => {
       longMode(text).expectException({ vector: GP, errorCode: 0, at: 'here' });
     });
   }
-  const PRIVILEGED = ['hlt', 'cli', 'mov rax, cr0', 'mov cr3, rax', 'mov rax, dr7', 'clts', 'wbinvd', 'invlpg [rax]', 'lgdt [rax]', 'ltr ax', 'rdmsr', 'wrmsr', 'in al, 0x60', 'swapgs', 'sysretq'];
+  const PRIVILEGED = [
+    'hlt',
+    'cli',
+    'mov rax, cr0',
+    'mov cr3, rax',
+    'mov rax, dr7',
+    'clts',
+    'wbinvd',
+    'invlpg [rax]',
+    'lgdt [rax]',
+    'ltr ax',
+    'rdmsr',
+    'wrmsr',
+    'in al, 0x60',
+    'swapgs',
+    'sysretq',
+  ];
   for (const text of PRIVILEGED) {
     test(`'${text}' at CPL 3`, () => {
-      longMode(`${toUser64()}here: ${text}`).expectException({ vector: GP, errorCode: 0, at: 'here', cs: SELECTOR.USER_CODE64 + 3, ss: SELECTOR.USER_DATA32 + 3 });
+      longMode(`${toUser64()}here: ${text}`).expectException({
+        vector: GP,
+        errorCode: 0,
+        at: 'here',
+        cs: SELECTOR.USER_CODE64 + 3,
+        ss: SELECTOR.USER_DATA32 + 3,
+      });
     });
   }
   test('a read past the limit of a segment', () => {
@@ -132,7 +175,11 @@ describe('#GP(0)', () => {
     protectedMode('here: mov cs:[DATA], eax').expectException({ vector: GP, errorCode: 0, at: 'here' });
   });
   test('a use of a null segment', () => {
-    protectedMode('xor eax, eax\nmov es, ax\nhere: mov al, es:[0]').expectException({ vector: GP, errorCode: 0, at: 'here' });
+    protectedMode('xor eax, eax\nmov es, ax\nhere: mov al, es:[0]').expectException({
+      vector: GP,
+      errorCode: 0,
+      at: 'here',
+    });
   });
   test('an expand-down segment grows from its limit upwards', () => {
     const guest = protectedMode('mov ax, FREE\nmov es, ax\nmov eax, es:[0x1000]\nhere: mov eax, es:[0xfff]');
@@ -146,7 +193,11 @@ describe('faults with a selector', () => {
     protectedMode('mov ax, 0x1000\nhere: mov ds, ax').expectException({ vector: GP, errorCode: 0x1000, at: 'here' });
   });
   test('loading DS with a system segment', () => {
-    protectedMode('mov ax, TASK\nhere: mov ds, ax').expectException({ vector: GP, errorCode: SELECTOR.TASK, at: 'here' });
+    protectedMode('mov ax, TASK\nhere: mov ds, ax').expectException({
+      vector: GP,
+      errorCode: SELECTOR.TASK,
+      at: 'here',
+    });
   });
   test('the error code has no RPL', () => {
     protectedMode('mov ax, 0x1003\nhere: mov ds, ax').expectException({ vector: GP, errorCode: 0x1000, at: 'here' });
@@ -164,7 +215,10 @@ describe('faults with a selector', () => {
   });
   test('SS with code, or with a DPL other than CPL: #GP', () => {
     protectedMode('mov ax, CODE32\nhere: mov ss, ax').expectException({ vector: GP, errorCode: SELECTOR.CODE32 });
-    protectedMode('mov ax, USER_DATA32\nhere: mov ss, ax').expectException({ vector: GP, errorCode: SELECTOR.USER_DATA32 });
+    protectedMode('mov ax, USER_DATA32\nhere: mov ss, ax').expectException({
+      vector: GP,
+      errorCode: SELECTOR.USER_DATA32,
+    });
   });
   test('a stack access past the limit: #SS(0)', () => {
     const guest = protectedMode('mov ax, FREE\nmov ss, ax\nmov esp, 0x1000\nmov eax, ss:[0xffe]');
@@ -202,7 +256,11 @@ describe('the interrupt descriptor table', () => {
   });
   test('INT n from CPL 3 needs a gate of DPL 3', () => {
     longMode(`${toUser64()}here: int 0x20`).expectException({ vector: GP, errorCode: 0x20 * 8 + IDT, at: 'here' });
-    longMode(`${toUser64()}int 0x80\nnext: nop`).expectException({ vector: 0x80, at: 'next', cs: SELECTOR.USER_CODE64 + 3 });
+    longMode(`${toUser64()}int 0x80\nnext: nop`).expectException({
+      vector: 0x80,
+      at: 'next',
+      cs: SELECTOR.USER_CODE64 + 3,
+    });
   });
   test('so does INT3, but not the exception of an instruction', () => {
     longMode(`${toUser64()}here: int3`).expectException({ vector: GP, errorCode: BP * 8 + IDT, at: 'here' });

@@ -4,7 +4,7 @@ import type { AccessSize } from '../../src/bus/ports.ts';
 import type { LocalApic } from '../../src/cpu/cpu.ts';
 import { Arena, DmaMemory, PhysicalSpace } from '../../src/cpu/memory/index.ts';
 import { cpuModel } from '../../src/cpu/model.ts';
-import { Processor, PROCESSOR_OVERHEAD } from '../../src/cpu/processor.ts';
+import { type EngineKind, PROCESSOR_OVERHEAD, Processor } from '../../src/cpu/processor.ts';
 import { Activity } from '../../src/cpu/state.ts';
 import { resetCpu } from '../../src/cpu/system/reset.ts';
 
@@ -69,20 +69,27 @@ export class Bench {
   shutdowns: string[] = [];
   private readonly physical: PhysicalSpace;
 
-  constructor() {
+  constructor(engine: EngineKind, exposeVirtualization: boolean) {
     const limit = RAM_BYTES;
-    const arena = new Arena({ ramBytes: RAM_BYTES, overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(limit) });
+    const arena = new Arena({
+      ramBytes: RAM_BYTES,
+      overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(limit),
+    });
     const log = {
       enabled: (topic: LogTopic) => topic === 'svm' || topic === 'unimplemented',
       write: (topic: LogTopic, message: string) => void this.log.push(`${topic}: ${message}`),
     };
-    this.physical = new PhysicalSpace(arena, { limit, log, mmio: { readMmio: (_address, size) => ALL_ONES[size], writeMmio() {} } });
+    this.physical = new PhysicalSpace(arena, {
+      limit,
+      log,
+      mmio: { readMmio: (_address, size) => ALL_ONES[size], writeMmio() {} },
+    });
     this.physical.addRam(0, RAM_BYTES);
     this.memory = new DmaMemory(this.physical);
     this.processor = new Processor({
       arena,
       physical: this.physical,
-      model: cpuModel('amd', { exposeVirtualization: true }),
+      model: cpuModel('amd', { exposeVirtualization }),
       ports: {
         readPort: (port, size) => this.inputs.get(port) ?? ALL_ONES[size],
         writePort: (port, size, value) => {
@@ -94,9 +101,11 @@ export class Bench {
       entropy: { fill: (target) => void target.fill(0x5a) },
       log,
       apicId: 0,
+      engine,
       shutdown: (reason) => void this.shutdowns.push(reason),
     });
     this.processor.cpu.apic = this.apic;
+    if (engine === 'regions') compileAtOnce(this.processor);
   }
 
   get cpu() {
@@ -135,10 +144,36 @@ export class Bench {
   }
 }
 
+/** Compiles every block when it is first met, instead of waiting for a batch of hot ones. */
+function compileAtOnce({ blocks, regions }: Processor): void {
+  if (!regions) return;
+  blocks.heat = 1;
+  const collect = regions.hot.bind(regions);
+  regions.hot = (...candidate) => {
+    collect(...candidate);
+    (regions as unknown as { compile(): void }).compile();
+  };
+}
+
+/** `GUEST_ENGINE` runs all guests in one stage: `interpreter`, or `regions` with everything compiled at once. */
+let engine = (process.env.GUEST_ENGINE ?? 'auto') as EngineKind;
+let exposeVirtualization = true;
 let bench: Bench | undefined;
+
+/** Whether the next processors have AMD-V; they have unless told otherwise. */
+export function useVirtualization(exposed: boolean): void {
+  exposeVirtualization = exposed;
+  bench = undefined;
+}
+
+/** Chooses the stage for the guests of a test file, unless `GUEST_ENGINE` does. */
+export function useEngine(kind: EngineKind): void {
+  if (process.env.GUEST_ENGINE === undefined) engine = kind;
+}
+
 /** The one processor of this test process, as after power-on: building one takes longer than a test. */
 export function freshBench(): Bench {
-  bench ??= new Bench();
+  bench ??= new Bench(engine, exposeVirtualization);
   bench.reset();
   return bench;
 }

@@ -1,11 +1,26 @@
 /** The same rules in code that has run often enough to be compiled: faults, breakpoints, interrupts and changes of code and mappings in hot loops. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { CR4 } from '../../src/cpu/system/registers.ts';
 import { INTERCEPT_EXIT_CODE } from '../../src/isa/intercepts.ts';
 import { Vector } from '../../src/isa/stage.ts';
-import { CR4 } from '../../src/cpu/system/registers.ts';
-import { type Guest, longMode, PAGE, PLACE, protectedMode, realMode, SELECTOR, setVector, gate, ACCESS, toUser64 } from './library.ts';
+import { freshBench, useEngine } from './harness.ts';
+import {
+  ACCESS,
+  type Guest,
+  gate,
+  longMode,
+  PAGE,
+  PLACE,
+  protectedMode,
+  realMode,
+  SELECTOR,
+  setVector,
+  toUser64,
+} from './library.ts';
 import { virtualMachine } from './virtual-machine.ts';
+
+useEngine('regions');
 
 const { DB, UD, GP, PF } = Vector;
 const { P, W } = PAGE;
@@ -16,7 +31,12 @@ const LIMIT = 5_000_000;
 /** Lets a vector lead to a label of the guest. */
 function handle(guest: Guest, vector: number, label: string): Guest {
   const mode = guest.mode === 'long' ? 'long' : 'protected';
-  setVector(guest.bench, mode, vector, gate(mode === 'long' ? SELECTOR.CODE64 : SELECTOR.CODE32, guest.address(label), ACCESS.INTERRUPT_GATE32));
+  setVector(
+    guest.bench,
+    mode,
+    vector,
+    gate(mode === 'long' ? SELECTOR.CODE64 : SELECTOR.CODE32, guest.address(label), ACCESS.INTERRUPT_GATE32),
+  );
   return guest;
 }
 
@@ -81,15 +101,16 @@ describe('faults in hot loops', () => {
       iretq`;
     // the tables behind BASE come right after those of the identity map
     const probe = longMode('hlt');
-    const table = probe.pages!.entry(BigInt(BASE)) & ~0xfff;
+    const table = probe.pages.entry(BigInt(BASE)) & ~0xfff;
     const real = longMode(text(table));
-    assert.equal(real.pages!.entry(BigInt(BASE)) & ~0xfff, table);
+    assert.equal(real.pages.entry(BigInt(BASE)) & ~0xfff, table);
     handle(real, PF, 'handler').halt(LIMIT);
     assert.equal(real.register('r8'), BigInt(PAGES));
     assert.equal(real.memory.readU64(0x20_0000 + PAGES * 4096 - 8), BigInt(BASE + PAGES * 4096 - 8));
   });
   test('system calls by SYSCALL and SYSRET', () => {
-    const guest = longMode(`mov ecx, 0xc0000081
+    const guest = longMode(
+      `mov ecx, 0xc0000081
       xor eax, eax
       mov edx, 0x00230008
       wrmsr
@@ -104,7 +125,9 @@ describe('faults in hot loops', () => {
       jnz again
       int 0x80
       entry: inc r8
-      sysretq`, { efer: 1 });
+      sysretq`,
+      { efer: 1 },
+    );
     guest.halt(LIMIT);
     assert.equal(guest.frame().vector, 0x80);
     assert.equal(guest.register('r8'), BigInt(MANY));
@@ -116,7 +139,9 @@ describe('faults in hot loops', () => {
     assert.equal(guest.register('ebx'), BigInt(MANY));
   });
   test('in protected mode, near calls and segment loads', () => {
-    const guest = protectedMode(`mov ecx, ${MANY}\nagain: call sub\nmov ax, ds\nmov es, ax\ndec ecx\njnz again\nhlt\nsub: add ebx, ecx\nret`).halt(LIMIT);
+    const guest = protectedMode(
+      `mov ecx, ${MANY}\nagain: call sub\nmov ax, ds\nmov es, ax\ndec ecx\njnz again\nhlt\nsub: add ebx, ecx\nret`,
+    ).halt(LIMIT);
     assert.equal(guest.register('ebx'), (BigInt(MANY) * BigInt(MANY + 1)) / 2n);
   });
 });
@@ -319,7 +344,7 @@ describe('what interrupts a hot loop', () => {
     assert.equal(guest.frame().vector, PF);
     assert.equal(guest.frame().errorCode, 3);
     assert.equal(guest.memory.readU32(SPARE), 101);
-    assert.equal(guest.pages!.get(SPARE) & (P | W), P);
+    assert.equal(guest.pages.get(SPARE) & (P | W), P);
   });
 });
 
@@ -369,19 +394,31 @@ describe('a hypervisor with a hot guest', () => {
   });
   test('nested page faults in a hot loop', () => {
     const BASE = 0x30_0000;
-    const vm = virtualMachine(`mov edi, ${BASE}\nagain: mov [rdi], rdi\nadd rdi, 8\ncmp edi, ${BASE + 128 * 4096}\njb again\nhlt`, { nested: true });
-    for (let page = 0; page < 128; page++) vm.nestedPages!.set(BASE + page * 4096, 0n);
+    const vm = virtualMachine(
+      `mov edi, ${BASE}\nagain: mov [rdi], rdi\nadd rdi, 8\ncmp edi, ${BASE + 128 * 4096}\njb again\nhlt`,
+      { nested: true },
+    );
+    for (let page = 0; page < 128; page++) vm.nestedPages.set(BASE + page * 4096, 0n);
     let faults = 0;
     for (;;) {
       vm.run();
       if (vm.exitCode !== 0x400) break;
       const address = vm.vmcb.control('EXITINFO2');
       assert.equal(address, BigInt(BASE + faults * 4096));
-      vm.nestedPages!.set(address & ~0xfffn, 7n);
+      vm.nestedPages.set(address & ~0xfffn, 7n);
       faults++;
     }
     assert.equal(faults, 128);
     assert.equal(vm.memory.readU64(BASE + 128 * 4096 - 8), BigInt(BASE + 128 * 4096 - 8));
-    assert.equal(vm.vmcb.save('RIP'), vm.address('again') + BigInt(vm.program.bytes.length - Number(vm.address('again') - vm.program.origin) - 1));
+    assert.equal(
+      vm.vmcb.save('RIP'),
+      vm.address('again') + BigInt(vm.program.bytes.length - Number(vm.address('again') - vm.program.origin) - 1),
+    );
   });
+});
+
+test('all this has been compiled', () => {
+  const { regions } = freshBench().processor;
+  // with GUEST_ENGINE=interpreter there is nothing to compile
+  assert.ok(regions === undefined || regions.statistics.regions > 20);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FLAG } from '../../src/cpu/system/registers.ts';
-import { longMode, PLACE, protectedMode, realMode, setVector, gate, SELECTOR, ACCESS, toUser64 } from './library.ts';
+import { ACCESS, gate, longMode, PLACE, protectedMode, realMode, SELECTOR, setVector, toUser64 } from './library.ts';
 
 const VECTOR = 0x31;
 const NMI = 2;

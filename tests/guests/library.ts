@@ -3,11 +3,11 @@
  * vector leading to a handler that halts, so that a test can look at what was pushed.
  */
 import assert from 'node:assert/strict';
-import { Assembler, assembleText, type CodeBits, type Program, REGISTERS } from '../../src/isa/assembler/index.ts';
 import { CS, DS, ES, FS, GS, LDTR, SS, TR } from '../../src/cpu/context.ts';
 import { readFlags, writeFlags } from '../../src/cpu/flags.ts';
 import { CR0, CR4, EFER, FLAG } from '../../src/cpu/system/registers.ts';
 import { loadSegmentRaw, refreshSegments } from '../../src/cpu/system/segments.ts';
+import { Assembler, assembleText, type CodeBits, type Program, REGISTERS } from '../../src/isa/assembler/index.ts';
 import { type Bench, freshBench, RAM_BYTES, type RunEnd } from './harness.ts';
 
 /** Where things are. Code texts may use these names. */
@@ -35,7 +35,8 @@ export const PLACE = {
 } as const;
 /** User pages: 64 KiB of code, 64 KiB of data. */
 const isUserPage = (address: number): boolean =>
-  (address >= PLACE.USER_CODE && address < PLACE.DATA) || (address >= PLACE.USER_DATA && address < PLACE.USER_DATA + 0x1_0000);
+  (address >= PLACE.USER_CODE && address < PLACE.DATA) ||
+  (address >= PLACE.USER_DATA && address < PLACE.USER_DATA + 0x1_0000);
 
 /** Selectors; code texts may use these names too. `STAR` values: kernel 8h, user 23h. */
 export const SELECTOR = {
@@ -90,7 +91,12 @@ export function segment(base: number, limit: number, access: number, flags = 0):
   const nibble = BigInt(flags | (granular ? FLAGS_G : 0));
   const address = BigInt(base);
   return (
-    (field & 0xffffn) | ((address & 0xff_ffffn) << 16n) | (BigInt(access) << 40n) | ((field >> 16n) << 48n) | (nibble << 52n) | ((address >> 24n) << 56n)
+    (field & 0xffffn) |
+    ((address & 0xff_ffffn) << 16n) |
+    (BigInt(access) << 40n) |
+    ((field >> 16n) << 48n) |
+    (nibble << 52n) |
+    ((address >> 24n) << 56n)
   );
 }
 const FLAT = 0xffff_ffff;
@@ -105,12 +111,29 @@ export const DESCRIPTOR = {
 /** A gate's low eight bytes; `access` is one of the gate values of {@link ACCESS} with a DPL. `count` parameters, or an IST entry. */
 export function gate(selector: number, offset: number | bigint, access: number, count = 0): bigint {
   const at = BigInt(offset);
-  return (at & 0xffffn) | (BigInt(selector) << 16n) | (BigInt(count) << 32n) | (BigInt(access) << 40n) | (((at >> 16n) & 0xffffn) << 48n);
+  return (
+    (at & 0xffffn) |
+    (BigInt(selector) << 16n) |
+    (BigInt(count) << 32n) |
+    (BigInt(access) << 40n) |
+    (((at >> 16n) & 0xffffn) << 48n)
+  );
 }
 
 // ---- paging
 
-export const PAGE = { P: 1n, W: 2n, U: 4n, PWT: 8n, PCD: 16n, A: 0x20n, D: 0x40n, PS: 0x80n, G: 0x100n, NX: 1n << 63n } as const;
+export const PAGE = {
+  P: 1n,
+  W: 2n,
+  U: 4n,
+  PWT: 8n,
+  PCD: 16n,
+  A: 0x20n,
+  D: 0x40n,
+  PS: 0x80n,
+  G: 0x100n,
+  NX: 1n << 63n,
+} as const;
 const PAGE_SIZE = 0x1000;
 const ADDRESS = 0xf_ffff_ffff_f000n;
 
@@ -199,13 +222,13 @@ export class Guest {
   readonly bench: Bench;
   readonly mode: GuestMode;
   readonly program: Program;
-  readonly pages: PageTables | undefined;
+  private readonly tables: PageTables | undefined;
 
-  constructor(bench: Bench, mode: GuestMode, program: Program, pages: PageTables | undefined) {
+  constructor(bench: Bench, mode: GuestMode, program: Program, tables: PageTables | undefined) {
     this.bench = bench;
     this.mode = mode;
     this.program = program;
-    this.pages = pages;
+    this.tables = tables;
   }
   get cpu() {
     return this.bench.cpu;
@@ -214,13 +237,23 @@ export class Guest {
     return this.bench.memory;
   }
 
+  /** The guest's paging structures. */
+  get pages(): PageTables {
+    assert.ok(this.tables, 'the guest does not page');
+    return this.tables;
+  }
+
   run(limit?: number): RunEnd {
     return this.bench.run(limit);
   }
   /** Runs, and insists that it halts. */
   halt(limit?: number): this {
     const end = this.run(limit);
-    assert.equal(end, 'halted', `the guest ended as '${end}' at ${this.cpu.rip.toString(16)}h ${this.bench.shutdowns.join()}`);
+    assert.equal(
+      end,
+      'halted',
+      `the guest ended as '${end}' at ${this.cpu.rip.toString(16)}h ${this.bench.shutdowns.join()}`,
+    );
     return this;
   }
   address(label: string): bigint {
@@ -247,7 +280,9 @@ export class Guest {
     const vector = (linear - PLACE.HANDLERS) / HANDLER_BYTES;
     assert.ok(vector >= 0 && vector < VECTORS, `halted at ${linear.toString(16)}h, which is no handler`);
     const bytes = { real: 2, protected: 4, long: 8 }[this.mode];
-    let at = Number(cpu.segments[SS].base) * (this.mode === 'long' ? 0 : 1) + Number(cpu.gpr[4] & BigInt(this.mode === 'real' ? 0xffff : 0xffff_ffff));
+    let at =
+      Number(cpu.segments[SS].base) * (this.mode === 'long' ? 0 : 1) +
+      Number(cpu.gpr[4] & BigInt(this.mode === 'real' ? 0xffff : 0xffff_ffff));
     const pop = (): bigint => {
       const value = bytes === 8 ? memory.readU64(at) : BigInt(bytes === 4 ? memory.readU32(at) : memory.readU16(at));
       at += bytes;
@@ -258,7 +293,8 @@ export class Guest {
     const rip = pop();
     const cs = Number(pop() & 0xffffn);
     const rflags = Number(pop());
-    const inner = this.mode === 'long' || (this.mode === 'protected' && ((cs & 3) > cpu.cpl || (rflags & FLAG.VM) !== 0));
+    const inner =
+      this.mode === 'long' || (this.mode === 'protected' && ((cs & 3) > cpu.cpl || (rflags & FLAG.VM) !== 0));
     const rsp = inner ? pop() : undefined;
     const ss = inner ? Number(pop() & 0xffffn) : undefined;
     return { vector: number, errorCode, rip, cs, rflags, rsp, ss };
@@ -291,7 +327,12 @@ export interface GuestOptions {
 }
 
 /** Assembles a guest's text with the names of {@link PLACE} and {@link SELECTOR} defined. */
-export function assembleGuest(text: string, bits: CodeBits, origin: number, define: GuestOptions['define'] = {}): Program {
+export function assembleGuest(
+  text: string,
+  bits: CodeBits,
+  origin: number,
+  define: GuestOptions['define'] = {},
+): Program {
   const assembler = new Assembler({ bits, origin });
   for (const [name, value] of Object.entries({ ...PLACE, ...SELECTOR, ...define })) assembler.define(name, value);
   assembleText(assembler, text);
@@ -303,12 +344,19 @@ function load(bench: Bench, program: Program): void {
 }
 
 function writeHandlers(bench: Bench): void {
-  for (let vector = 0; vector < VECTORS; vector++) bench.memory.write(PLACE.HANDLERS + HANDLER_BYTES * vector, Uint8Array.from(HANDLER));
+  for (let vector = 0; vector < VECTORS; vector++)
+    bench.memory.write(PLACE.HANDLERS + HANDLER_BYTES * vector, Uint8Array.from(HANDLER));
 }
 const handler = (vector: number): number => PLACE.HANDLERS + HANDLER_BYTES * vector;
 
 /** Puts a descriptor into the GDT (or another table). */
-export function setDescriptor(bench: Bench, selector: number, low: bigint, high?: bigint, table: number = PLACE.GDT): void {
+export function setDescriptor(
+  bench: Bench,
+  selector: number,
+  low: bigint,
+  high?: bigint,
+  table: number = PLACE.GDT,
+): void {
   bench.memory.writeU64(table + (selector & ~7), low);
   if (high !== undefined) bench.memory.writeU64(table + (selector & ~7) + 8, high);
 }
@@ -343,15 +391,44 @@ export function setVector(bench: Bench, mode: 'protected' | 'long', vector: numb
 function writeIdt(bench: Bench, mode: 'protected' | 'long'): void {
   for (let vector = 0; vector < VECTORS; vector++) {
     const code = mode === 'long' ? SELECTOR.CODE64 : SELECTOR.CODE32;
-    setVector(bench, mode, vector, gate(code, handler(vector), ACCESS.INTERRUPT_GATE32 | (vector >= 0x80 ? dpl(3) : 0)));
+    setVector(
+      bench,
+      mode,
+      vector,
+      gate(code, handler(vector), ACCESS.INTERRUPT_GATE32 | (vector >= 0x80 ? dpl(3) : 0)),
+    );
   }
 }
 
 /** Offsets in a 32-bit TSS (SDM vol. 3A figure 7-2). */
 export const TSS32 = {
-  LINK: 0, ESP0: 4, SS0: 8, ESP1: 0xc, SS1: 0x10, ESP2: 0x14, SS2: 0x18, CR3: 0x1c, EIP: 0x20, EFLAGS: 0x24, EAX: 0x28, ECX: 0x2c,
-  EDX: 0x30, EBX: 0x34, ESP: 0x38, EBP: 0x3c, ESI: 0x40, EDI: 0x44, ES: 0x48, CS: 0x4c, SS: 0x50, DS: 0x54, FS: 0x58, GS: 0x5c,
-  LDT: 0x60, TRAP: 0x64, IO_MAP: 0x66,
+  LINK: 0,
+  ESP0: 4,
+  SS0: 8,
+  ESP1: 0xc,
+  SS1: 0x10,
+  ESP2: 0x14,
+  SS2: 0x18,
+  CR3: 0x1c,
+  EIP: 0x20,
+  EFLAGS: 0x24,
+  EAX: 0x28,
+  ECX: 0x2c,
+  EDX: 0x30,
+  EBX: 0x34,
+  ESP: 0x38,
+  EBP: 0x3c,
+  ESI: 0x40,
+  EDI: 0x44,
+  ES: 0x48,
+  CS: 0x4c,
+  SS: 0x50,
+  DS: 0x54,
+  FS: 0x58,
+  GS: 0x5c,
+  LDT: 0x60,
+  TRAP: 0x64,
+  IO_MAP: 0x66,
 } as const;
 /** Offsets in a 64-bit TSS (SDM vol. 3A figure 7-11). */
 export const TSS64 = { RSP0: 4, RSP1: 0xc, RSP2: 0x14, IST1: 0x24, IST2: 0x2c, IO_MAP: 0x66 } as const;
@@ -390,7 +467,14 @@ function enter(bench: Bench, rip: number, options: GuestOptions): void {
 function enterProtected(bench: Bench, mode: 'protected' | 'long'): void {
   const { cpu } = bench;
   const long = mode === 'long';
-  loadSegmentRaw(cpu, CS, long ? SELECTOR.CODE64 : SELECTOR.CODE32, 0n, FLAT, long ? ATTRIBUTES.CODE64 : ATTRIBUTES.CODE32);
+  loadSegmentRaw(
+    cpu,
+    CS,
+    long ? SELECTOR.CODE64 : SELECTOR.CODE32,
+    0n,
+    FLAT,
+    long ? ATTRIBUTES.CODE64 : ATTRIBUTES.CODE32,
+  );
   for (const number of [ES, SS, DS, FS, GS]) loadSegmentRaw(cpu, number, SELECTOR.DATA32, 0n, FLAT, ATTRIBUTES.DATA32);
   loadSegmentRaw(cpu, TR, SELECTOR.TASK, BigInt(PLACE.TSS), TSS_LIMIT, ATTRIBUTES.TSS);
   loadSegmentRaw(cpu, LDTR, SELECTOR.LOCAL, BigInt(PLACE.LDT), 0xff, ATTRIBUTES.LDT);

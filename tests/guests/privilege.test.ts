@@ -1,10 +1,23 @@
 /** Changes of privilege: gates, far calls and returns, IRET, SYSCALL and SYSENTER (SDM vol. 3A chapters 5 and 6; APM vol. 2 chapters 4, 6, 8). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Vector } from '../../src/isa/stage.ts';
 import { CR4, EFER, FLAG } from '../../src/cpu/system/registers.ts';
+import { Vector } from '../../src/isa/stage.ts';
 import {
-  ACCESS, DESCRIPTOR, dpl, gate, longMode, PLACE, protectedMode, segment, SELECTOR, setDescriptor, setVector, toUser32, toUser64, TSS32,
+  ACCESS,
+  DESCRIPTOR,
+  dpl,
+  gate,
+  longMode,
+  PLACE,
+  protectedMode,
+  SELECTOR,
+  segment,
+  setDescriptor,
+  setVector,
+  TSS32,
+  toUser32,
+  toUser64,
 } from './library.ts';
 
 const { UD, NP, GP, PF } = Vector;
@@ -13,7 +26,11 @@ const { FREE } = SELECTOR;
 describe('interrupts from user code', () => {
   test('take the stack from the TSS and save the old one', () => {
     const frame = longMode(`${toUser64()}int 0x80\nnext: nop`).expectException({
-      vector: 0x80, at: 'next', cs: SELECTOR.USER_CODE64 + 3, ss: SELECTOR.USER_DATA32 + 3, rsp: BigInt(PLACE.USER_STACK),
+      vector: 0x80,
+      at: 'next',
+      cs: SELECTOR.USER_CODE64 + 3,
+      ss: SELECTOR.USER_DATA32 + 3,
+      rsp: BigInt(PLACE.USER_STACK),
     });
     assert.equal(frame.rflags & FLAG.RF, 0);
   });
@@ -25,7 +42,13 @@ describe('interrupts from user code', () => {
   });
   test('begin at SS0:ESP0 in protected mode', () => {
     const guest = protectedMode(`${toUser32()}int 0x80\nnext: nop`);
-    guest.expectException({ vector: 0x80, at: 'next', cs: SELECTOR.USER_CODE32 + 3, ss: SELECTOR.USER_DATA32 + 3, rsp: BigInt(PLACE.USER_STACK) });
+    guest.expectException({
+      vector: 0x80,
+      at: 'next',
+      cs: SELECTOR.USER_CODE32 + 3,
+      ss: SELECTOR.USER_DATA32 + 3,
+      rsp: BigInt(PLACE.USER_STACK),
+    });
     assert.equal(guest.register('esp'), BigInt(PLACE.STACK0 - 20));
     assert.equal(guest.selector('ss'), SELECTOR.DATA32);
   });
@@ -34,7 +57,12 @@ describe('interrupts from user code', () => {
       org USER_CODE
       bits 32
       int 0x80
-      next: nop`).expectException({ vector: 0x80, at: 'next', cs: SELECTOR.USER_CODE32 + 3, rsp: BigInt(PLACE.USER_STACK) });
+      next: nop`).expectException({
+      vector: 0x80,
+      at: 'next',
+      cs: SELECTOR.USER_CODE32 + 3,
+      rsp: BigInt(PLACE.USER_STACK),
+    });
   });
   test('align the stack to 16 bytes in long mode', () => {
     const guest = longMode('sub rsp, 5\nint 0x80').halt();
@@ -45,7 +73,12 @@ describe('interrupts from user code', () => {
 describe('the interrupt stack table', () => {
   const withIst = (text: string, vector: number) => {
     const guest = longMode(text);
-    setVector(guest.bench, 'long', vector, gate(SELECTOR.CODE64, PLACE.HANDLERS + 16 * vector, ACCESS.INTERRUPT_GATE32 | dpl(3), 1));
+    setVector(
+      guest.bench,
+      'long',
+      vector,
+      gate(SELECTOR.CODE64, PLACE.HANDLERS + 16 * vector, ACCESS.INTERRUPT_GATE32 | dpl(3), 1),
+    );
     return guest;
   };
   test('is used even without a change of privilege', () => {
@@ -66,7 +99,9 @@ describe('the interrupt stack table', () => {
 
 describe('IRET', () => {
   test('to the same level pops RSP and SS in 64-bit mode all the same', () => {
-    const guest = longMode('push DATA32\npush STACK-0x100\npush 2\npush CODE64\npush there\niretq\nud2\nthere: hlt').halt();
+    const guest = longMode(
+      'push DATA32\npush STACK-0x100\npush 2\npush CODE64\npush there\niretq\nud2\nthere: hlt',
+    ).halt();
     assert.equal(guest.register('rsp'), BigInt(PLACE.STACK - 0x100));
   });
   test('to the same level in protected mode does not', () => {
@@ -89,13 +124,21 @@ describe('IRET', () => {
     guest.expectException({ vector: GP, errorCode: FREE, at: 'here' });
   });
   test('to a non-canonical RIP: #GP(0)', () => {
-    longMode('mov rax, 0x800000000000\npush DATA32\npush STACK\npush 2\npush CODE64\npush rax\nhere: iretq').expectException({ vector: GP, errorCode: 0, at: 'here' });
+    longMode(
+      'mov rax, 0x800000000000\npush DATA32\npush STACK\npush 2\npush CODE64\npush rax\nhere: iretq',
+    ).expectException({ vector: GP, errorCode: 0, at: 'here' });
   });
   test('with NT in long mode: #GP(0)', () => {
-    longMode('pushfq\nbts qword ptr [rsp], 14\npopfq\nhere: iretq').expectException({ vector: GP, errorCode: 0, at: 'here' });
+    longMode('pushfq\nbts qword ptr [rsp], 14\npopfq\nhere: iretq').expectException({
+      vector: GP,
+      errorCode: 0,
+      at: 'here',
+    });
   });
   test('from user code changes neither IOPL nor IF', () => {
-    const guest = longMode(`${toUser64()}push USER_DATA32+3\npush USER_STACK\npush 0x3202\npush USER_CODE64+3\npush there\niretq\nthere: int 0x80`);
+    const guest = longMode(
+      `${toUser64()}push USER_DATA32+3\npush USER_STACK\npush 0x3202\npush USER_CODE64+3\npush there\niretq\nthere: int 0x80`,
+    );
     const { rflags } = guest.expectException({ vector: 0x80 });
     assert.equal(rflags & (FLAG.IOPL | FLAG.IF), 0);
   });
@@ -125,7 +168,11 @@ describe('far calls', () => {
     assert.equal(guest.register('esp'), BigInt(PLACE.STACK));
   });
   test('to a nonconforming segment of an outer level: #GP', () => {
-    protectedMode('here: call USER_CODE32:0').expectException({ vector: GP, errorCode: SELECTOR.USER_CODE32, at: 'here' });
+    protectedMode('here: call USER_CODE32:0').expectException({
+      vector: GP,
+      errorCode: SELECTOR.USER_CODE32,
+      at: 'here',
+    });
   });
   test('user code may call conforming code and stays at its level', () => {
     const guest = protectedMode(`${toUser32()}call CONFORMING32:sub\nsub: mov ecx, cs\nint 0x80`);
@@ -166,7 +213,14 @@ describe('call gates', () => {
     const at = PLACE.STACK0 - 24;
     assert.equal(guest.register('esp'), BigInt(at));
     const stack = Array.from({ length: 6 }, (_, i) => guest.memory.readU32(at + 4 * i));
-    assert.deepEqual(stack, [Number(guest.address('next')), SELECTOR.USER_CODE32 + 3, 0x2222_2222, 0x1111_1111, PLACE.USER_STACK - 8, SELECTOR.USER_DATA32 + 3]);
+    assert.deepEqual(stack, [
+      Number(guest.address('next')),
+      SELECTOR.USER_CODE32 + 3,
+      0x2222_2222,
+      0x1111_1111,
+      PLACE.USER_STACK - 8,
+      SELECTOR.USER_DATA32 + 3,
+    ]);
     assert.equal(guest.cpu.cpl, 0);
   });
   test('RETF goes back, dropping the parameters from both stacks', () => {
@@ -183,16 +237,29 @@ describe('call gates', () => {
     assert.equal(guest.register('ebx'), BigInt(PLACE.USER_STACK));
   });
   test('need a DPL at least that of the caller', () => {
-    callGate(`${toUser32()}here: call FREE+3:0`, gate(SELECTOR.CODE32, PLACE.CODE, ACCESS.CALL_GATE32)).expectException({ vector: GP, errorCode: FREE, at: 'here' });
+    callGate(`${toUser32()}here: call FREE+3:0`, gate(SELECTOR.CODE32, PLACE.CODE, ACCESS.CALL_GATE32)).expectException(
+      { vector: GP, errorCode: FREE, at: 'here' },
+    );
   });
   test('must be present', () => {
-    callGate('here: call FREE:0', gate(SELECTOR.CODE32, PLACE.CODE, ACCESS.CALL_GATE32 & ~0x80)).expectException({ vector: NP, errorCode: FREE, at: 'here' });
+    callGate('here: call FREE:0', gate(SELECTOR.CODE32, PLACE.CODE, ACCESS.CALL_GATE32 & ~0x80)).expectException({
+      vector: NP,
+      errorCode: FREE,
+      at: 'here',
+    });
   });
   test('must lead to code', () => {
-    callGate('here: call FREE:0', gate(SELECTOR.DATA32, PLACE.CODE, ACCESS.CALL_GATE32)).expectException({ vector: GP, errorCode: SELECTOR.DATA32, at: 'here' });
+    callGate('here: call FREE:0', gate(SELECTOR.DATA32, PLACE.CODE, ACCESS.CALL_GATE32)).expectException({
+      vector: GP,
+      errorCode: SELECTOR.DATA32,
+      at: 'here',
+    });
   });
   test('a jump may not change the privilege level', () => {
-    callGate(`${toUser32()}here: jmp FREE+3:0`, gate(SELECTOR.CODE32, PLACE.CODE, ACCESS.CALL_GATE32 | dpl(3))).expectException({ vector: GP, errorCode: SELECTOR.CODE32, at: 'here' });
+    callGate(
+      `${toUser32()}here: jmp FREE+3:0`,
+      gate(SELECTOR.CODE32, PLACE.CODE, ACCESS.CALL_GATE32 | dpl(3)),
+    ).expectException({ vector: GP, errorCode: SELECTOR.CODE32, at: 'here' });
   });
   test('of 16 bits push words', () => {
     const guest = callGate('call FREE:0\nnext: nop', gate(SELECTOR.CODE32, PLACE.HANDLERS, ACCESS.CALL_GATE16)).halt();
@@ -259,20 +326,32 @@ describe('SYSCALL and SYSRET', () => {
     assert.equal(guest.register('r15'), 2n);
   });
   test('SYSRET to 64-bit code', () => {
-    const guest = longMode(`${setup}mov rcx, USER_CODE\nmov r11, 0x3202\nsysretq\norg USER_CODE\nint 0x80${ENTRIES}`, options);
+    const guest = longMode(
+      `${setup}mov rcx, USER_CODE\nmov r11, 0x3202\nsysretq\norg USER_CODE\nint 0x80${ENTRIES}`,
+      options,
+    );
     const frame = guest.expectException({ vector: 0x80, cs: SELECTOR.USER_CODE64 + 3, ss: SELECTOR.USER_DATA32 + 3 });
     assert.equal(frame.rflags & (FLAG.IF | FLAG.IOPL), 0x3200);
   });
   test('SYSRET that sets TF traps before the first instruction', () => {
-    const guest = longMode(`${setup}mov rcx, USER_CODE\nmov r11, 0x102\nsysretq\norg USER_CODE\nhere: nop${ENTRIES}`, options);
+    const guest = longMode(
+      `${setup}mov rcx, USER_CODE\nmov r11, 0x102\nsysretq\norg USER_CODE\nhere: nop${ENTRIES}`,
+      options,
+    );
     guest.expectException({ vector: Vector.DB, at: 'here', cs: SELECTOR.USER_CODE64 + 3 });
   });
   test('SYSRET to compatibility mode', () => {
-    longMode(`${setup}mov rcx, USER_CODE\nmov r11, 2\nsysret\norg USER_CODE\nbits 32\nint 0x80${ENTRIES.replace('\n', '\nbits 64\n')}`, options)
-      .expectException({ vector: 0x80, cs: SELECTOR.USER_CODE32 + 3, ss: SELECTOR.USER_DATA32 + 3 });
+    longMode(
+      `${setup}mov rcx, USER_CODE\nmov r11, 2\nsysret\norg USER_CODE\nbits 32\nint 0x80${ENTRIES.replace('\n', '\nbits 64\n')}`,
+      options,
+    ).expectException({ vector: 0x80, cs: SELECTOR.USER_CODE32 + 3, ss: SELECTOR.USER_DATA32 + 3 });
   });
   test('SYSRET at CPL 3: #GP(0)', () => {
-    longMode(`${setup}${toUser64()}here: sysretq${ENTRIES}`, options).expectException({ vector: GP, errorCode: 0, at: 'here' });
+    longMode(`${setup}${toUser64()}here: sysretq${ENTRIES}`, options).expectException({
+      vector: GP,
+      errorCode: 0,
+      at: 'here',
+    });
   });
   test('both need EFER.SCE', () => {
     longMode('here: syscall').expectException({ vector: UD, at: 'here' });
@@ -329,29 +408,42 @@ describe('what user code may do', () => {
     assert.equal(guest.register('al'), 0x42n);
   });
   test('RDTSC unless CR4.TSD, and CR4.UMIP hides SIDT and its kin', () => {
-    longMode(`${toUser64()}rdtsc\nhere: sidt [USER_DATA]`, { cr4: CR4.UMIP }).expectException({ vector: GP, errorCode: 0, at: 'here' });
+    longMode(`${toUser64()}rdtsc\nhere: sidt [USER_DATA]`, { cr4: CR4.UMIP }).expectException({
+      vector: GP,
+      errorCode: 0,
+      at: 'here',
+    });
     longMode(`${toUser64()}here: rdtsc`, { cr4: CR4.TSD }).expectException({ vector: GP, errorCode: 0, at: 'here' });
   });
   test('alignment checks with AC and CR0.AM', () => {
     const options = { cr0: 1 << 18 };
-    longMode(`${toUser64('USER_CODE', 0x40002)}mov eax, [USER_DATA]\nhere: mov eax, [USER_DATA+2]`, options).expectException({ vector: Vector.AC, errorCode: 0, at: 'here' });
+    longMode(
+      `${toUser64('USER_CODE', 0x40002)}mov eax, [USER_DATA]\nhere: mov eax, [USER_DATA+2]`,
+      options,
+    ).expectException({ vector: Vector.AC, errorCode: 0, at: 'here' });
     longMode(`${toUser64()}mov eax, [USER_DATA+2]\nint 0x80`, options).expectException({ vector: 0x80 });
   });
 });
 
 describe('SWAPGS and segment bases', () => {
   test('SWAPGS exchanges GS.base with KernelGSbase', () => {
-    const guest = longMode('mov ecx, 0xc0000102\nmov eax, DATA\nxor edx, edx\nwrmsr\nswapgs\nmov eax, gs:[0x10]\nrdgsbase rbx\nhlt', { cr4: CR4.FSGSBASE });
+    const guest = longMode(
+      'mov ecx, 0xc0000102\nmov eax, DATA\nxor edx, edx\nwrmsr\nswapgs\nmov eax, gs:[0x10]\nrdgsbase rbx\nhlt',
+      { cr4: CR4.FSGSBASE },
+    );
     guest.memory.writeU32(PLACE.DATA + 0x10, 99);
     guest.halt();
     assert.equal(guest.register('eax'), 99n);
     assert.equal(guest.register('rbx'), BigInt(PLACE.DATA));
   });
   test('WRFSBASE of a non-canonical address: #GP(0)', () => {
-    longMode('mov rax, 0x800000000000\nhere: wrfsbase rax', { cr4: CR4.FSGSBASE }).expectException({ vector: GP, errorCode: 0, at: 'here' });
+    longMode('mov rax, 0x800000000000\nhere: wrfsbase rax', { cr4: CR4.FSGSBASE }).expectException({
+      vector: GP,
+      errorCode: 0,
+      at: 'here',
+    });
   });
   test('without CR4.FSGSBASE they are undefined', () => {
     longMode('here: rdfsbase rax').expectException({ vector: UD, at: 'here' });
   });
 });
-

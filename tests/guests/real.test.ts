@@ -1,10 +1,21 @@
 /** Real-address mode, virtual-8086 mode, 16-bit code and the ways between the modes (SDM vol. 3B chapter 20, vol. 3A 9.8, 9.9). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Vector } from '../../src/isa/stage.ts';
 import { CR4, FLAG } from '../../src/cpu/system/registers.ts';
+import { Vector } from '../../src/isa/stage.ts';
 import { freshBench } from './harness.ts';
-import { ACCESS, dpl, gate, PLACE, protectedMode, realMode, SELECTOR, setVector, TSS32, IO_MAP_OFFSET } from './library.ts';
+import {
+  ACCESS,
+  dpl,
+  gate,
+  IO_MAP_OFFSET,
+  PLACE,
+  protectedMode,
+  realMode,
+  SELECTOR,
+  setVector,
+  TSS32,
+} from './library.ts';
 
 const { DE, UD, GP, SS } = Vector;
 
@@ -42,7 +53,9 @@ describe('real-address mode', () => {
     assert.equal(guest.run(), 'shutdown');
   });
   test('segments are selectors times 16, and 64 KiB long', () => {
-    const guest = realMode('mov ax, 0x1234\nmov es, ax\nmov byte ptr es:[0x10], 7\nmov eax, 0x10000\nhere: mov cl, es:[eax]');
+    const guest = realMode(
+      'mov ax, 0x1234\nmov es, ax\nmov byte ptr es:[0x10], 7\nmov eax, 0x10000\nhere: mov cl, es:[eax]',
+    );
     guest.expectException({ vector: GP, at: 'here' });
     assert.equal(guest.memory.readU8(0x12350), 7);
   });
@@ -174,7 +187,7 @@ const to8086 = (eflags = 0): string => `
 describe('virtual-8086 mode', () => {
   const run8086 = (code: readonly number[], eflags = 0, options = {}) => {
     const guest = protectedMode(to8086(eflags), { paging: '32-bit', ...options });
-    for (let page = 0; page < 0x1_0000; page += 0x1000) guest.pages!.set(page, 7n);
+    for (let page = 0; page < 0x1_0000; page += 0x1000) guest.pages.set(page, 7n);
     guest.memory.write(0x7c00, Uint8Array.from(code));
     return guest;
   };
@@ -185,7 +198,10 @@ describe('virtual-8086 mode', () => {
     assert.ok(frame.rflags & FLAG.VM);
     assert.equal(guest.rflags & FLAG.VM, 0);
     assert.equal(guest.register('esp'), BigInt(PLACE.STACK0 - 36));
-    assert.deepEqual(['ds', 'es', 'fs', 'gs'].map((name) => guest.selector(name as 'ds')), [0, 0, 0, 0]);
+    assert.deepEqual(
+      ['ds', 'es', 'fs', 'gs'].map((name) => guest.selector(name as 'ds')),
+      [0, 0, 0, 0],
+    );
   });
   test('segments are selectors times 16', () => {
     // mov ax, 0x1234; mov ds, ax; mov al, [0x10]; ud2
@@ -196,7 +212,12 @@ describe('virtual-8086 mode', () => {
     assert.equal(guest.memory.readU32(PLACE.STACK0 - 12), 0x234);
   });
   const SENSITIVE: readonly (readonly [string, readonly number[]])[] = [
-    ['CLI', [0xfa]], ['STI', [0xfb]], ['PUSHF', [0x9c]], ['POPF', [0x9d]], ['INT n', [0xcd, 0x21]], ['IRET', [0xcf]],
+    ['CLI', [0xfa]],
+    ['STI', [0xfb]],
+    ['PUSHF', [0x9c]],
+    ['POPF', [0x9d]],
+    ['INT n', [0xcd, 0x21]],
+    ['IRET', [0xcf]],
   ];
   for (const [name, code] of SENSITIVE) {
     test(`${name} with IOPL below 3: #GP(0)`, () => {
@@ -215,7 +236,12 @@ describe('virtual-8086 mode', () => {
   });
   test('a gate to a conforming segment: #GP', () => {
     const guest = run8086([0xcd, 0x90], IOPL3);
-    setVector(guest.bench, 'protected', 0x90, gate(SELECTOR.CONFORMING32, PLACE.HANDLERS, ACCESS.INTERRUPT_GATE32 | dpl(3)));
+    setVector(
+      guest.bench,
+      'protected',
+      0x90,
+      gate(SELECTOR.CONFORMING32, PLACE.HANDLERS, ACCESS.INTERRUPT_GATE32 | dpl(3)),
+    );
     guest.expectException({ vector: GP, errorCode: SELECTOR.CONFORMING32 });
   });
   test('IRETD returns into it', () => {
@@ -259,7 +285,7 @@ describe('virtual-8086 mode', () => {
       guest.expectException({ vector: UD });
       assert.equal(guest.register('ax') & 0x3200n, 0x3200n);
     });
-    test('INT n goes to the program\'s own table', () => {
+    test("INT n goes to the program's own table", () => {
       const guest = withVme([0xcd, 0x21]);
       guest.memory.writeU32(4 * 0x21, 0x7d00);
       guest.memory.write(0x7d00, Uint8Array.from([0x0f, 0x0b]));

@@ -1,10 +1,10 @@
 /** AMD-V: event injection, physical and virtual interrupts, GIF (APM vol. 2 15.13, 15.17, 15.20, 15.21, 15.33). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { INTERCEPT_EXIT_CODE } from '../../src/isa/intercepts.ts';
-import { Vector } from '../../src/isa/stage.ts';
 import { EventType, ExitCode, VirtualInterrupt } from '../../src/cpu/svm/vmcb.ts';
 import { FLAG } from '../../src/cpu/system/registers.ts';
+import { INTERCEPT_EXIT_CODE } from '../../src/isa/intercepts.ts';
+import { Vector } from '../../src/isa/stage.ts';
 import { ACCESS, dpl, gate, PLACE, SELECTOR, setVector } from './library.ts';
 import { HYPERVISOR, type VirtualMachine, virtualMachine } from './virtual-machine.ts';
 
@@ -86,7 +86,7 @@ describe('EVENTINJ', () => {
     vm.vmcb.setControl('NRIP', vm.address('next'));
     assert.equal(handled(vm, BP).rip, vm.address('next'));
   });
-  test('a fault on the way is the guest\'s, or is intercepted with EXITINTINFO', () => {
+  test("a fault on the way is the guest's, or is intercepted with EXITINTINFO", () => {
     const vm = virtualMachine('here: nop');
     setVector(vm.bench, 'long', 0x31, 0n);
     vm.vmcb.interceptException(GP);
@@ -137,12 +137,13 @@ describe('physical interrupts', () => {
     vm.expectExit(ExitCode.INTR, { at: 'here' });
     assert.equal(vm.bench.apic.vector, 0x31);
   });
-  test('without masking, the guest\'s IF decides', () => {
+  test("without masking, the guest's IF decides", () => {
     const vm = waiting('nop\nsti\nnop\nhere: nop', ({ vmcb }) => vmcb.intercept('INTR'));
     vm.expectExit(ExitCode.INTR, { at: 'here' });
   });
-  test('with V_INTR_MASKING, the host\'s IF at VMRUN decides', () => {
-    const host = (flags: string) => `mov ecx, 0xc0010117\nmov eax, HOST_SAVE\nxor edx, edx\nwrmsr\nmov rax, VMCB\nclgi\n${flags}\nvmrun\nhlt`;
+  test("with V_INTR_MASKING, the host's IF at VMRUN decides", () => {
+    const host = (flags: string) =>
+      `mov ecx, 0xc0010117\nmov eax, HOST_SAVE\nxor edx, edx\nwrmsr\nmov rax, VMCB\nclgi\n${flags}\nvmrun\nhlt`;
     const enter = (flags: string) => {
       const vm = virtualMachine('here: nop\nhlt', { host: host(flags) });
       vm.bench.apic.vector = 0x31;
@@ -166,7 +167,7 @@ describe('physical interrupts', () => {
     assert.equal(vm.exitCode, ExitCode.INTR);
     assert.equal(vm.vmcb.save('RIP'), vm.address('here'));
   });
-  test('NMI: intercepted, or the guest\'s', () => {
+  test("NMI: intercepted, or the guest's", () => {
     const vm = virtualMachine('here: nop\nhlt');
     vm.bench.apic.nmiPending = true;
     vm.vmcb.intercept('NMI');
@@ -201,7 +202,14 @@ describe('physical interrupts', () => {
 describe('virtual interrupts', () => {
   const VIRTUAL = 0x55;
   const pending = (priority: number, tpr: number, extra = 0): bigint =>
-    BigInt(VirtualInterrupt.IRQ | (priority << VirtualInterrupt.PRIORITY_SHIFT) | tpr | VirtualInterrupt.INTR_MASKING | extra) | (BigInt(VIRTUAL) << 32n);
+    BigInt(
+      VirtualInterrupt.IRQ |
+        (priority << VirtualInterrupt.PRIORITY_SHIFT) |
+        tpr |
+        VirtualInterrupt.INTR_MASKING |
+        extra,
+    ) |
+    (BigInt(VIRTUAL) << 32n);
   const withVirtual = (text: string, control: bigint): VirtualMachine => {
     const vm = virtualMachine(text);
     vm.vmcb.setControl('VIRTUAL_INTERRUPT', control);
@@ -278,16 +286,25 @@ describe('GIF', () => {
   });
   test('V_GIF clear holds virtual interrupts back', () => {
     const vm = virtualMachine('sti\nnop\nstgi\nhere: nop');
-    vm.vmcb.setControl('VIRTUAL_INTERRUPT', BigInt(VirtualInterrupt.IRQ | (5 << 16) | VirtualInterrupt.GIF_ENABLE | VirtualInterrupt.INTR_MASKING) | (0x55n << 32n));
+    vm.vmcb.setControl(
+      'VIRTUAL_INTERRUPT',
+      BigInt(VirtualInterrupt.IRQ | (5 << 16) | VirtualInterrupt.GIF_ENABLE | VirtualInterrupt.INTR_MASKING) |
+        (0x55n << 32n),
+    );
     assert.equal(handled(vm, 0x55).rip, vm.address('here'));
   });
 });
 
-describe('the guest\'s own handlers', () => {
+describe("the guest's own handlers", () => {
   test('return with IRET, which may be intercepted', () => {
     const vm = virtualMachine('int 0x90\nhlt', { intercepts: ['IRET'] });
     vm.memory.write(PLACE.HANDLERS + 16 * 0x90, Uint8Array.from([0x48, 0xcf]));
-    setVector(vm.bench, 'long', 0x90, gate(SELECTOR.CODE64, PLACE.HANDLERS + 16 * 0x90, ACCESS.INTERRUPT_GATE32 | dpl(3)));
+    setVector(
+      vm.bench,
+      'long',
+      0x90,
+      gate(SELECTOR.CODE64, PLACE.HANDLERS + 16 * 0x90, ACCESS.INTERRUPT_GATE32 | dpl(3)),
+    );
     vm.expectExit(IRET);
     assert.equal(vm.vmcb.save('RIP'), handler(0x90));
     vm.vmcb.intercept('IRET', false);

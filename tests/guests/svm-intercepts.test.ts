@@ -1,13 +1,13 @@
 /** AMD-V: every intercept, and what it reports (APM vol. 2 15.7-15.14, appendix C). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { assemble } from '../../src/isa/assembler/index.ts';
-import { INTERCEPT_EXIT_CODE } from '../../src/isa/intercepts.ts';
-import type { Intercept } from '../../src/isa/instruction.ts';
-import { Vector } from '../../src/isa/stage.ts';
 import { ExitCode } from '../../src/cpu/svm/vmcb.ts';
 import { CR4 } from '../../src/cpu/system/registers.ts';
-import { ACCESS, gate, PLACE, segment, SELECTOR, setDescriptor, setVector, TSS32 } from './library.ts';
+import { assemble } from '../../src/isa/assembler/index.ts';
+import type { Intercept } from '../../src/isa/instruction.ts';
+import { INTERCEPT_EXIT_CODE } from '../../src/isa/intercepts.ts';
+import { Vector } from '../../src/isa/stage.ts';
+import { ACCESS, gate, PLACE, SELECTOR, segment, setDescriptor, setVector, TSS32 } from './library.ts';
 import { HYPERVISOR, virtualMachine } from './virtual-machine.ts';
 
 const { DB, BP, UD, NP, GP, PF, DF } = Vector;
@@ -71,14 +71,52 @@ describe('every instruction intercept', () => {
 });
 
 describe('exceptions go before intercepts', () => {
-  const PRIVILEGED = ['hlt', 'invd', 'wbinvd', 'invlpg [rax]', 'lgdt [rax]', 'lidt [rax]', 'lldt ax', 'ltr ax', 'rdmsr', 'wrmsr', 'mov rax, cr0', 'mov cr3, rax', 'mov rax, dr0', 'clts', 'vmrun', 'vmload', 'stgi', 'invlpga'];
-  const ALL: Intercept[] = ['INVD', 'WBINVD', 'INVLPG', 'GDTR_WRITE', 'IDTR_WRITE', 'LDTR_WRITE', 'TR_WRITE', 'MSR', 'VMLOAD', 'STGI', 'INVLPGA'];
+  const PRIVILEGED = [
+    'hlt',
+    'invd',
+    'wbinvd',
+    'invlpg [rax]',
+    'lgdt [rax]',
+    'lidt [rax]',
+    'lldt ax',
+    'ltr ax',
+    'rdmsr',
+    'wrmsr',
+    'mov rax, cr0',
+    'mov cr3, rax',
+    'mov rax, dr0',
+    'clts',
+    'vmrun',
+    'vmload',
+    'stgi',
+    'invlpga',
+  ];
+  const ALL: Intercept[] = [
+    'INVD',
+    'WBINVD',
+    'INVLPG',
+    'GDTR_WRITE',
+    'IDTR_WRITE',
+    'LDTR_WRITE',
+    'TR_WRITE',
+    'MSR',
+    'VMLOAD',
+    'STGI',
+    'INVLPGA',
+  ];
   for (const text of PRIVILEGED) {
     test(`'${text}' at CPL 3 is #GP(0)`, () => {
-      const vm = virtualMachine(`push USER_DATA32+3\npush USER_STACK\npush 2\npush USER_CODE64+3\npush USER_CODE\niretq`, { intercepts: ALL });
+      const vm = virtualMachine(
+        `push USER_DATA32+3\npush USER_STACK\npush 2\npush USER_CODE64+3\npush USER_CODE\niretq`,
+        { intercepts: ALL },
+      );
       const user = virtualMachineCode(text);
       vm.memory.write(PLACE.USER_CODE, user);
-      vm.vmcb.interceptException(GP).interceptControlRegister(0, false).interceptControlRegister(3, true).interceptDebugRegister(0, false);
+      vm.vmcb
+        .interceptException(GP)
+        .interceptControlRegister(0, false)
+        .interceptControlRegister(3, true)
+        .interceptDebugRegister(0, false);
       vm.expectExit(ExitCode.EXCEPTION + GP, { info1: 0n });
       assert.equal(vm.vmcb.save('RIP'), BigInt(PLACE.USER_CODE));
     });
@@ -104,7 +142,11 @@ describe('control registers', () => {
     });
   }
   test('CLTS, LMSW and SMSW count as CR0 without a register', () => {
-    for (const [text, code] of [['clts', ExitCode.CR_WRITE], ['lmsw ax', ExitCode.CR_WRITE], ['smsw eax', ExitCode.CR_READ]] as const) {
+    for (const [text, code] of [
+      ['clts', ExitCode.CR_WRITE],
+      ['lmsw ax', ExitCode.CR_WRITE],
+      ['smsw eax', ExitCode.CR_READ],
+    ] as const) {
       const vm = virtualMachine(`mov eax, 1\nhere: ${text}\nnext: hlt`);
       vm.vmcb.interceptControlRegister(0, code === ExitCode.CR_WRITE);
       vm.expectExit(code, { info1: 0n, at: 'here', next: 'next' });
@@ -150,8 +192,14 @@ describe('MSRs', () => {
     });
   }
   test('outside the three ranges they are always intercepted', () => {
-    virtualMachine('mov ecx, 0x2000\nhere: rdmsr', { intercepts: ['MSR'] }).expectExit(ExitCode.MSR, { info1: 0n, at: 'here' });
-    virtualMachine('mov ecx, 0x40000000\nhere: wrmsr', { intercepts: ['MSR'] }).expectExit(ExitCode.MSR, { info1: 1n, at: 'here' });
+    virtualMachine('mov ecx, 0x2000\nhere: rdmsr', { intercepts: ['MSR'] }).expectExit(ExitCode.MSR, {
+      info1: 0n,
+      at: 'here',
+    });
+    virtualMachine('mov ecx, 0x40000000\nhere: wrmsr', { intercepts: ['MSR'] }).expectExit(ExitCode.MSR, {
+      info1: 1n,
+      at: 'here',
+    });
   });
   test('a clear bit lets them through', () => {
     virtualMachine('mov ecx, 0xc0000080\nrdmsr\nhlt', { intercepts: ['MSR'] }).expectExit(HLT);
@@ -172,7 +220,10 @@ describe('ports', () => {
   const A64 = 0x200n;
   const PORT = 0x3f8n;
   const withPort = (text: string, port = 0x3f8, options = {}) => {
-    const vm = virtualMachine(`mov edx, ${port}\nmov esi, GUEST_DATA\nmov edi, GUEST_DATA\nmov ecx, 4\nhere: ${text}\nnext: hlt`, { intercepts: ['IOIO'], ...options });
+    const vm = virtualMachine(
+      `mov edx, ${port}\nmov esi, GUEST_DATA\nmov edi, GUEST_DATA\nmov ecx, 4\nhere: ${text}\nnext: hlt`,
+      { intercepts: ['IOIO'], ...options },
+    );
     vm.memory.writeU8(HYPERVISOR.IO_MAP + (0x3f8 >> 3), 1 << (0x3f8 & 7));
     return vm;
   };
@@ -194,7 +245,11 @@ describe('ports', () => {
   }
   test('string instructions tell segment, address size and REP', () => {
     const out = withPort('rep fs outsb');
-    out.expectExit(ExitCode.IOIO, { at: 'here', info1: (PORT << 16n) | STRING | REP | SIZE[1] | A64 | (4n << 10n), info2: out.address('next') });
+    out.expectExit(ExitCode.IOIO, {
+      at: 'here',
+      info1: (PORT << 16n) | STRING | REP | SIZE[1] | A64 | (4n << 10n),
+      info2: out.address('next'),
+    });
     withPort('insw').expectExit(ExitCode.IOIO, { at: 'here', info1: (PORT << 16n) | STRING | IN | SIZE[2] | A64 });
   });
   test('any byte of a wide access counts', () => {
@@ -213,7 +268,10 @@ describe('ports', () => {
     vm.expectExit(ExitCode.IOIO, { at: 'here' });
   });
   test('the permission map of the guest goes first', () => {
-    const vm = virtualMachine(`push USER_DATA32+3\npush USER_STACK\npush 2\npush USER_CODE64+3\npush USER_CODE\niretq`, { intercepts: ['IOIO'] });
+    const vm = virtualMachine(
+      `push USER_DATA32+3\npush USER_STACK\npush 2\npush USER_CODE64+3\npush USER_CODE\niretq`,
+      { intercepts: ['IOIO'] },
+    );
     vm.memory.write(PLACE.USER_CODE, virtualMachineCode('in al, 0x60'));
     vm.memory.write(HYPERVISOR.IO_MAP, new Uint8Array(0x3000).fill(0xff));
     vm.vmcb.interceptException(GP);
@@ -295,13 +353,22 @@ describe('EXITINTINFO: what was being delivered', () => {
     const vm = virtualMachine('mov rax, 0x8000000000000000\nhere: mov al, [rax]');
     vm.vmcb.interceptException(PF);
     vm.vmcb.setSegment('IDTR', 0, 0, 0xfff, 0x50_0000);
-    vm.expectExit(ExitCode.EXCEPTION + PF, { at: 'here', info1: 0n, info2: BigInt(0x50_0000 + 16 * GP), intInfo: VALID | ERROR_CODE | EXCEPTION | BigInt(GP) });
+    vm.expectExit(ExitCode.EXCEPTION + PF, {
+      at: 'here',
+      info1: 0n,
+      info2: BigInt(0x50_0000 + 16 * GP),
+      intInfo: VALID | ERROR_CODE | EXCEPTION | BigInt(GP),
+    });
   });
   test('a #NP while INT n is delivered, with the NRIP of INT n', () => {
     const vm = virtualMachine('here: int 0x40\nnext: nop');
     setVector(vm.bench, 'long', 0x40, gate(SELECTOR.CODE64, 0, ACCESS.INTERRUPT_GATE32 & ~0x80));
     vm.vmcb.interceptException(NP);
-    vm.expectExit(ExitCode.EXCEPTION + NP, { at: 'here', info1: BigInt(0x40 * 8 + 2), intInfo: VALID | SOFTWARE | 0x40n });
+    vm.expectExit(ExitCode.EXCEPTION + NP, {
+      at: 'here',
+      info1: BigInt(0x40 * 8 + 2),
+      intInfo: VALID | SOFTWARE | 0x40n,
+    });
   });
   test('an interrupt', () => {
     const vm = virtualMachine('sti\nnop\nhere: nop');
@@ -317,10 +384,17 @@ describe('EXITINTINFO: what was being delivered', () => {
 
 describe('INVLPG and INT n with decode assists', () => {
   test('INVLPG reports the linear address', () => {
-    virtualMachine('mov ebx, 0x1234000\nhere: invlpg [rbx+8]\nnext: nop', { intercepts: ['INVLPG'] }).expectExit(ExitCode.INVLPG, { info1: 0x123_4008n, at: 'here', next: 'next' });
+    virtualMachine('mov ebx, 0x1234000\nhere: invlpg [rbx+8]\nnext: nop', { intercepts: ['INVLPG'] }).expectExit(
+      ExitCode.INVLPG,
+      { info1: 0x123_4008n, at: 'here', next: 'next' },
+    );
   });
   test('INT n reports the vector', () => {
-    virtualMachine('here: int 0x81\nnext: nop', { intercepts: ['SWINT'] }).expectExit(ExitCode.SWINT, { info1: 0x81n, at: 'here', next: 'next' });
+    virtualMachine('here: int 0x81\nnext: nop', { intercepts: ['SWINT'] }).expectExit(ExitCode.SWINT, {
+      info1: 0x81n,
+      at: 'here',
+      next: 'next',
+    });
   });
 });
 
@@ -350,10 +424,18 @@ describe('task switches', () => {
     return vm;
   };
   test('by JMP', () => {
-    taskSwitch('here: jmp FREE:0').expectExit(ExitCode.TASK_SWITCH, { info1: BigInt(SELECTOR.FREE), info2: FROM_JUMP, at: 'here' });
+    taskSwitch('here: jmp FREE:0').expectExit(ExitCode.TASK_SWITCH, {
+      info1: BigInt(SELECTOR.FREE),
+      info2: FROM_JUMP,
+      at: 'here',
+    });
   });
   test('by CALL', () => {
-    taskSwitch('here: call FREE:0').expectExit(ExitCode.TASK_SWITCH, { info1: BigInt(SELECTOR.FREE), info2: 0n, at: 'here' });
+    taskSwitch('here: call FREE:0').expectExit(ExitCode.TASK_SWITCH, {
+      info1: BigInt(SELECTOR.FREE),
+      info2: 0n,
+      at: 'here',
+    });
   });
   test('by IRET', () => {
     const vm = taskSwitch('pushfd\nbts dword ptr [esp], 14\npopfd\nhere: iretd', ({ memory, bench }) => {

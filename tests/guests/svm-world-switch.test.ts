@@ -1,10 +1,10 @@
 /** AMD-V: VMRUN and #VMEXIT, what they swap, and what VMRUN refuses (APM vol. 2 15.3-15.6). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { INTERCEPT_EXIT_CODE } from '../../src/isa/intercepts.ts';
-import { Vector } from '../../src/isa/stage.ts';
 import { ExitCode } from '../../src/cpu/svm/vmcb.ts';
 import { CR0, CR4, EFER, FLAG } from '../../src/cpu/system/registers.ts';
+import { INTERCEPT_EXIT_CODE } from '../../src/isa/intercepts.ts';
+import { Vector } from '../../src/isa/stage.ts';
 import { longMode, PLACE, protectedMode, SELECTOR, toUser64 } from './library.ts';
 import { HYPERVISOR, Vmcb, virtualMachine } from './virtual-machine.ts';
 
@@ -18,36 +18,64 @@ describe('the instructions', () => {
       longMode(`here: ${name}`).expectException({ vector: UD, at: 'here' });
     });
     test(`${name} at CPL 3: #GP(0)`, () => {
-      longMode(`${toUser64()}here: ${name}`, { efer: EFER.SVME }).expectException({ vector: GP, errorCode: 0, at: 'here' });
+      longMode(`${toUser64()}here: ${name}`, { efer: EFER.SVME }).expectException({
+        vector: GP,
+        errorCode: 0,
+        at: 'here',
+      });
     });
   }
   test('an address that is not page-aligned: #GP(0)', () => {
     for (const name of ['vmrun', 'vmload', 'vmsave']) {
-      longMode(`mov eax, 0x150010\nhere: ${name}`, { efer: EFER.SVME }).expectException({ vector: GP, errorCode: 0, at: 'here' });
+      longMode(`mov eax, 0x150010\nhere: ${name}`, { efer: EFER.SVME }).expectException({
+        vector: GP,
+        errorCode: 0,
+        at: 'here',
+      });
     }
   });
   test('an address beyond the physical ones: #GP(0)', () => {
-    longMode('mov rax, 0x10000000000000\nhere: vmload', { efer: EFER.SVME }).expectException({ vector: GP, errorCode: 0, at: 'here' });
+    longMode('mov rax, 0x10000000000000\nhere: vmload', { efer: EFER.SVME }).expectException({
+      vector: GP,
+      errorCode: 0,
+      at: 'here',
+    });
   });
   test('VMLOAD and VMSAVE move FS, GS, TR, LDTR and the system call MSRs', () => {
-    const guest = longMode(`mov eax, 0x150000\nvmload\nmov eax, 0x157000\nvmsave\nswapgs\nrdgsbase rbx\nhlt`, { efer: EFER.SVME, cr4: CR4.FSGSBASE });
+    const guest = longMode(`mov eax, 0x150000\nvmload\nmov eax, 0x157000\nvmsave\nswapgs\nrdgsbase rbx\nhlt`, {
+      efer: EFER.SVME,
+      cr4: CR4.FSGSBASE,
+    });
     const vmcb = new Vmcb(guest);
     vmcb.setSegment('FS', 0, 0xc93, 0xffff_ffff, 0x1111_0000);
     vmcb.setSegment('GS', 0, 0xc93, 0xffff_ffff, 0x2222_0000);
     vmcb.setSegment('TR', SELECTOR.TASK2, 0x8b, 0x67, PLACE.TSS2);
     vmcb.setSegment('LDTR', SELECTOR.LOCAL, 0x82, 0xff, PLACE.LDT);
-    const MSRS = ['KERNEL_GS_BASE', 'STAR', 'LSTAR', 'CSTAR', 'SFMASK', 'SYSENTER_CS', 'SYSENTER_ESP', 'SYSENTER_EIP'] as const;
-    MSRS.forEach((name, i) => vmcb.setSave(name, 0x1000 * (i + 1)));
+    const MSRS = [
+      'KERNEL_GS_BASE',
+      'STAR',
+      'LSTAR',
+      'CSTAR',
+      'SFMASK',
+      'SYSENTER_CS',
+      'SYSENTER_ESP',
+      'SYSENTER_EIP',
+    ] as const;
+    for (const [i, name] of MSRS.entries()) vmcb.setSave(name, 0x1000 * (i + 1));
     guest.halt();
     assert.equal(guest.register('rbx'), 0x1000n);
     assert.equal(guest.selector('tr'), SELECTOR.TASK2);
     const saved = new Vmcb(guest, HYPERVISOR.SPARE_VMCB);
     const bytes = (at: number) => Buffer.from(guest.memory.read(at, 0x10)).toString('hex');
-    for (const offset of [0x440, 0x450, 0x470, 0x490]) assert.equal(bytes(saved.base + offset), bytes(vmcb.base + offset));
-    MSRS.forEach((name, i) => assert.equal(saved.save(name), BigInt(0x1000 * (i + 1)), name));
+    for (const offset of [0x440, 0x450, 0x470, 0x490])
+      assert.equal(bytes(saved.base + offset), bytes(vmcb.base + offset));
+    for (const [i, name] of MSRS.entries()) assert.equal(saved.save(name), BigInt(0x1000 * (i + 1)), name);
   });
   test('in compatibility mode they take EAX', () => {
-    const guest = longMode('jmp far dword ptr [to]\nto: dd there\ndw CODE32\nbits 32\nthere: mov eax, 0x157000\nvmsave\nhlt', { efer: EFER.SVME }).halt();
+    const guest = longMode(
+      'jmp far dword ptr [to]\nto: dd there\ndw CODE32\nbits 32\nthere: mov eax, 0x157000\nvmsave\nhlt',
+      { efer: EFER.SVME },
+    ).halt();
     assert.equal(guest.memory.readU64(HYPERVISOR.SPARE_VMCB + 0x490 + 8), BigInt(PLACE.TSS));
   });
   test('in real-address mode they are undefined', () => {
@@ -59,7 +87,9 @@ describe('the instructions', () => {
 
 describe('a round trip', () => {
   test('the guest runs with its state, and its state comes back', () => {
-    const vm = virtualMachine('mov ebx, 5\nadd rsp, 16\nstc\nmov cr2, rbx\nmov eax, 0x77\nmov cx, USER_DATA32\nmov es, cx\nhere: hlt');
+    const vm = virtualMachine(
+      'mov ebx, 5\nadd rsp, 16\nstc\nmov cr2, rbx\nmov eax, 0x77\nmov cx, USER_DATA32\nmov es, cx\nhere: hlt',
+    );
     vm.expectExit(HLT, { at: 'here' });
     const { vmcb } = vm;
     assert.equal(vmcb.save('RAX'), 0x77n);
@@ -79,7 +109,7 @@ describe('a round trip', () => {
     assert.equal(host.rflags & FLAG.DF, 0);
     assert.equal(host.selector('es'), SELECTOR.DATA32);
     assert.equal(cpu.rip, host.address('returned') + 1n);
-    assert.equal(cpu.cr3, BigInt(host.pages!.root));
+    assert.equal(cpu.cr3, BigInt(host.pages.root));
     assert.equal(cpu.cpl, 0);
     assert.equal(cpu.dr7, 0x400n);
     assert.equal(cpu.guestMode, 0);
@@ -106,7 +136,11 @@ describe('a round trip', () => {
   for (const mode of ['long', 'protected', 'real'] as const) {
     for (const nested of [false, true]) {
       test(`a guest in ${mode} mode ${nested ? 'with' : 'without'} nested paging`, () => {
-        const vm = virtualMachine('mov eax, 0x12345678\npush ax\nmov bx, cs\nhere: cpuid', { mode, nested, intercepts: ['CPUID'] });
+        const vm = virtualMachine('mov eax, 0x12345678\npush ax\nmov bx, cs\nhere: cpuid', {
+          mode,
+          nested,
+          intercepts: ['CPUID'],
+        });
         vm.expectExit(CPUID, { at: 'here' });
         assert.equal(vm.vmcb.save('RAX'), 0x1234_5678n);
         assert.equal(Number(vm.cpu.gpr[3]), { long: SELECTOR.CODE64, protected: SELECTOR.CODE32, real: 0 }[mode]);
@@ -174,14 +208,24 @@ describe('VMRUN refuses', () => {
   refuses('EFER has a reserved bit set', ({ vmcb }) => vmcb.setSave('EFER', vmcb.save('EFER') | UPPER));
   refuses('EFER.LME and CR0.PG are set and CR4.PAE is zero', ({ vmcb }) => vmcb.setSave('CR4', 0));
   refuses('EFER.LME and CR0.PG are set and CR0.PE is zero', ({ vmcb }) => vmcb.setSave('CR0', BigInt(CR0.PG >>> 0)));
-  refuses('EFER.LME, CR0.PG, CR4.PAE, CS.L and CS.D are all set', ({ vmcb }) => vmcb.setSegment('CS', 8, 0x69b, 0xffff_ffff));
+  refuses('EFER.LME, CR0.PG, CR4.PAE, CS.L and CS.D are all set', ({ vmcb }) =>
+    vmcb.setSegment('CS', 8, 0x69b, 0xffff_ffff),
+  );
   refuses('the VMRUN intercept is clear', ({ vmcb }) => vmcb.intercept('VMRUN', false));
-  refuses('the MSR permission map lies beyond physical memory', ({ vmcb }) => vmcb.setControl('MSRPM_BASE_PA', 1n << 45n));
-  refuses('the I/O permission map lies beyond physical memory', ({ vmcb }) => vmcb.setControl('IOPM_BASE_PA', 1n << 45n));
+  refuses('the MSR permission map lies beyond physical memory', ({ vmcb }) =>
+    vmcb.setControl('MSRPM_BASE_PA', 1n << 45n),
+  );
+  refuses('the I/O permission map lies beyond physical memory', ({ vmcb }) =>
+    vmcb.setControl('IOPM_BASE_PA', 1n << 45n),
+  );
   refuses('EVENTINJ asks for an illegal event', ({ vmcb }) => vmcb.setControl('EVENTINJ', 0x8000_0100n));
   refuses('the guest ASID is zero', ({ vmcb }) => vmcb.setControl('GUEST_ASID', 0, 4));
-  refuses('nested paging is on and N_CR3 has a reserved bit set', ({ vmcb }) => vmcb.setControl('N_CR3', 1n << 45n), { nested: true });
-  refuses('nested paging is on and G_PAT has an undefined type', ({ vmcb }) => vmcb.setSave('G_PAT', 2n), { nested: true });
+  refuses('nested paging is on and N_CR3 has a reserved bit set', ({ vmcb }) => vmcb.setControl('N_CR3', 1n << 45n), {
+    nested: true,
+  });
+  refuses('nested paging is on and G_PAT has an undefined type', ({ vmcb }) => vmcb.setSave('G_PAT', 2n), {
+    nested: true,
+  });
 
   test('and the host goes on behind it, with GIF clear', () => {
     const vm = virtualMachine('hlt');
@@ -195,7 +239,9 @@ describe('VMRUN refuses', () => {
 
 describe('VM_CR', () => {
   test('SVMDIS keeps EFER.SVME from being set', () => {
-    longMode('mov ecx, 0xc0010114\nmov eax, 0x10\nxor edx, edx\nwrmsr\nmov ecx, 0xc0000080\nrdmsr\nbts eax, 12\nhere: wrmsr').expectException({ vector: GP, errorCode: 0, at: 'here' });
+    longMode(
+      'mov ecx, 0xc0010114\nmov eax, 0x10\nxor edx, edx\nwrmsr\nmov ecx, 0xc0000080\nrdmsr\nbts eax, 12\nhere: wrmsr',
+    ).expectException({ vector: GP, errorCode: 0, at: 'here' });
   });
   test('SVM may be used from protected mode', () => {
     const guest = protectedMode('mov eax, 0x157000\nvmsave\nhlt', { efer: EFER.SVME }).halt();

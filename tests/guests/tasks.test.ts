@@ -1,9 +1,23 @@
 /** Hardware task switching (SDM vol. 3A chapter 7). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Vector } from '../../src/isa/stage.ts';
 import { CR0, FLAG } from '../../src/cpu/system/registers.ts';
-import { ACCESS, dpl, gate, type Guest, longMode, PLACE, protectedMode, SELECTOR, segment, setDescriptor, setVector, toUser32, TSS32 } from './library.ts';
+import { Vector } from '../../src/isa/stage.ts';
+import {
+  ACCESS,
+  dpl,
+  type Guest,
+  gate,
+  longMode,
+  PLACE,
+  protectedMode,
+  SELECTOR,
+  segment,
+  setDescriptor,
+  setVector,
+  TSS32,
+  toUser32,
+} from './library.ts';
 
 const { DB, TS, GP, NP } = Vector;
 const { FREE, TASK, TASK2 } = SELECTOR;
@@ -54,7 +68,10 @@ describe('a task switch by CALL', () => {
     assert.deepEqual([busy(g, TASK), busy(g, TASK2)], [true, true]);
   });
   test('IRET goes back', () => {
-    const g = secondTask(protectedMode('mov esi, 5\ncall TASK2:0\nmov edi, esi\nhlt\nother: mov esi, 6\niretd'), 'other').halt();
+    const g = secondTask(
+      protectedMode('mov esi, 5\ncall TASK2:0\nmov edi, esi\nhlt\nother: mov esi, 6\niretd'),
+      'other',
+    ).halt();
     assert.equal(g.register('edi'), 5n);
     assert.equal(g.selector('tr'), TASK);
     assert.deepEqual([busy(g, TASK), busy(g, TASK2)], [true, false]);
@@ -128,7 +145,11 @@ describe('an exception through a task gate', () => {
 });
 
 test('there is no hardware task switching in long mode', () => {
-  longMode('here: jmp far dword ptr [pointer]\npointer: dd 0\ndw TASK2').expectException({ vector: GP, errorCode: TASK2, at: 'here' });
+  longMode('here: jmp far dword ptr [pointer]\npointer: dd 0\ndw TASK2').expectException({
+    vector: GP,
+    errorCode: TASK2,
+    at: 'here',
+  });
 });
 test('a 16-bit TSS', () => {
   const g = protectedMode('call FREE:0\nback: nop\nother: hlt');

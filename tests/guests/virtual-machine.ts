@@ -3,12 +3,12 @@
  * with VMRUN and halts when it is back. The test plays the rest of the hypervisor by changing the VMCB between two runs.
  */
 import assert from 'node:assert/strict';
-import { type CodeBits, type Program } from '../../src/isa/assembler/index.ts';
-import { INTERCEPT_EXIT_CODE, interceptBit } from '../../src/isa/intercepts.ts';
-import type { Intercept } from '../../src/isa/instruction.ts';
-import { CONTROL, ExitCode, InterceptWord, SAVE, SAVED_SEGMENT } from '../../src/cpu/svm/vmcb.ts';
 import { Activity } from '../../src/cpu/state.ts';
+import { CONTROL, ExitCode, InterceptWord, SAVE, SAVED_SEGMENT } from '../../src/cpu/svm/vmcb.ts';
 import { CR0, CR4, EFER } from '../../src/cpu/system/registers.ts';
+import type { CodeBits, Program } from '../../src/isa/assembler/index.ts';
+import type { Intercept } from '../../src/isa/instruction.ts';
+import { INTERCEPT_EXIT_CODE, interceptBit } from '../../src/isa/intercepts.ts';
 import { RAM_BYTES } from './harness.ts';
 import { assembleGuest, type Guest, longMode, PAGE, PageTables, PLACE, SELECTOR, TSS_LIMIT } from './library.ts';
 
@@ -62,7 +62,13 @@ export class Vmcb {
   setSave(field: keyof typeof SAVE, value: bigint | number): void {
     this.guest.memory.writeU64(this.base + SAVE[field], BigInt(value));
   }
-  setSegment(field: 'ES' | 'CS' | 'SS' | 'DS' | 'FS' | 'GS' | 'GDTR' | 'LDTR' | 'IDTR' | 'TR', selector: number, attributes: number, limit: number, base = 0): void {
+  setSegment(
+    field: 'ES' | 'CS' | 'SS' | 'DS' | 'FS' | 'GS' | 'GDTR' | 'LDTR' | 'IDTR' | 'TR',
+    selector: number,
+    attributes: number,
+    limit: number,
+    base = 0,
+  ): void {
     const { memory } = this.guest;
     const address = this.base + SAVE[field];
     memory.writeU16(address + SAVED_SEGMENT.selector, selector);
@@ -84,7 +90,10 @@ export class Vmcb {
     const old = this.guest.memory.readU32(address);
     this.guest.memory.writeU32(address, value ? old | (1 << bit) : old & ~(1 << bit));
   }
-  intercept(name: Intercept | 'INTR' | 'NMI' | 'VINTR' | 'CR0_SEL_WRITE' | 'TASK_SWITCH' | 'SHUTDOWN', value = true): this {
+  intercept(
+    name: Intercept | 'INTR' | 'NMI' | 'VINTR' | 'CR0_SEL_WRITE' | 'TASK_SWITCH' | 'SHUTDOWN',
+    value = true,
+  ): this {
     if (name in INTERCEPT_EXIT_CODE) {
       const { word, bit } = interceptBit(name as Intercept);
       this.bit(word, bit, value);
@@ -123,13 +132,13 @@ export class VirtualMachine {
   readonly host: Guest;
   readonly vmcb: Vmcb;
   readonly program: Program;
-  readonly nestedPages: PageTables | undefined;
+  private readonly nestedTables: PageTables | undefined;
 
-  constructor(host: Guest, program: Program, nestedPages: PageTables | undefined) {
+  constructor(host: Guest, program: Program, nestedTables: PageTables | undefined) {
     this.host = host;
     this.vmcb = new Vmcb(host);
     this.program = program;
-    this.nestedPages = nestedPages;
+    this.nestedTables = nestedTables;
   }
   get cpu() {
     return this.host.cpu;
@@ -139,6 +148,11 @@ export class VirtualMachine {
   }
   get bench() {
     return this.host.bench;
+  }
+  /** The hypervisor's tables for the guest's physical memory. */
+  get nestedPages(): PageTables {
+    assert.ok(this.nestedTables, 'nested paging is off');
+    return this.nestedTables;
   }
   address(label: string): bigint {
     return this.program.address(label);
@@ -158,10 +172,17 @@ export class VirtualMachine {
    * Runs to a #VMEXIT and compares. `at` is the label of the guest's instruction, `next` that of the one behind it, which
    * NRIP must name.
    */
-  expectExit(code: number, expected: { info1?: bigint; info2?: bigint; at?: string; next?: string; intInfo?: bigint } = {}): this {
+  expectExit(
+    code: number,
+    expected: { info1?: bigint; info2?: bigint; at?: string; next?: string; intInfo?: bigint } = {},
+  ): this {
     this.run();
     const name = (n: number) => `#VMEXIT ${(n & 0xfff).toString(16)}h`;
-    assert.equal(name(this.exitCode), name(code), `info1 ${this.vmcb.control('EXITINFO1').toString(16)} info2 ${this.vmcb.control('EXITINFO2').toString(16)} rip ${this.vmcb.save('RIP').toString(16)}`);
+    assert.equal(
+      name(this.exitCode),
+      name(code),
+      `info1 ${this.vmcb.control('EXITINFO1').toString(16)} info2 ${this.vmcb.control('EXITINFO2').toString(16)} rip ${this.vmcb.save('RIP').toString(16)}`,
+    );
     const seen: Record<string, unknown> = {};
     const wanted: Record<string, unknown> = {};
     const compare = (key: string, value: bigint | undefined, actual: bigint) => {
@@ -185,7 +206,10 @@ export class VirtualMachine {
   /** VMRUN must fail by this rule. */
   expectInvalid(rule: string): void {
     this.expectExit(ExitCode.INVALID);
-    assert.deepEqual(this.bench.log.filter((line) => line.startsWith('svm:')).map((line) => line.replace(/^.*fails: /, '')), [rule]);
+    assert.deepEqual(
+      this.bench.log.filter((line) => line.startsWith('svm:')).map((line) => line.replace(/^.*fails: /, '')),
+      [rule],
+    );
   }
 }
 
@@ -199,7 +223,12 @@ export function virtualMachine(text: string, options: VirtualMachineOptions = {}
   const define = { ...HYPERVISOR, ...options.define };
   const host = longMode(options.host ?? HOST, { efer: EFER.SVME, define, cr4: options.cr4 });
   const bits: CodeBits = mode === 'long' ? 64 : mode === 'protected' ? 32 : 16;
-  const program = assembleGuest(text, bits, mode === 'real' ? HYPERVISOR.GUEST_REAL_CODE : HYPERVISOR.GUEST_CODE, define);
+  const program = assembleGuest(
+    text,
+    bits,
+    mode === 'real' ? HYPERVISOR.GUEST_REAL_CODE : HYPERVISOR.GUEST_CODE,
+    define,
+  );
   host.memory.write(Number(program.origin), program.bytes);
   let nestedPages: PageTables | undefined;
   if (options.nested) {
@@ -222,14 +251,20 @@ export function virtualMachine(text: string, options: VirtualMachineOptions = {}
   }
 
   const paged = mode === 'long';
-  vmcb.setSegment('CS', mode === 'real' ? 0 : paged ? SELECTOR.CODE64 : SELECTOR.CODE32, CODE[mode], mode === 'real' ? 0xffff : FLAT);
+  vmcb.setSegment(
+    'CS',
+    mode === 'real' ? 0 : paged ? SELECTOR.CODE64 : SELECTOR.CODE32,
+    CODE[mode],
+    mode === 'real' ? 0xffff : FLAT,
+  );
   const data = mode === 'real' ? 0 : SELECTOR.DATA32;
-  for (const name of ['ES', 'SS', 'DS'] as const) vmcb.setSegment(name, data, DATA[mode], mode === 'real' ? 0xffff : FLAT);
+  for (const name of ['ES', 'SS', 'DS'] as const)
+    vmcb.setSegment(name, data, DATA[mode], mode === 'real' ? 0xffff : FLAT);
   vmcb.setSegment('GDTR', 0, 0, 0x1ff, PLACE.GDT);
   vmcb.setSegment('IDTR', 0, 0, mode === 'real' ? 0x3ff : 0xfff, mode === 'real' ? 0 : PLACE.IDT);
   vmcb.setSegment('TR', SELECTOR.TASK, 0x8b, TSS_LIMIT, PLACE.TSS);
   vmcb.setSave('CR0', BigInt((CR0.ET | CR0.NE | (mode === 'real' ? 0 : CR0.PE) | (paged ? CR0.PG | CR0.WP : 0)) >>> 0));
-  vmcb.setSave('CR3', paged ? host.pages!.root : 0);
+  vmcb.setSave('CR3', paged ? host.pages.root : 0);
   vmcb.setSave('CR4', CR4.OSFXSR | (paged ? CR4.PAE : 0) | (options.cr4 ?? 0));
   vmcb.setSave('EFER', EFER.SVME | (paged ? EFER.LME | EFER.LMA | EFER.NXE : 0) | (options.efer ?? 0));
   vmcb.setSave('RFLAGS', 2);

@@ -4,14 +4,27 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Assembler, assemble, type CodeBits, type EmitOptions, far, generalRegister, imm, mem, type Operand, reg } from '../../isa/assembler/index.ts';
+import {
+  Assembler,
+  assemble,
+  type CodeBits,
+  type EmitOptions,
+  far,
+  generalRegister,
+  imm,
+  mem,
+  type Operand,
+  reg,
+} from '../../isa/assembler/index.ts';
 import { dependsOnOperandSize, type Encoding, operandBits, type Operand as RowOperand } from '../../isa/encoding.ts';
 import { INSTRUCTION_TABLE } from '../../isa/index.ts';
 import type { Feature } from '../../isa/instruction.ts';
 import { Decoder } from './decoder.ts';
 import { disassemble } from './disassembler.ts';
 
-const FEATURES = new Set(INSTRUCTION_TABLE.encodings.map((e) => e.instruction.feature).filter((f): f is Feature => f !== undefined));
+const FEATURES = new Set(
+  INSTRUCTION_TABLE.encodings.map((e) => e.instruction.feature).filter((f): f is Feature => f !== undefined),
+);
 
 /** SplitMix32. */
 function generator(seed: number): (below: number) => number {
@@ -27,7 +40,10 @@ function generator(seed: number): (below: number) => number {
 type Random = ReturnType<typeof generator>;
 const pick = <T>(random: Random, list: readonly T[]): T => list[random(list.length)];
 const signed = (random: Random, bits: number): bigint => {
-  const width = pick(random, [4, 8, 12, bits].filter((n) => n <= bits));
+  const width = pick(
+    random,
+    [4, 8, 12, bits].filter((n) => n <= bits),
+  );
   let value = 0n;
   for (let i = 0; i < 4; i++) value = (value << 16n) | BigInt(random(0x10000));
   return BigInt.asIntN(width, value);
@@ -49,24 +65,52 @@ function sizesOf(e: Encoding, bits: CodeBits): (16 | 32 | 64)[] {
 }
 
 function randomMemory(random: Random, bits: CodeBits, size: number, isFar: boolean): Operand {
-  const segment = random(4) === 0 ? reg(bits === 64 ? pick(random, ['fs', 'gs']) : pick(random, ['es', 'cs', 'ss', 'ds', 'fs', 'gs'])) : undefined;
+  const segment =
+    random(4) === 0
+      ? reg(bits === 64 ? pick(random, ['fs', 'gs']) : pick(random, ['es', 'cs', 'ss', 'ds', 'fs', 'gs']))
+      : undefined;
   const common = { size: size || undefined, segment, far: isFar };
-  const address = bits === 64 ? pick(random, [64, 64, 32] as const) : pick(random, [bits, bits, bits === 32 ? 16 : 32] as const);
+  const address =
+    bits === 64 ? pick(random, [64, 64, 32] as const) : pick(random, [bits, bits, bits === 32 ? 16 : 32] as const);
   if (address === 16) {
-    const [base, index] = pick(random, [['bx', 'si'], ['bx', 'di'], ['bp', 'si'], ['bp', 'di'], ['si'], ['di'], ['bp'], ['bx'], []] as string[][]);
+    const [base, index] = pick(random, [
+      ['bx', 'si'],
+      ['bx', 'di'],
+      ['bp', 'si'],
+      ['bp', 'di'],
+      ['si'],
+      ['di'],
+      ['bp'],
+      ['bx'],
+      [],
+    ] as string[][]);
     const displacement = base ? signed(random, 16) : BigInt(random(0x10000));
-    return mem({ ...common, base: base ? reg(base) : undefined, index: index ? reg(index) : undefined, displacement, addressSize: 16 });
+    return mem({
+      ...common,
+      base: base ? reg(base) : undefined,
+      index: index ? reg(index) : undefined,
+      displacement,
+      addressSize: 16,
+    });
   }
   const registers = bits === 64 ? 16 : 8;
   const kind = random(8);
-  if (kind === 0 && bits === 64) return mem({ ...common, base: reg(address === 64 ? 'rip' : 'eip'), displacement: ORIGIN + signed(random, 20) });
+  if (kind === 0 && bits === 64)
+    return mem({ ...common, base: reg(address === 64 ? 'rip' : 'eip'), displacement: ORIGIN + signed(random, 20) });
   if (kind === 1) return mem({ ...common, displacement: BigInt.asUintN(30, signed(random, 32)), addressSize: address });
   const general = (n: number) => generalRegister(n, address);
   const base = kind === 2 ? undefined : general(random(registers));
   let index = kind > 4 ? undefined : general(random(registers));
   if (index?.number === 4) index = undefined;
   if (!base && !index) return mem({ ...common, base: general(3) });
-  return mem({ ...common, base, index, scale: index ? pick(random, [1, 2, 4, 8] as const) : 1, displacement: signed(random, 32), addressSize: address });
+  return mem({
+    ...common,
+    base,
+    index,
+    scale: index ? pick(random, [1, 2, 4, 8] as const) : 1,
+    displacement: signed(random, 32),
+    addressSize: address,
+  });
 }
 
 interface Sample {
@@ -74,7 +118,14 @@ interface Sample {
   readonly options: EmitOptions;
 }
 
-function randomOperand(random: Random, e: Encoding, row: RowOperand, size: 16 | 32 | 64, bits: CodeBits, memory: boolean): Operand {
+function randomOperand(
+  random: Random,
+  e: Encoding,
+  row: RowOperand,
+  size: 16 | 32 | 64,
+  bits: CodeBits,
+  memory: boolean,
+): Operand {
   const width = operandBits(row, size);
   const registers = bits === 64 ? 16 : 8;
   const general = (bitsOf: number): Operand => {
@@ -108,13 +159,22 @@ function randomOperand(random: Random, e: Encoding, row: RowOperand, size: 16 | 
     case 'N':
       return reg(`mm${random(8)}`);
     case 'S':
-      return reg(pick(random, row.access === 'r' ? ['es', 'cs', 'ss', 'ds', 'fs', 'gs'] : ['es', 'ss', 'ds', 'fs', 'gs']));
+      return reg(
+        pick(random, row.access === 'r' ? ['es', 'cs', 'ss', 'ds', 'fs', 'gs'] : ['es', 'ss', 'ds', 'fs', 'gs']),
+      );
     case 'C':
       return reg(pick(random, bits === 64 ? ['cr0', 'cr2', 'cr3', 'cr4', 'cr8'] : ['cr0', 'cr2', 'cr3', 'cr4']));
     case 'D':
       return reg(`dr${random(8)}`);
     case 'I': {
-      const encoded = row.width === 'b' || row.width === 'bs' ? 8 : row.width === 'w' ? 16 : row.width === 'z' ? Math.min(size, 32) : width;
+      const encoded =
+        row.width === 'b' || row.width === 'bs'
+          ? 8
+          : row.width === 'w'
+            ? 16
+            : row.width === 'z'
+              ? Math.min(size, 32)
+              : width;
       return imm(signed(random, encoded));
     }
     case 'J':
@@ -160,7 +220,10 @@ function sameOperand(operand: Operand, row: RowOperand, out: Decoder['out'], imm
     case 'immediate': {
       if (row.letter === 'fixed') return;
       if (row.letter === 'J') {
-        assert.equal(unsigned(ORIGIN + BigInt(out.length) + out.immediate, out.operandSize), unsigned(operand.value.constant, out.operandSize));
+        assert.equal(
+          unsigned(ORIGIN + BigInt(out.length) + out.immediate, out.operandSize),
+          unsigned(operand.value.constant, out.operandSize),
+        );
         return;
       }
       const bits = row.width === 'b' ? 8 : row.width === 'w' ? 16 : width;
@@ -177,7 +240,11 @@ function sameOperand(operand: Operand, row: RowOperand, out: Decoder['out'], imm
       const size = operand.base?.bits ?? operand.index?.bits ?? operand.addressSize;
       if (size !== undefined) assert.equal(out.addressSize, size);
       if (operand.base?.file === 'ip') displacement += ORIGIN + BigInt(out.length);
-      assert.equal(unsigned(displacement, out.addressSize), unsigned(operand.displacement.constant, out.addressSize), 'displacement');
+      assert.equal(
+        unsigned(displacement, out.addressSize),
+        unsigned(operand.displacement.constant, out.addressSize),
+        'displacement',
+      );
       if (operand.base?.file !== 'ip') {
         const meant = [operand.base, operand.index].filter((r) => r !== undefined).map((r) => r.number);
         const decoded = [out.base, out.index].filter((n) => n >= 0);
@@ -214,7 +281,9 @@ describe('every row', () => {
             const what = () => `${e.instruction.mnemonic} '${e.text}' size ${size}`;
             let bytes: Uint8Array;
             try {
-              bytes = new Assembler({ bits, origin: ORIGIN }).emit(e.instruction.mnemonic, ...condition, ...operands, options).assemble().bytes;
+              bytes = new Assembler({ bits, origin: ORIGIN })
+                .emit(e.instruction.mnemonic, ...condition, ...operands, options)
+                .assemble().bytes;
             } catch (error) {
               // the one opcode that is another instruction without REX.B
               if (e.text === '90+r Zv,rAX' && /another instruction/.test((error as Error).message)) continue;
@@ -223,7 +292,10 @@ describe('every row', () => {
             const hex = Buffer.from(bytes).toString('hex');
             assert.equal(decoder.decode(bytes, 0, bytes.length, bits, false), 'ok', `${what()}: ${hex}`);
             const { out } = decoder;
-            assert.ok(out.encoding === e, `${what()}: ${hex} decodes as ${out.encoding.instruction.mnemonic} '${out.encoding.text}'`);
+            assert.ok(
+              out.encoding === e,
+              `${what()}: ${hex} decodes as ${out.encoding.instruction.mnemonic} '${out.encoding.text}'`,
+            );
             assert.equal(out.length, bytes.length, what());
             if (dependsOnOperandSize(e)) assert.equal(out.operandSize, size, what());
             if (options.lock !== undefined) assert.equal(out.lock, options.lock);
@@ -249,7 +321,11 @@ describe('every row', () => {
               throw new Error(`${what()}: ${hex}: '${text}': ${(error as Error).message}`);
             }
             assert.equal(decoder.decode(again, 0, again.length, bits, false), 'ok', text);
-            assert.equal(disassemble(decoder.out, { address: ORIGIN, codeBits: bits }), text, `${what()}: ${hex}, again ${Buffer.from(again).toString('hex')}`);
+            assert.equal(
+              disassemble(decoder.out, { address: ORIGIN, codeBits: bits }),
+              text,
+              `${what()}: ${hex}, again ${Buffer.from(again).toString('hex')}`,
+            );
             assert.ok(again.length <= length, `'${text}': ${again.length} bytes, it had ${length}`);
             count++;
           }
@@ -283,5 +359,6 @@ describe('text', () => {
     ['67e2fe', 64, 'a32 loop $+1'],
   ];
   for (const [hex, bits, expected] of CASES) test(expected, () => assert.equal(text(hex, bits), expected));
-  test('branch targets are absolute where the address is known', () => assert.equal(text('ebfe', 64, 0x1000n), 'jmp 0x1000'));
+  test('branch targets are absolute where the address is known', () =>
+    assert.equal(text('ebfe', 64, 0x1000n), 'jmp 0x1000'));
 });

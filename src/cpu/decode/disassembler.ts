@@ -1,6 +1,7 @@
 /** A decoded instruction as Intel-syntax text, as the test assembler reads it; derived from the rows. */
-import { hexadecimal, generalRegister, sizeName } from '../../isa/assembler/operands.ts';
+
 import { memoryBits, nameOf } from '../../isa/assembler/mnemonics.ts';
+import { generalRegister, hexadecimal, sizeName } from '../../isa/assembler/operands.ts';
 import { type Operand, operandBits } from '../../isa/encoding.ts';
 import { type CodeBits, type Decoded, NO_REGISTER, RIP_RELATIVE } from './decoder.ts';
 
@@ -23,7 +24,11 @@ export function disassemble(decoded: Decoded, options: DisassemblyOptions = {}):
     const comparing = /^(CMPS|SCAS)/.test(encoding.instruction.mnemonic);
     words.push(decoded.repeat === 'repne' ? 'repne' : comparing ? 'repe' : 'rep');
   }
-  if (decoded.segmentOverridden && decoded.form !== 'memory' && (encoding.attributes.has('as') || encoding.attributes.has('rep'))) {
+  if (
+    decoded.segmentOverridden &&
+    decoded.form !== 'memory' &&
+    (encoding.attributes.has('as') || encoding.attributes.has('rep'))
+  ) {
     words.push(SEGMENTS[decoded.segment]);
   }
   words.push(...sizePrefixes(decoded, options.codeBits));
@@ -40,20 +45,39 @@ function sizePrefixes(decoded: Decoded, codeBits: CodeBits | undefined): string[
   const words: string[] = [];
   const { operands, attributes } = encoding;
   const named = nameOf(encoding, operandSize, addressSize, 0) !== nameOf(encoding, operandSize, codeBits, 0);
-  if (attributes.has('as') && addressSize !== codeBits && decoded.form !== 'memory' && !named) words.push(`a${addressSize}`);
+  if (attributes.has('as') && addressSize !== codeBits && decoded.form !== 'memory' && !named)
+    words.push(`a${addressSize}`);
   // operands that leave the operand size open: none at all, immediates, far and near targets, segment registers
-  const open = operands.every((o) => 'IJA'.includes(o.letter) || (o.letter === 'fixed' && o.width === 'w') || o.width === '');
+  const open = operands.every(
+    (o) => 'IJA'.includes(o.letter) || (o.letter === 'fixed' && o.width === 'w') || o.width === '',
+  );
   if (!open) return words;
   const usual = codeBits !== 64 ? codeBits : attributes.has('f64') || attributes.has('d64') ? 64 : 32;
-  const sized = attributes.has('os') || attributes.has('d64') || attributes.has('f64') || operands.some((o) => ['z', 'p', 'bs', 'v'].includes(o.width));
-  const told = nameOf(encoding, 16, addressSize, 0) !== nameOf(encoding, 32, addressSize, 0) || nameOf(encoding, 64, addressSize, 0) !== nameOf(encoding, 32, addressSize, 0);
-  if (sized && operandSize !== usual && encoding.w === undefined && !(told && nameOf(encoding, operandSize, addressSize, 0) !== nameOf(encoding, usual, addressSize, 0))) {
+  const sized =
+    attributes.has('os') ||
+    attributes.has('d64') ||
+    attributes.has('f64') ||
+    operands.some((o) => ['z', 'p', 'bs', 'v'].includes(o.width));
+  const told =
+    nameOf(encoding, 16, addressSize, 0) !== nameOf(encoding, 32, addressSize, 0) ||
+    nameOf(encoding, 64, addressSize, 0) !== nameOf(encoding, 32, addressSize, 0);
+  if (
+    sized &&
+    operandSize !== usual &&
+    encoding.w === undefined &&
+    !(told && nameOf(encoding, operandSize, addressSize, 0) !== nameOf(encoding, usual, addressSize, 0))
+  ) {
     words.push(`o${operandSize}`);
   }
   return words;
 }
 
-function operandText(decoded: Decoded, operand: Operand, options: DisassemblyOptions, nextImmediate: () => number): string {
+function operandText(
+  decoded: Decoded,
+  operand: Operand,
+  options: DisassemblyOptions,
+  nextImmediate: () => number,
+): string {
   const bits = operandBits(operand, decoded.operandSize);
   switch (operand.letter) {
     case 'fixed':
@@ -96,7 +120,10 @@ function operandText(decoded: Decoded, operand: Operand, options: DisassemblyOpt
 
 /** MOV to and from control and debug registers have no operand size: 32 bits outside 64-bit code. */
 function controlRegisterWidth(decoded: Decoded, operand: Operand, codeBits: CodeBits | undefined): 32 | undefined {
-  const special = operand.letter === 'R' && operand.width === 'q' && decoded.encoding.operands.some((o) => o.letter === 'C' || o.letter === 'D');
+  const special =
+    operand.letter === 'R' &&
+    operand.width === 'q' &&
+    decoded.encoding.operands.some((o) => o.letter === 'C' || o.letter === 'D');
   return special && codeBits !== undefined && codeBits !== 64 ? 32 : undefined;
 }
 
@@ -116,7 +143,8 @@ const SIGNED_BITS = { 16: 8, 32: 8, 64: 32 } as const;
 
 function immediateText(decoded: Decoded, operand: Operand, value: bigint): string {
   const { operandSize } = decoded;
-  if (operand.width === 'b' || operand.width === 'w') return hexadecimal(BigInt.asUintN(operand.width === 'b' ? 8 : 16, value));
+  if (operand.width === 'b' || operand.width === 'w')
+    return hexadecimal(BigInt.asUintN(operand.width === 'b' ? 8 : 16, value));
   const signed = BigInt.asIntN(operandSize, value);
   const small = signed < 0n && BigInt.asIntN(SIGNED_BITS[operandSize], signed) === signed;
   return hexadecimal(small ? signed : BigInt.asUintN(operandSize, value));
@@ -137,11 +165,17 @@ function memoryText(decoded: Decoded, operand: Operand, { address, codeBits }: D
   const width = addressSize as 16 | 32 | 64;
   if (base === RIP_RELATIVE) terms.push(width === 64 ? 'rip' : 'eip');
   else if (base !== NO_REGISTER) terms.push(generalRegister(base, width).name);
-  if (index !== NO_REGISTER) terms.push(`${generalRegister(index, width).name}${scale > 0 || base === NO_REGISTER ? `*${1 << scale}` : ''}`);
+  if (index !== NO_REGISTER)
+    terms.push(`${generalRegister(index, width).name}${scale > 0 || base === NO_REGISTER ? `*${1 << scale}` : ''}`);
   let rest: string;
   if (base === RIP_RELATIVE) {
     const from = displacement + BigInt(decoded.length);
-    rest = address === undefined ? (from < 0n ? `+$-${hexadecimal(-from)}` : `+$+${hexadecimal(from)}`) : `+${hexadecimal(BigInt.asUintN(addressSize, address + from))}`;
+    rest =
+      address === undefined
+        ? from < 0n
+          ? `+$-${hexadecimal(-from)}`
+          : `+$+${hexadecimal(from)}`
+        : `+${hexadecimal(BigInt.asUintN(addressSize, address + from))}`;
   } else if (terms.length === 0) {
     rest = hexadecimal(BigInt.asUintN(addressSize, displacement));
   } else {

@@ -127,10 +127,12 @@ export function buildHandlers(
   for (const name of Object.keys(HELPERS) as HelperName[]) helpers[name] = m.importFunction('helpers', name, i32s(HELPER_ARGUMENTS), ['i32']);
   const signature = m.signature(['i32', 'i32'], ['i32']);
   const branchTo = m.declare('branchTo', ['i32', 'i32', 'i32', 'i64'], ['i32']);
-  const module: HandlerModule = { signature, table: tableRef, slowLoad, slowStore, checkSegment, raise, helpers, branchTo };
+  const resume = m.declare('resume', ['i32'], ['i32']);
+  const module: HandlerModule = { resume, signature, table: tableRef, slowLoad, slowStore, checkSegment, raise, helpers, branchTo };
 
   m.define(branchTo, (f) => emitBranchTo(f, long, module));
   m.exportFunction('branchTo', branchTo);
+  m.define(resume, (f) => emitResume(f, long, module));
   const functions: FunctionRef[] = [];
   functions.push(
     m.function('stop', ['i32', 'i32'], ['i32'], (f) => {
@@ -265,17 +267,39 @@ function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule):
   f.store('i64.store', ctx, target, offsetOf('rip'));
   const linear = linearRip(f, long, target);
   const { low, entry, tag } = executeEntry(f, linear);
-  f.if(op['i64.ne'](f.load('i64.load', entry, TLB_ENTRY.executeTag), tag), () => f.return(f.i32(Exit.LOOKUP)));
-  const slot = op['i32.add'](f.load('i32.load', entry, TLB_ENTRY.codeTable), op['i32.shl'](op['i32.and'](low, f.i32(0xfff)), f.i32(2)));
-  const next = f.let(f.load('i32.load', slot, 0));
-  f.if(op['i32.eqz'](next), () => f.return(f.i32(Exit.LOOKUP)));
+  const next = findBlock(f, low, entry, tag);
   f.if(link, () => {
     const difference = op['i64.shr_u'](op['i64.xor'](linearRip(f, long, from), linear), f.i64(12));
     f.if(op['i64.eqz'](difference), () => f.store('i32.store', op['i32.add'](rec, link), next, 0));
   });
-  const after = f.let(op['i32.sub'](left, f.load('i32.load8_u', next, RECORD.remaining)));
+  enterBlock(f, left, next, module);
+}
+
+/** The block at an address whose TLB entry is given; returns `Exit.LOOKUP` if there is none. */
+function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i32'>, tag: Local<'i64'>): Local<'i32'> {
+  const { op } = f;
+  f.if(op['i64.ne'](f.load('i64.load', entry, TLB_ENTRY.executeTag), tag), () => f.return(f.i32(Exit.LOOKUP)));
+  const slot = op['i32.add'](f.load('i32.load', entry, TLB_ENTRY.codeTable), op['i32.shl'](op['i32.and'](low, f.i32(0xfff)), f.i32(2)));
+  const next = f.let(f.load('i32.load', slot, 0));
+  f.if(op['i32.eqz'](next), () => f.return(f.i32(Exit.LOOKUP)));
+  return next;
+}
+
+/** Pays for a block and enters it, or returns because the budget does not last. */
+function enterBlock(f: FunctionBuilder, budget: Local<'i32'>, block: Local<'i32'>, module: HandlerModule): void {
+  const { op } = f;
+  const ctx = f.param<'i32'>(0);
+  const after = f.let(op['i32.sub'](budget, f.load('i32.load8_u', block, RECORD.remaining)));
   f.if(op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)));
-  emitHeat(f, next);
+  emitHeat(f, block);
   f.store('i32.store', ctx, after, offsetOf('budget'));
-  f.returnCallIndirect(module.signature, f.load('i32.load', next, RECORD.handler), [ctx, next], module.table);
+  f.returnCallIndirect(module.signature, f.load('i32.load', block, RECORD.handler), [ctx, block], module.table);
+}
+
+/** Continues at rip after a system instruction. */
+function emitResume(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
+  const ctx = f.param<'i32'>(0);
+  const { low, entry, tag } = executeEntry(f, linearRip(f, long, f.let(f.load('i64.load', ctx, offsetOf('rip')))));
+  const block = findBlock(f, low, entry, tag);
+  enterBlock(f, f.let(f.load('i32.load', ctx, offsetOf('budget'))), block, module);
 }

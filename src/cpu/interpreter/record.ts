@@ -58,4 +58,6 @@ export const Exit = {
   LOOKUP: 4,
   /** rip is right and its block has become hot. */
   HOT: 5,
+  /** Of a system helper, to its handler: rip is right and nothing is due at this boundary, go on there. */
+  CONTINUE: 6,
 } as const;

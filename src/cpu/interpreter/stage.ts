@@ -31,6 +31,8 @@ export interface HandlerModule {
   readonly helpers: Readonly<Record<HelperName, FunctionRef>>;
   /** (context, record, link field offset, target) -> Exit: continues at another address. */
   readonly branchTo: FunctionRef;
+  /** (context) -> Exit: continues at rip. */
+  readonly resume: FunctionRef;
 }
 
 /** Arguments of every helper import; unused ones are 0. */
@@ -705,7 +707,9 @@ export class InterpreterStage extends Stage {
     this.effects.system = true;
     const values = this.helperArguments(args).map((v) => f.let(v));
     this.saveRecord();
-    f.return(f.call(this.module.helpers[helper], values) as Local<'i32'>);
+    const exit = f.call(this.module.helpers[helper], values) as Local<'i32'>;
+    f.if(this.eq(exit, Exit.CONTINUE), () => f.returnCall(this.module.resume, [this.ctx]));
+    f.return(exit);
     this.end();
   }
 

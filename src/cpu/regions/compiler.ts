@@ -50,6 +50,8 @@ export function compileRegions(plans: readonly RegionPlan[], firstIndex: number,
   const functions = plans.map((plan) => {
     const module: HandlerModule = {
       signature, table, slowLoad, slowStore, checkSegment, raise, helpers, branchTo: branchTo[plan.long ? 1 : 0],
+      // system instructions are not part of regions
+      resume: branchTo[0],
     };
     return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) => new RegionWriter(f, plan, module, environment).write());
   });

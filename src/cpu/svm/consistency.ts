@@ -23,7 +23,8 @@ interface Rule {
 
 const VMRUN_INTERCEPT = 1;
 const MSRPM_BYTES = 8192;
-const IOPM_BYTES = 12288;
+/** Of its third page only the first byte is looked at, for accesses that go beyond port FFFFh. */
+const IOPM_BYTES = 8193;
 /** CR4 bits beyond those the processor model has. */
 const upper = (value: bigint): boolean => value >> 32n !== 0n;
 
@@ -61,7 +62,7 @@ export const RULES: readonly Rule[] = [
   { name: 'CR0[63:32] are not zero', violated: (v) => upper(v.u64(SAVE.CR0)) },
   {
     name: 'CR3 has a reserved bit set',
-    violated: (v, cpu) => longPaged(v) && (v.u64(SAVE.CR3) & ~(1n << 63n)) >> BigInt(cpu.model.physicalAddressBits) !== 0n,
+    violated: (v, cpu) => v.u64(SAVE.CR3) >> BigInt(cpu.model.physicalAddressBits) !== 0n,
   },
   { name: 'CR4 has a reserved bit set', violated: (v, cpu) => (v.u64(SAVE.CR4) & ~BigInt(cr4Mask(cpu) >>> 0)) !== 0n },
   { name: 'DR6[63:32] are not zero', violated: (v) => upper(v.u64(SAVE.DR6)) },
@@ -107,8 +108,9 @@ export const RULES: readonly Rule[] = [
   },
 ];
 
+/** Whether a table reaches the end of physical memory: one that ends exactly there is too far up already. */
 function beyond(base: bigint, length: number, cpu: Cpu): boolean {
-  return ((base & ~0xfffn) + BigInt(length - 1)) >> BigInt(cpu.model.physicalAddressBits) !== 0n;
+  return ((base & ~0xfffn) + BigInt(length)) >> BigInt(cpu.model.physicalAddressBits) !== 0n;
 }
 
 /** EFER bits that exist: SCE LME LMA NXE SVME LMSLE FFXSR. */

@@ -9,9 +9,10 @@ import { EFER } from '../system/registers.ts';
 import { refreshSegments } from '../system/segments.ts';
 import { svmHooks } from './hooks.ts';
 import { LOADED_REGISTERS, LOADED_SEGMENTS, VirtualInterrupt } from './vmcb.ts';
-import { pagesOf, vmcbOperand, vmrun as enter } from './world-switch.ts';
+import { canonicalHigh, pagesOf, vmcbOperand, vmrun as enter } from './world-switch.ts';
 
 const VINT = word('virtualInterrupt');
+const KERNEL_GS_BASE = word('kernelGsBase');
 const LOADED = LOADED_REGISTERS.map(([field, offset]) => [word(field), offset] as const);
 
 /** #UD without EFER.SVME, #GP(0) outside CPL 0, then the intercept (APM vol. 3 chapter 4, each instruction's table). */
@@ -33,6 +34,7 @@ function vmload(cpu: Cpu, low: number, high: number): void {
   const page = pagesOf(cpu).vmcb.at(vmcbOperand(cpu, join(low, high)));
   for (const [segment, offset] of LOADED_SEGMENTS) page.loadSegment(offset, cpu, segment);
   for (const [index, offset] of LOADED) page.load(offset, cpu, index);
+  cpu.u32[KERNEL_GS_BASE + 1] = canonicalHigh(cpu.u32[KERNEL_GS_BASE + 1]);
   refreshSegments(cpu);
 }
 

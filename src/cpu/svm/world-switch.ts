@@ -17,6 +17,9 @@ import {
 const PAGE_MASK = 0xfffn;
 const INTERCEPT_WORDS = 6;
 
+/** Upper half of an address made canonical: bit 47 is extended (APM vol. 2 15.5.1). */
+export const canonicalHigh = (high: number): number => (high << 16) >> 16;
+
 /** A page of guest memory that holds a VMCB or a host save area. */
 export class VmcbPage implements VmcbReader {
   private readonly view: DataView;
@@ -72,6 +75,7 @@ export class VmcbPage implements VmcbReader {
     this.words[at + 2] = u32[from];
     this.words[at + 3] = u32[from + 1];
   }
+  /** Loads a segment register; its base is made canonical. */
   loadSegment(offset: number, cpu: CpuState, segment: number): void {
     const at = (this.host + offset) >> 2;
     const to = segmentOffset(segment, 'base') >> 2;
@@ -79,7 +83,7 @@ export class VmcbPage implements VmcbReader {
     u32[to + 3] = this.words[at];
     u32[to + 2] = this.words[at + 1];
     u32[to] = this.words[at + 2];
-    u32[to + 1] = this.words[at + 3];
+    u32[to + 1] = canonicalHigh(this.words[at + 3]);
   }
 }
 

@@ -8,7 +8,7 @@ const ESCAPE = 0x01;
 const codes = (keys: string): ReadonlySet<number> => new Set(Array.from(keys, (key) => key.charCodeAt(0)));
 const QUIT = codes('xX');
 const HELP = codes('hH?');
-const HELP_TEXT = '\r\nCtrl-A x       quit\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h       this help\r\n';
+const HELP_TEXT = '\nCtrl-A x       quit\nCtrl-A Ctrl-A  send Ctrl-A\nCtrl-A h       this help\n';
 
 /** What the console has to say to its owner. */
 export interface ConsoleEvents {
@@ -56,12 +56,7 @@ export class TerminalConsole implements ByteStream {
     });
   }
 
-  /** Whether a terminal is in raw mode: lines then have to end with a carriage return as well. */
-  get isRaw(): boolean {
-    return this.opened && this.streams.input.isTTY === true;
-  }
-
-  /** Takes the terminal: raw mode if it is one. */
+  /** Takes the terminal: raw mode if it is one. That leaves the ends of lines to the terminal, as before. */
   open(): void {
     if (this.opened) return;
     this.opened = true;

@@ -67,7 +67,10 @@ describe('labels', () => {
     assert.equal(hex(bytes.subarray(0, 10)), 'e981000000e945010000');
   });
   test('a form can be forced', () => {
-    assert.equal(hex(new Assembler({ bits: 64 }).label('here').emit('JMP', imm('here', 32)).assemble().bytes), 'e9fbffffff');
+    assert.equal(
+      hex(new Assembler({ bits: 64 }).label('here').emit('JMP', imm('here', 32)).assemble().bytes),
+      'e9fbffffff',
+    );
     assert.throws(() => code(64, 'jmp short there\nspace 200\nthere:'), /operand 1 \(there\) fits no row/);
   });
   test('values may be sums of labels', () => {
@@ -98,7 +101,8 @@ describe('the programming interface', () => {
 });
 
 describe('messages', () => {
-  const fails = (bits: CodeBits, text: string, message: RegExp) => test(text, () => assert.throws(() => code(bits, text), message));
+  const fails = (bits: CodeBits, text: string, message: RegExp) =>
+    test(text, () => assert.throws(() => code(bits, text), message));
   fails(64, 'add eax, rbx', /operand 2 \(rbx\) fits no row: a register of 32 bits is needed/);
   fails(64, 'add al, 0x1234', /operand 2 \(0x1234\) fits no row: 4660 does not fit into 8 bits/);
   fails(64, 'add rax', /no row fits: it takes 2 operands/);

@@ -2,8 +2,9 @@
  * An assembler for tests, derived from the instruction rows: every row can be emitted, and nothing else. Operands choose
  * among the rows of a mnemonic; the shortest encoding wins, then the first row.
  */
-import type { InstructionTable } from '../table.ts';
+
 import { INSTRUCTION_TABLE } from '../index.ts';
+import type { InstructionTable } from '../table.ts';
 import { append, type EmitOptions, fit, Misfit, type Request } from './encode.ts';
 import type { CodeBits } from './memory-operand.ts';
 import { conditionCode, type Meaning, meanings } from './mnemonics.ts';
@@ -240,7 +241,13 @@ export class Assembler {
     });
   }
 
-  private itemBytes(item: Exclude<Item, LabelItem>, at: bigint, atLeast: number, addresses: ReadonlyMap<string, bigint>, complete: boolean): Uint8Array {
+  private itemBytes(
+    item: Exclude<Item, LabelItem>,
+    at: bigint,
+    atLeast: number,
+    addresses: ReadonlyMap<string, bigint>,
+    complete: boolean,
+  ): Uint8Array {
     const lookup = (name: string): bigint | undefined => {
       if (name === HERE) return at;
       const found = addresses.get(name);
@@ -279,9 +286,18 @@ function evaluate(sum: Sum, lookup: (name: string) => bigint | undefined, here: 
   return total;
 }
 
-function encodeItem(table: InstructionTable, item: InstructionItem, at: bigint, lookup: (name: string) => bigint | undefined, atLeast: number): Uint8Array {
+function encodeItem(
+  table: InstructionTable,
+  item: InstructionItem,
+  at: bigint,
+  lookup: (name: string) => bigint | undefined,
+  atLeast: number,
+): Uint8Array {
   const request: Request = {
-    bits: item.bits, address: at, options: item.options, value: (sum) => evaluate(sum, lookup, at),
+    bits: item.bits,
+    address: at,
+    options: item.options,
+    value: (sum) => evaluate(sum, lookup, at),
   };
   let best: Uint8Array | undefined;
   let misfit = new Misfit(-2, '');
@@ -299,8 +315,13 @@ function encodeItem(table: InstructionTable, item: InstructionItem, at: bigint, 
   }
   const text = () => `${item.name} ${item.operands.map(describe).join(', ')}`.trim();
   if (!best) {
-    const culprit = misfit.operand >= 0 ? `operand ${misfit.operand + 1} (${describe(item.operands[misfit.operand])}) fits no row: ` : 'no row fits: ';
-    throw new Error(`${text()}: ${culprit}${misfit.why}; rows: ${[...new Set(item.rows.map((m) => m.encoding.text))].join(' | ')}`);
+    const culprit =
+      misfit.operand >= 0
+        ? `operand ${misfit.operand + 1} (${describe(item.operands[misfit.operand])}) fits no row: `
+        : 'no row fits: ';
+    throw new Error(
+      `${text()}: ${culprit}${misfit.why}; rows: ${[...new Set(item.rows.map((m) => m.encoding.text))].join(' | ')}`,
+    );
   }
   if (implied.size > 1) throw new Error(`${text()}: the memory operand could have ${[...implied].join(' or ')} bits`);
   return best;

@@ -78,22 +78,33 @@ function operandSizes(encoding: Encoding, bits: CodeBits): readonly OperandSize[
 }
 
 /** Tries a row. */
-export function fit(table: InstructionTable, meaning: Meaning, operands: readonly Operand[], request: Request): Fit | Misfit {
+export function fit(
+  table: InstructionTable,
+  meaning: Meaning,
+  operands: readonly Operand[],
+  request: Request,
+): Fit | Misfit {
   const { encoding } = meaning;
   const { bits, options } = request;
   const { attributes } = encoding;
-  if (options.row !== undefined && options.row !== encoding.text) return new Misfit(-1, `only '${options.row}' was allowed`);
+  if (options.row !== undefined && options.row !== encoding.text)
+    return new Misfit(-1, `only '${options.row}' was allowed`);
   if (attributes.has(bits === 64 ? 'no64' : 'only64')) return new Misfit(-1, `it does not exist in ${bits}-bit code`);
   if (bits !== 64 && encoding.w === 1) return new Misfit(-1, 'it needs REX.W');
-  if (operands.length !== encoding.operands.length) return new Misfit(-1, `it takes ${encoding.operands.length} operands`);
-  if (options.lock && !(attributes.has('lock') && operands[0]?.kind === 'memory')) return new Misfit(-1, 'it takes no LOCK');
+  if (operands.length !== encoding.operands.length)
+    return new Misfit(-1, `it takes ${encoding.operands.length} operands`);
+  if (options.lock && !(attributes.has('lock') && operands[0]?.kind === 'memory'))
+    return new Misfit(-1, 'it takes no LOCK');
   if (options.repeat && !attributes.has('rep')) return new Misfit(-1, 'it takes no REP');
   const wanted = options.operandSize ?? meaning.operandSize;
   const sizes = operandSizes(encoding, bits);
   let best: Misfit = new Misfit(-1, `it has no operand size of ${wanted} bits`);
   for (const size of sizes) {
     if (wanted !== undefined && wanted !== size) continue;
-    const result = new RowEncoder(table, meaning, request, size).encode(operands, wanted !== undefined || size === sizes[0]);
+    const result = new RowEncoder(table, meaning, request, size).encode(
+      operands,
+      wanted !== undefined || size === sizes[0],
+    );
     if (!(result instanceof Misfit)) return result;
     if (best.operand < 0 || result.betterThan(best)) best = result;
   }
@@ -111,7 +122,18 @@ function fitsEither(value: bigint, bits: number): boolean {
 }
 
 const FIXED_REGISTER: Readonly<Record<string, string>> = {
-  AL: 'al', CL: 'cl', AX: 'ax', DX: 'dx', ES: 'es', CS: 'cs', SS: 'ss', DS: 'ds', FS: 'fs', GS: 'gs', ST0: 'st0', XMM0: 'xmm0',
+  AL: 'al',
+  CL: 'cl',
+  AX: 'ax',
+  DX: 'dx',
+  ES: 'es',
+  CS: 'cs',
+  SS: 'ss',
+  DS: 'ds',
+  FS: 'fs',
+  GS: 'gs',
+  ST0: 'st0',
+  XMM0: 'xmm0',
 };
 
 /** Which register file an addressing letter takes. */
@@ -170,7 +192,8 @@ class RowEncoder {
       if (condition === undefined) return new Misfit(-1, 'it needs a condition');
       this.opcodeLow = condition;
     }
-    if (this.size === 64 && this.bits === 64 && !encoding.attributes.has('f64') && !encoding.attributes.has('d64')) this.rex |= REX_W;
+    if (this.size === 64 && this.bits === 64 && !encoding.attributes.has('f64') && !encoding.attributes.has('d64'))
+      this.rex |= REX_W;
     if (encoding.w === 1) this.rex |= REX_W;
     if (this.rex || this.rexNeeded) {
       const last = operands.length - 1;
@@ -179,7 +202,9 @@ class RowEncoder {
     }
     const opcode = encoding.opcode + this.opcodeLow;
     if (!(this.rex & REX_B) && !encoding.attributes.has('norexb')) {
-      const hidden = this.table.rows(encoding.map, opcode).some((row) => row.attributes.has('norexb') && row.prefix === encoding.prefix);
+      const hidden = this.table
+        .rows(encoding.map, opcode)
+        .some((row) => row.attributes.has('norexb') && row.prefix === encoding.prefix);
       if (hidden) return new Misfit(0, 'without REX.B this opcode is another instruction');
     }
     return this.bytes(opcode);
@@ -199,7 +224,10 @@ class RowEncoder {
         if (operand.kind !== 'far') return 'a far pointer is needed';
         const offset = this.request.value(operand.offset);
         if (offset < 0n || offset >> BigInt(this.size)) return `the offset does not fit into ${this.size} bits`;
-        this.immediates.push({ value: offset, bytes: this.size / 8 }, { value: this.request.value(operand.selector), bytes: 2 });
+        this.immediates.push(
+          { value: offset, bytes: this.size / 8 },
+          { value: this.request.value(operand.selector), bytes: 2 },
+        );
         return undefined;
       }
       case 'O':
@@ -216,7 +244,8 @@ class RowEncoder {
 
   private takeFixed(row: RowOperand, operand: Operand): string | undefined {
     if (row.text === '1') {
-      const one = operand.kind === 'immediate' && operand.bits === undefined && this.request.value(operand.value) === 1n;
+      const one =
+        operand.kind === 'immediate' && operand.bits === undefined && this.request.value(operand.value) === 1n;
       return one ? undefined : 'only 1 fits';
     }
     if (operand.kind !== 'register') return `only ${row.text} fits`;
@@ -226,7 +255,8 @@ class RowEncoder {
       return undefined;
     }
     if (row.text === 'rAX') {
-      if (operand.file !== 'general' || operand.number !== 0 || operand.bits !== this.size) return `only rAX of ${this.size} bits fits`;
+      if (operand.file !== 'general' || operand.number !== 0 || operand.bits !== this.size)
+        return `only rAX of ${this.size} bits fits`;
       this.pinned = true;
       return undefined;
     }
@@ -237,10 +267,14 @@ class RowEncoder {
     const file = fileOf(row.letter);
     if (file === undefined) return 'a memory operand is needed';
     if (operand.file !== file) return `a ${file} register is needed`;
-    if (row.letter !== 'G' && 'EWQ'.includes(row.letter) && this.encoding.form === 'memory') return 'a memory operand is needed';
+    if (row.letter !== 'G' && 'EWQ'.includes(row.letter) && this.encoding.form === 'memory')
+      return 'a memory operand is needed';
     if (file === 'general') {
       // MOV to and from control and debug registers takes the width of the code
-      const expected = row.letter === 'R' && row.width === 'q' && this.bits !== 64 && this.encoding.w === undefined ? 32 : operandBits(row, this.size);
+      const expected =
+        row.letter === 'R' && row.width === 'q' && this.bits !== 64 && this.encoding.w === undefined
+          ? 32
+          : operandBits(row, this.size);
       if (operand.bits !== expected) return `a register of ${expected} bits is needed`;
       this.pin(row);
     }
@@ -263,7 +297,8 @@ class RowEncoder {
 
   private checkMemoryWidth(row: RowOperand, operand: Memory): string | undefined {
     const farTransfer = row.width === 'p' && this.encoding.operands.length === 1;
-    if ((operand.far ?? false) !== farTransfer) return farTransfer ? 'a far pointer is needed' : 'a far pointer does not fit';
+    if ((operand.far ?? false) !== farTransfer)
+      return farTransfer ? 'a far pointer is needed' : 'a far pointer does not fit';
     const width = memoryBits(this.encoding, row, this.size);
     if (operand.size === undefined || operand.size === 0) this.impliedBits = width;
     else if (width !== 0 && operand.size !== width) return `a memory operand of ${width} bits is needed`;
@@ -275,7 +310,9 @@ class RowEncoder {
     if (!'EMWQ'.includes(row.letter) || this.encoding.form === 'register') return 'a register is needed';
     const why = this.checkMemoryWidth(row, operand);
     if (why !== undefined) return why;
-    const address = encodeAddress(operand, this.bits, this.request.options.addressSize, (sum) => this.request.value(sum));
+    const address = encodeAddress(operand, this.bits, this.request.options.addressSize, (sum) =>
+      this.request.value(sum),
+    );
     if (typeof address === 'string') return address;
     this.address = address;
     this.addressSize = address.addressSize;
@@ -291,7 +328,8 @@ class RowEncoder {
     if (why !== undefined) return why;
     const size = addressSizeOf(operand, this.bits, this.request.options.addressSize);
     if (typeof size === 'string') return size;
-    if (operand.displacementBits !== undefined && operand.displacementBits !== size) return `the offset has ${size} bits`;
+    if (operand.displacementBits !== undefined && operand.displacementBits !== size)
+      return `the offset has ${size} bits`;
     this.directOffset = this.request.value(operand.displacement);
     if (this.directOffset < 0n || this.directOffset >> BigInt(size)) return `the offset does not fit into ${size} bits`;
     this.addressSize = size;
@@ -302,12 +340,16 @@ class RowEncoder {
   private takeImmediate(row: RowOperand, operand: Immediate): string | undefined {
     const value = this.request.value(operand.value);
     const bits =
-      row.width === 'b' || row.width === 'bs' ? 8
-      : row.width === 'w' ? 16
-      : row.width === 'z' ? Math.min(this.size, 32)
-      : operandBits(row, this.size);
+      row.width === 'b' || row.width === 'bs'
+        ? 8
+        : row.width === 'w'
+          ? 16
+          : row.width === 'z'
+            ? Math.min(this.size, 32)
+            : operandBits(row, this.size);
     if (operand.bits !== undefined && operand.bits !== bits) return `the row has an immediate of ${bits} bits`;
-    const fits = row.width === 'bs' || row.width === 'z' ? fitsExtended(value, bits, this.size) : fitsEither(value, bits);
+    const fits =
+      row.width === 'bs' || row.width === 'z' ? fitsExtended(value, bits, this.size) : fitsEither(value, bits);
     if (!fits) return `${value} does not fit into ${bits} bits`;
     this.immediates.push({ value, bytes: bits / 8 });
     return undefined;
@@ -315,7 +357,8 @@ class RowEncoder {
 
   private takeBranch(row: RowOperand, operand: Immediate): string | undefined {
     const bytes = row.width === 'b' ? 1 : this.size === 16 ? 2 : 4;
-    if (operand.bits !== undefined && operand.bits !== 8 * bytes) return `the row has a displacement of ${8 * bytes} bits`;
+    if (operand.bits !== undefined && operand.bits !== 8 * bytes)
+      return `the row has a displacement of ${8 * bytes} bits`;
     this.branch = { target: this.request.value(operand.value), bytes };
     return undefined;
   }

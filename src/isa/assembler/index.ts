@@ -3,7 +3,19 @@ export { type Argument, Assembler, type AssemblerOptions, type Program } from '.
 export type { EmitOptions } from './encode.ts';
 export type { CodeBits } from './memory-operand.ts';
 export {
-  far, type FarPointer, generalRegister, imm, type Immediate, mem, type Memory, type MemoryOptions, type Operand, reg, type Register, REGISTERS, Sum,
+  type FarPointer,
+  far,
+  generalRegister,
+  type Immediate,
+  imm,
+  type Memory,
+  type MemoryOptions,
+  mem,
+  type Operand,
+  REGISTERS,
+  type Register,
+  reg,
+  Sum,
   type Value,
 } from './operands.ts';
 export { assemble, assembleText } from './syntax.ts';

@@ -50,7 +50,12 @@ export function addressSizeOf(memory: Memory, code: CodeBits, fallback: CodeBits
 }
 
 /** Encodes an address. @returns a reason if it has no encoding */
-export function encodeAddress(memory: Memory, code: CodeBits, fallback: CodeBits | undefined, value: (sum: Sum) => bigint): EncodedAddress | string {
+export function encodeAddress(
+  memory: Memory,
+  code: CodeBits,
+  fallback: CodeBits | undefined,
+  value: (sum: Sum) => bigint,
+): EncodedAddress | string {
   const addressSize = addressSizeOf(memory, code, fallback);
   if (typeof addressSize === 'string') return addressSize;
   const displacement = value(memory.displacement);
@@ -58,14 +63,27 @@ export function encodeAddress(memory: Memory, code: CodeBits, fallback: CodeBits
     if (memory.index) return 'RIP takes no index';
     if (code !== 64) return 'RIP-relative addresses exist in 64-bit code only';
     return {
-      addressSize, modrm: NO_BASE, sib: undefined, displacement, displacementBytes: 4, relative: true, rexX: false, rexB: false, defaultSegment: 'ds',
+      addressSize,
+      modrm: NO_BASE,
+      sib: undefined,
+      displacement,
+      displacementBytes: 4,
+      relative: true,
+      rexX: false,
+      rexB: false,
+      defaultSegment: 'ds',
     };
   }
   return addressSize === 16 ? encode16(memory, displacement) : encodeSib(memory, code, addressSize, displacement);
 }
 
 /** Bits of the displacement: as forced, else the fewest that hold it; 0 where none is needed. */
-function displacementWidth(memory: Memory, displacement: bigint, full: 16 | 32, needed: boolean): 0 | 8 | 16 | 32 | string {
+function displacementWidth(
+  memory: Memory,
+  displacement: bigint,
+  full: 16 | 32,
+  needed: boolean,
+): 0 | 8 | 16 | 32 | string {
   const { displacementBits } = memory;
   if (displacementBits !== undefined) {
     if (displacementBits !== 8 && displacementBits !== full) return `no ${displacementBits}-bit displacement here`;
@@ -87,7 +105,14 @@ function wrapDisplacement(displacement: bigint, bits: 16 | 32, wrap: boolean): b
 
 /** Base and index numbers of the eight 16-bit forms. */
 const FORMS_16: readonly (readonly [base: number, index: number | undefined])[] = [
-  [BX, SI], [BX, DI], [BP, SI], [BP, DI], [SI, undefined], [DI, undefined], [BP, undefined], [BX, undefined],
+  [BX, SI],
+  [BX, DI],
+  [BP, SI],
+  [BP, DI],
+  [SI, undefined],
+  [DI, undefined],
+  [BP, undefined],
+  [BX, undefined],
 ];
 
 function encode16(memory: Memory, raw: bigint): EncodedAddress | string {
@@ -96,13 +121,21 @@ function encode16(memory: Memory, raw: bigint): EncodedAddress | string {
   const common = { addressSize: 16, sib: undefined, displacement, relative: false, rexX: false, rexB: false } as const;
   if ((memory.scale ?? 1) !== 1) return '16-bit addresses have no scale';
   const [first, second] = [memory.base, memory.index].filter((r) => r !== undefined).map((r) => r.number);
-  if (first === undefined) return { ...common, modrm: DISPLACEMENT_ONLY_16, displacementBytes: 2, defaultSegment: 'ds' };
-  const rm = FORMS_16.findIndex(([base, index]) => (base === first && index === second) || (base === second && index === first));
+  if (first === undefined)
+    return { ...common, modrm: DISPLACEMENT_ONLY_16, displacementBytes: 2, defaultSegment: 'ds' };
+  const rm = FORMS_16.findIndex(
+    ([base, index]) => (base === first && index === second) || (base === second && index === first),
+  );
   if (rm < 0) return 'no such 16-bit address';
   const width = displacementWidth(memory, displacement, 16, rm === DISPLACEMENT_ONLY_16);
   if (typeof width === 'string') return width;
   const onFrame = FORMS_16[rm][0] === BP;
-  return { ...common, modrm: modOf(width) | rm, displacementBytes: (width / 8) as 0 | 1 | 2, defaultSegment: onFrame ? 'ss' : 'ds' };
+  return {
+    ...common,
+    modrm: modOf(width) | rm,
+    displacementBytes: (width / 8) as 0 | 1 | 2,
+    defaultSegment: onFrame ? 'ss' : 'ds',
+  };
 }
 
 function encodeSib(memory: Memory, code: CodeBits, addressSize: 32 | 64, raw: bigint): EncodedAddress | string {
@@ -117,15 +150,26 @@ function encodeSib(memory: Memory, code: CodeBits, addressSize: 32 | 64, raw: bi
   for (const r of [base, index]) {
     if (r && r.number > 7 && code !== 64) return `${r.name} exists in 64-bit code only`;
   }
-  const common = { addressSize, displacement, relative: false, rexX: (index?.number ?? 0) > 7, rexB: (base?.number ?? 0) > 7 } as const;
+  const common = {
+    addressSize,
+    displacement,
+    relative: false,
+    rexX: (index?.number ?? 0) > 7,
+    rexB: (base?.number ?? 0) > 7,
+  } as const;
   const scaleBits = [1, 2, 4, 8].indexOf(scale) << 6;
   const indexBits = ((index ? index.number : STACK_POINTER) & 7) << 3;
   if (!base) {
-    if (memory.displacementBits !== undefined && memory.displacementBits !== 32) return 'an address without base has a 32-bit displacement';
+    if (memory.displacementBits !== undefined && memory.displacementBits !== 32)
+      return 'an address without base has a 32-bit displacement';
     // in 64-bit code the form without SIB is relative to RIP
     const bare = !index && code !== 64;
     return {
-      ...common, modrm: bare ? NO_BASE : MODRM_SIB, sib: bare ? undefined : scaleBits | indexBits | NO_BASE, displacementBytes: 4, defaultSegment: 'ds',
+      ...common,
+      modrm: bare ? NO_BASE : MODRM_SIB,
+      sib: bare ? undefined : scaleBits | indexBits | NO_BASE,
+      displacementBytes: 4,
+      defaultSegment: 'ds',
     };
   }
   const width = displacementWidth(memory, displacement, 32, (base.number & 7) === FRAME_POINTER);

@@ -42,13 +42,35 @@ const BY_ADDRESS_SIZE: Readonly<Record<string, SizedNames>> = { JrCXZ: { 16: 'JC
 
 /** Conditions in the order of their codes, each with its other names (SDM vol. 1 appendix B). */
 export const CONDITIONS: readonly (readonly string[])[] = [
-  ['O'], ['NO'], ['B', 'C', 'NAE'], ['AE', 'NB', 'NC'], ['E', 'Z'], ['NE', 'NZ'], ['BE', 'NA'], ['A', 'NBE'],
-  ['S'], ['NS'], ['P', 'PE'], ['NP', 'PO'], ['L', 'NGE'], ['GE', 'NL'], ['LE', 'NG'], ['G', 'NLE'],
+  ['O'],
+  ['NO'],
+  ['B', 'C', 'NAE'],
+  ['AE', 'NB', 'NC'],
+  ['E', 'Z'],
+  ['NE', 'NZ'],
+  ['BE', 'NA'],
+  ['A', 'NBE'],
+  ['S'],
+  ['NS'],
+  ['P', 'PE'],
+  ['NP', 'PO'],
+  ['L', 'NGE'],
+  ['GE', 'NL'],
+  ['LE', 'NG'],
+  ['G', 'NLE'],
 ];
 
 /** Other names in use. */
 const SYNONYMS: Readonly<Record<string, string>> = {
-  SAL: 'SHL', XLATB: 'XLAT', WAIT: 'FWAIT', ICEBP: 'INT1', LOOPZ: 'LOOPE', LOOPNZ: 'LOOPNE', RETN: 'RET', INT3: 'INT3', UD2A: 'UD2',
+  SAL: 'SHL',
+  XLATB: 'XLAT',
+  WAIT: 'FWAIT',
+  ICEBP: 'INT1',
+  LOOPZ: 'LOOPE',
+  LOOPNZ: 'LOOPNE',
+  RETN: 'RET',
+  INT3: 'INT3',
+  UD2A: 'UD2',
 };
 
 /** Condition code of a name, or -1. */
@@ -120,11 +142,13 @@ function collect(table: InstructionTable): ReadonlyMap<string, readonly Meaning[
 export function nameOf(encoding: Encoding, operandSize: Size, addressSize: Size, condition: number): string {
   const { mnemonic } = encoding.instruction;
   const sized = BY_OPERAND_SIZE[mnemonic];
-  const name =
-    sized ? (sized[operandSize] ?? sized[32] ?? mnemonic)
-    : BY_ADDRESS_SIZE[mnemonic] ? (BY_ADDRESS_SIZE[mnemonic][addressSize] ?? mnemonic)
-    : encoding.span === 16 && mnemonic.endsWith('cc') ? mnemonic.slice(0, -2) + CONDITIONS[condition][0]
-    : mnemonic;
+  const name = sized
+    ? (sized[operandSize] ?? sized[32] ?? mnemonic)
+    : BY_ADDRESS_SIZE[mnemonic]
+      ? (BY_ADDRESS_SIZE[mnemonic][addressSize] ?? mnemonic)
+      : encoding.span === 16 && mnemonic.endsWith('cc')
+        ? mnemonic.slice(0, -2) + CONDITIONS[condition][0]
+        : mnemonic;
   return name.toLowerCase();
 }
 
@@ -135,5 +159,7 @@ const EXTENDED_BITS = 80;
 /** Width of a row's memory operand, as its text says it; 0 for an address. */
 export function memoryBits(encoding: Encoding, operand: Operand, operandSize: Size): number {
   if (operand.width === 'p') return operandSize;
-  return operand.width === '' && EXTENDED.has(encoding.instruction.mnemonic) ? EXTENDED_BITS : operandBits(operand, operandSize);
+  return operand.width === '' && EXTENDED.has(encoding.instruction.mnemonic)
+    ? EXTENDED_BITS
+    : operandBits(operand, operandSize);
 }

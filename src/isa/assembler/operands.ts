@@ -20,14 +20,25 @@ export interface Register {
 const CLASSIC = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'] as const;
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'] as const;
 
-function register(name: string, file: RegisterFile, number: number, bits: Register['bits'], high = false, rex = false): Register {
+function register(
+  name: string,
+  file: RegisterFile,
+  number: number,
+  bits: Register['bits'],
+  high = false,
+  rex = false,
+): Register {
   return { kind: 'register', name, file, number, bits, high, rex };
 }
 
 function allRegisters(): Map<string, Register> {
   const list: Register[] = [];
   CLASSIC.forEach((name, n) => {
-    list.push(register(name, 'general', n, 16), register(`e${name}`, 'general', n, 32), register(`r${name}`, 'general', n, 64));
+    list.push(
+      register(name, 'general', n, 16),
+      register(`e${name}`, 'general', n, 32),
+      register(`r${name}`, 'general', n, 64),
+    );
     if (n < 4) {
       list.push(register(`${name[0]}l`, 'general', n, 8), register(`${name[0]}h`, 'general', n + 4, 8, true));
     } else {
@@ -38,9 +49,13 @@ function allRegisters(): Map<string, Register> {
     list.push(register(`r${n}`, 'general', n, 64), register(`r${n}d`, 'general', n, 32));
     list.push(register(`r${n}w`, 'general', n, 16), register(`r${n}b`, 'general', n, 8));
   }
-  SEGMENTS.forEach((name, n) => list.push(register(name, 'segment', n, 16)));
+  for (const [n, name] of SEGMENTS.entries()) list.push(register(name, 'segment', n, 16));
   for (let n = 0; n < 16; n++) {
-    list.push(register(`cr${n}`, 'control', n, 0), register(`dr${n}`, 'debug', n, 0), register(`xmm${n}`, 'xmm', n, 128));
+    list.push(
+      register(`cr${n}`, 'control', n, 0),
+      register(`dr${n}`, 'debug', n, 0),
+      register(`xmm${n}`, 'xmm', n, 128),
+    );
   }
   for (let n = 0; n < 8; n++) list.push(register(`mm${n}`, 'mmx', n, 64), register(`st${n}`, 'x87', n, 80));
   list.push(register('eip', 'ip', 0, 32), register('rip', 'ip', 0, 64));
@@ -60,7 +75,8 @@ export function reg(name: string): Register {
 /** The general register of a number and width; 8-bit numbers 4-7 are SPL-DIL. */
 export function generalRegister(number: number, bits: 8 | 16 | 32 | 64): Register {
   for (const candidate of REGISTERS.values()) {
-    if (candidate.file === 'general' && candidate.number === number && candidate.bits === bits && !candidate.high) return candidate;
+    if (candidate.file === 'general' && candidate.number === number && candidate.bits === bits && !candidate.high)
+      return candidate;
   }
   throw new Error(`no general register ${number} of ${bits} bits`);
 }
@@ -79,14 +95,18 @@ export class Sum {
     return new Sum(this.constant + sum.constant, [...this.labels, ...sum.labels]);
   }
   negated(): Sum {
-    return new Sum(-this.constant, this.labels.map(({ name, sign }) => ({ name, sign: sign === 1 ? -1 : 1 })));
+    return new Sum(
+      -this.constant,
+      this.labels.map(({ name, sign }) => ({ name, sign: sign === 1 ? -1 : 1 })),
+    );
   }
   minus(other: Value): Sum {
     return this.plus(toSum(other).negated());
   }
   toString(): string {
     const parts = this.labels.map(({ name, sign }) => `${sign === 1 ? '+' : '-'}${name}`);
-    if (this.constant !== 0n || parts.length === 0) parts.push(`${this.constant < 0n ? '' : '+'}${hexadecimal(this.constant)}`);
+    if (this.constant !== 0n || parts.length === 0)
+      parts.push(`${this.constant < 0n ? '' : '+'}${hexadecimal(this.constant)}`);
     return parts.join('').replace(/^\+/, '');
   }
 }
@@ -156,13 +176,21 @@ export function hexadecimal(value: bigint): string {
 }
 
 const SIZE_NAMES: Readonly<Record<number, string>> = {
-  8: 'byte', 16: 'word', 32: 'dword', 48: 'fword', 64: 'qword', 80: 'tbyte', 128: 'xmmword',
+  8: 'byte',
+  16: 'word',
+  32: 'dword',
+  48: 'fword',
+  64: 'qword',
+  80: 'tbyte',
+  128: 'xmmword',
 };
 /** `qword ptr` and so on; empty without a width. */
 export function sizeName(bits: number): string {
   return bits === 0 ? '' : `${SIZE_NAMES[bits] ?? `${bits} bits`} ptr `;
 }
-export const SIZE_OF_NAME: ReadonlyMap<string, number> = new Map(Object.entries(SIZE_NAMES).map(([bits, name]) => [name, Number(bits)]));
+export const SIZE_OF_NAME: ReadonlyMap<string, number> = new Map(
+  Object.entries(SIZE_NAMES).map(([bits, name]) => [name, Number(bits)]),
+);
 
 /** An operand as text, for messages. */
 export function describe(operand: Operand): string {

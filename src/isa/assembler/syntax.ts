@@ -13,7 +13,17 @@
 import { type Argument, Assembler, type AssemblerOptions, type Program } from './assembler.ts';
 import type { EmitOptions } from './encode.ts';
 import type { CodeBits } from './memory-operand.ts';
-import { far, imm, mem, type MemoryOptions, type Operand, type Register, REGISTERS, SIZE_OF_NAME, Sum } from './operands.ts';
+import {
+  far,
+  imm,
+  type MemoryOptions,
+  mem,
+  type Operand,
+  REGISTERS,
+  type Register,
+  SIZE_OF_NAME,
+  Sum,
+} from './operands.ts';
 
 const TOKEN = /\s*(0x[0-9a-f_]+|0b[01_]+|[0-9][0-9_]*|st\s*\(\s*[0-7]\s*\)|[a-z_.$?@][\w.$?@]*|'[^']'|[-+*:,[\]()])/iy;
 
@@ -109,7 +119,8 @@ class OperandReader {
     const token = this.list[this.at++] ?? '';
     const value = number(token);
     if (value !== undefined) return new Sum(value);
-    if (!/^[a-z_.$?@]/i.test(token) || register(token)) throw new Error(token ? `a number or label expected instead of '${token}'` : 'a number or label expected');
+    if (!/^[a-z_.$?@]/i.test(token) || register(token))
+      throw new Error(token ? `a number or label expected instead of '${token}'` : 'a number or label expected');
     return new Sum(0n, [{ name: token, sign: 1 }]);
   }
 
@@ -174,7 +185,13 @@ function splitOperands(list: readonly string[]): string[][] {
   return parts.length === 1 && parts[0].length === 0 ? [] : parts;
 }
 
-const REPEATS: Readonly<Record<string, 'rep' | 'repne'>> = { rep: 'rep', repe: 'rep', repz: 'rep', repne: 'repne', repnz: 'repne' };
+const REPEATS: Readonly<Record<string, 'rep' | 'repne'>> = {
+  rep: 'rep',
+  repe: 'rep',
+  repz: 'rep',
+  repne: 'repne',
+  repnz: 'repne',
+};
 
 /** Takes prefix words off the front. */
 function prefixes(list: string[]): EmitOptions {
@@ -229,7 +246,11 @@ const DIRECTIVES: Readonly<Record<string, Directive>> = {
 
 function line(assembler: Assembler, text: string): void {
   let rest = text.replace(/;.*$/, '').trim();
-  for (let label = /^([a-z_.?@][\w.$?@]*):(?!\s*\[)/i.exec(rest); label && !register(label[1]); label = /^([a-z_.?@][\w.$?@]*):/i.exec(rest)) {
+  for (
+    let label = /^([a-z_.?@][\w.$?@]*):(?!\s*\[)/i.exec(rest);
+    label && !register(label[1]);
+    label = /^([a-z_.?@][\w.$?@]*):/i.exec(rest)
+  ) {
     assembler.label(label[1]);
     rest = rest.slice(label[0].length).trim();
   }
