@@ -50,8 +50,7 @@ export async function run(options: RunOptions): Promise<number> {
     machine?.stop();
     host.wake();
   };
-  const say = (message: string) =>
-    process.stderr.write(`testudo: ${message}${resources.terminal?.isRaw ? '\r\n' : '\n'}`);
+  const say = (message: string) => process.stderr.write(`testudo: ${message}\n`);
   const resources = new Resources({
     quit: () => end(EXIT.QUIT),
     input: () => host.wake(),
@@ -98,11 +97,7 @@ function makeMachine(options: RunOptions, resources: Resources, host: NodeHost):
       serial,
       disks,
       entropy: virtual ? seededEntropy(VIRTUAL_SEED) : hostEntropy,
-      log: standardErrorLog(
-        options.log,
-        () => resources.terminal?.isRaw ?? false,
-        () => resources.terminal?.flush(),
-      ),
+      log: standardErrorLog(options.log, () => resources.terminal?.flush()),
       host,
       epochSeconds: virtual ? VIRTUAL_EPOCH : Math.floor(Date.now() / 1000),
       rebootOnReset: options.reboot,

@@ -142,14 +142,23 @@ export const LSL = instruction('LSL', {
   encodings: ['0F 03 Gv,Ew prot'], access: ['rw', 'r'],
   execute: (x) => x.system('larLsl', 1, x.registerNumber(0), x.bits, x.operand(1) as I32),
 });
-export const ARPL = [
-  instruction('ARPL', {
-    encodings: ['63 Rw,Gw no64 prot'], execute: (x) => x.system('arpl', x.registerNumber(0), x.operand(1) as I32, 0, 0),
-  }),
-  instruction('ARPL', {
-    encodings: ['63 Mw,Gw no64 prot'], execute: (x) => x.system('arpl', -1, x.operand(1) as I32, x.address(0, 2, 'rw').linear as I64),
-  }),
-] as const;
+export const ARPL = instruction('ARPL', {
+  encodings: ['63 Ew,Gw no64 prot'],
+  access: ['rw', 'r'],
+  execute(x) {
+    const rpl = x.let(x.and(x.operand(1) as I32, 3)) as I32;
+    const inMemory = x.kind(0) === 'memory';
+    const target = (inMemory ? x.load(16, x.address(0, 2, 'r')) : x.operand(0)) as I32;
+    const raised = x.let(x.ltU(x.and(target, 3), rpl)) as I32;
+    x.if(raised, () => {
+      const value = x.let(x.or(x.and(target, 0xfffc), rpl)) as I32;
+      // memory is written, and has to be writable, only then
+      if (inMemory) x.store(16, x.address(0, 2, 'w'), value);
+      else x.write(0, value);
+    });
+    x.setFlags({ ZF: raised });
+  },
+});
 
 /** MOV to and from segment registers. A register destination takes the operand size, memory a word. */
 export const MOV_FROM_SEGMENT = [

@@ -12,7 +12,7 @@ import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import type { HandlerForm } from '../interpreter/stage.ts';
 import type { InstructionReader } from '../regions/graph.ts';
 import { regionInstruction } from '../regions/instruction.ts';
-import { MODE_64, MODE_EM, MODE_MP, MODE_OSFXSR, MODE_REAL_OR_V86, MODE_SIZE_MASK, MODE_TS } from '../mode.ts';
+import { MODE_16, MODE_64, MODE_EM, MODE_MP, MODE_OSFXSR, MODE_REAL_OR_V86, MODE_SIZE_MASK, MODE_TS } from '../mode.ts';
 import { type Decoded, Decoder, type DecodeResult, MAX_INSTRUCTION_LENGTH, NO_REGISTER, RIP_RELATIVE } from './decoder.ts';
 
 /** Most instructions in a block. */
@@ -322,7 +322,8 @@ export class BlockCache {
 
   /** Decodes single instructions of a page for a region; none where a region must stop. */
   regionReader(host: number, mode: number): InstructionReader {
-    const long = (mode & MODE_SIZE_MASK) === MODE_64;
+    const size = mode & MODE_SIZE_MASK;
+    const long = size === MODE_64;
     const handlers = long ? this.handlers.long : this.handlers.legacy();
     return (offset) => {
       if (this.decodeOne(this.memory, host + offset, host + PAGE, mode) !== 'ok') return undefined;
@@ -330,7 +331,7 @@ export class BlockCache {
       if (this.badOperand(out) || this.unavailable(out, mode) >= 0) return undefined;
       const form = formOf(out, long);
       const handler = handlers.find(form);
-      return handler.effects.system ? undefined : regionInstruction(form, out, offset, handler);
+      return handler.effects.system ? undefined : regionInstruction(form, out, offset, handler, size === MODE_16);
     };
   }
 

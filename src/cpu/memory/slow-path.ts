@@ -200,8 +200,16 @@ export class SlowPath {
     }
   }
 
+  /** #GP or #SS for an access whose end is not canonical: comes before anything about its beginning. */
+  private runsOut(lo: number, hi: number, bytes: number, segment: number): boolean {
+    if ((lo & 0xfff) + bytes <= PAGE_SIZE || this.isCanonical(this.nextPageHigh(lo, hi))) return false;
+    this.nonCanonical(segment);
+    return true;
+  }
+
   /** #AC for an unaligned access with alignment checking on (SDM vol. 3A 6.15). */
-  private misaligned(lo: number, bytes: number): boolean {
+  private misaligned(lo: number, hi: number, bytes: number): boolean {
+    if (!this.isCanonical(hi)) return false;
     if (this.accessClass !== AccessClass.USER_ALIGNMENT_CHECKED || (lo & (Math.min(bytes, 8) - 1)) === 0) return false;
     setFault(this.cpu, Vector.AC, 0);
     return true;
@@ -237,7 +245,7 @@ export class SlowPath {
     this.begin(false);
     const bytes = info & AccessInfo.BYTES_MASK;
     const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
-    if (this.misaligned(lo | 0, bytes)) return 1;
+    if (this.runsOut(lo | 0, hi | 0, bytes, segment) || this.misaligned(lo, hi | 0, bytes)) return 1;
     const first = Math.min(bytes, PAGE_SIZE - (lo & 0xfff));
     const status = this.preparePiece(lo | 0, hi | 0, first, write, segment);
     if (status !== 0 || first === bytes) return status;
@@ -253,7 +261,7 @@ export class SlowPath {
   }
 
   protected load(lo: number, hi: number, bytes: number, access: number, segment: number): number {
-    if (this.misaligned(lo, bytes)) return 1;
+    if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 1;
     const { value32, view } = this;
     if ((lo & 0xfff) + bytes <= PAGE_SIZE) {
       const address = this.locate(lo, hi, access, segment);
@@ -278,7 +286,7 @@ export class SlowPath {
   }
 
   protected store(lo: number, hi: number, bytes: number, segment: number): number {
-    if (this.misaligned(lo, bytes)) return 1;
+    if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 1;
     const { value32, view } = this;
     if ((lo & 0xfff) + bytes <= PAGE_SIZE) {
       const address = this.locate(lo, hi, WRITE, segment);

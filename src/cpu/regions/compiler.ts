@@ -180,7 +180,8 @@ class RegionWriter {
     const edge = kind === 'taken' ? block.taken! : block.next!;
     const to = edge.block;
     if (!to) {
-      this.emitExit(edge.offset);
+      const last = block.instructions[block.instructions.length - 1];
+      this.emitExit(edge.offset, kind === 'taken' && last.truncates);
     } else if (to.order <= block.order) {
       // back to a loop's header, as long as the budget lasts for another round
       stage.flagsState.settleForGood();
@@ -206,14 +207,15 @@ class RegionWriter {
   }
 
   /** To another block: through the exit's link if it is known, else by looking it up. */
-  private emitExit(offset: number): void {
+  private emitExit(offset: number, truncate: boolean): void {
     const { f, stage } = this;
     const { op } = f;
     const ctx = f.param<'i32'>(0);
     const record = this.environment.exitRecord();
     stage.storeState();
     const next = f.let(f.load('i32.load', f.i32(record), RECORD.link));
-    const to = f.let(stage.rip(offset));
+    const rip = stage.rip(offset);
+    const to = f.let(truncate ? stage.and(rip, 0xffff) : rip);
     f.if(next, () => {
       f.store('i64.store', ctx, to, offsetOf('rip'));
       const left = f.let(op['i32.sub'](stage.budget, f.load('i32.load8_u', next, RECORD.remaining)));

@@ -15,8 +15,11 @@ export type FlagsState =
   | { readonly kind: 'add' | 'sub'; readonly a: Local; readonly b: Local; readonly result: Local; readonly bits: Bits; readonly compares: boolean }
   /** Those of a + 1 or a - 1, with CF given. */
   | { readonly kind: 'inc' | 'dec'; readonly a: Local; readonly result: Local; readonly carry: Local<'i32'>; readonly bits: Bits }
-  /** SF, ZF and PF of `result`; CF and OF given (AF clear), or clear. */
-  | { readonly kind: 'result'; readonly result: Local; readonly bits: Bits; readonly CF?: Local<'i32'>; readonly OF?: Local<'i32'> };
+  /** SF, ZF and PF of `result`; CF, OF and AF given, or clear. */
+  | {
+      readonly kind: 'result'; readonly result: Local; readonly bits: Bits;
+      readonly CF?: Local<'i32'>; readonly OF?: Local<'i32'>; readonly AF?: Local<'i32'>;
+    };
 
 const WORDS: FlagsState = { kind: 'words' };
 const CARRY_BITS = (3n << 62n) | 8n;
@@ -61,10 +64,9 @@ export class LazyFlags {
   set(values: FlagValues, bits: Bits): void {
     const { x } = this;
     if (values.result !== undefined && values.CF !== undefined && values.OF !== undefined && values.AF !== undefined) {
-      // shifts and products: AF is undefined and given as 0
       this.state = {
         kind: 'result', result: x.let(values.result as Value) as Local, bits,
-        CF: x.let(values.CF) as Local<'i32'>, OF: x.let(values.OF) as Local<'i32'>,
+        CF: x.let(values.CF) as Local<'i32'>, OF: x.let(values.OF) as Local<'i32'>, AF: x.let(values.AF) as Local<'i32'>,
       };
       return;
     }
@@ -147,7 +149,7 @@ export class LazyFlags {
         return x.and(x.toI32(x.shrU(x.xor(vector, x.shl(vector, 1)), bits - 1)), 1);
       }
       case 'AF':
-        if (state.kind === 'result') return x.i32(0);
+        if (state.kind === 'result') return state.AF ?? x.i32(0);
         return x.and(x.toI32(x.shrU(this.carryVector(), 3)), 1);
     }
   }
@@ -258,7 +260,10 @@ export class LazyFlags {
     this.resultWord.set(this.signed64(result as Int, bits));
     if (state.kind === 'result') {
       if (state.CF === undefined) this.carriesWord.set(x.i64(0) as I64);
-      else this.carriesWord.set(this.carryWord(state.CF as I32, (state.OF ?? x.i32(0)) as I32, x.i64(0) as I64));
+      else {
+        const af = x.shl(x.extendU((state.AF ?? x.i32(0)) as I32), 3);
+        this.carriesWord.set(this.carryWord(state.CF as I32, (state.OF ?? x.i32(0)) as I32, af));
+      }
       return;
     }
     const vector = x.let(this.carryVector()) as Int;

@@ -14,6 +14,8 @@ export interface RegionInstruction {
   readonly length: number;
   /** Page offset a direct jump goes to; may lie outside the page. */
   readonly target: number | undefined;
+  /** A jump with 16-bit operand size: the target is truncated (never the case in 64-bit mode). */
+  readonly truncates: boolean;
   /** Whether the region may follow the jump (a CALL's target belongs to another region). */
   readonly follows: boolean;
   /** Control never reaches the following instruction. */
@@ -42,7 +44,13 @@ export function isHighByte(operand: Operand, decoded: Decoded, number: number): 
 }
 
 /** Puts together what the region stage needs; `decoded` is copied. */
-export function regionInstruction(form: HandlerForm, decoded: Decoded, offset: number, handler: Handler): RegionInstruction {
+export function regionInstruction(
+  form: HandlerForm,
+  decoded: Decoded,
+  offset: number,
+  handler: Handler,
+  code16: boolean,
+): RegionInstruction {
   let { read, written } = handler.effects;
   for (const operand of form.encoding.operands) {
     const number = generalRegister(operand, decoded);
@@ -58,6 +66,7 @@ export function regionInstruction(form: HandlerForm, decoded: Decoded, offset: n
   const [first] = form.encoding.operands;
   const relative = first?.letter === 'J';
   const target = relative ? offset + decoded.length + Number(decoded.immediate) : undefined;
+  const truncates = relative && form.operandSize === 16;
   const call = form.encoding.instruction.mnemonic === 'CALL';
   return {
     form,
@@ -65,7 +74,9 @@ export function regionInstruction(form: HandlerForm, decoded: Decoded, offset: n
     offset,
     length: decoded.length,
     target,
-    follows: relative && !call && target! >= 0 && target! < 4096,
+    truncates,
+    // code past the first 64 KiB does not come back to its page if the target is truncated
+    follows: relative && !call && (!truncates || code16) && target! >= 0 && target! < 4096,
     ends: handler.ends,
     read: call ? read | (1 << RSP) : read,
     written,

@@ -4,7 +4,7 @@ import { FS, GS, SS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { fault } from '../fault.ts';
 import { InterruptShadow } from '../state.ts';
-import { CR4, cr4, isCanonical, join, MASK_16, MASK_64, maskOf, readRegister, writeRegister } from './registers.ts';
+import { CR4, cr4, isCanonical, join, maskOf, readRegister, writeRegister } from './registers.ts';
 import { loadSegmentRegister } from './segments.ts';
 import { Stack, type StackBits } from './stack.ts';
 
@@ -64,8 +64,7 @@ export function enter(cpu: Cpu, bytes: number, level: number, bits: number): voi
   stack.release(-bytes);
   stack.probe(width);
   stack.commit();
-  const kept = mask === MASK_16 ? cpu.gpr[RBP] & ~mask & MASK_64 : 0n;
-  cpu.gpr[RBP] = kept | frame;
+  writeRegister(cpu, RBP, bits, frame);
 }
 
 // --- FS and GS bases (SDM vol. 3A 2.5 CR4.FSGSBASE)

@@ -237,8 +237,7 @@ export function withinLimit(limit: number, attributes: number, offset: number, b
     const top = (attributes & Attribute.DB) !== 0 ? 0xffff_ffff : 0xffff;
     return offset > limit && last <= top;
   }
-  // Wrapping around a segment of 4 GiB is left to the implementation; here it is no fault, as on most processors.
-  return limit === 0xffff_ffff || last <= limit;
+  return last <= limit;
 }
 
 /** Whether an access through a segment register is allowed outside 64-bit mode. */
