@@ -15,7 +15,7 @@ const COMMAND = fileURLToPath(new URL('../bin/testudo.js', import.meta.url));
 const COMMAND_PREFIX = 'testudo: ';
 const RESET_MESSAGE = 'ended by a reset: ';
 /** Probing for what is not there is normal; the rest is worth a line. */
-const LOG_TOPICS = 'guest-error,device,svm';
+const LOG_TOPICS = 'guest-error,device,boot,svm';
 const ONCE = '--once';
 const FORWARDED_SIGNALS = ['SIGTERM', 'SIGHUP'] as const;
 

@@ -15,7 +15,7 @@ export const LOG_TOPICS = {
 
 const ALL_TOPICS = Object.keys(LOG_TOPICS) as LogTopic[];
 /** What is always worth a line. */
-export const DEFAULT_TOPICS: readonly LogTopic[] = ['unimplemented', 'guest-error', 'device', 'svm'];
+export const DEFAULT_TOPICS: readonly LogTopic[] = ['unimplemented', 'guest-error', 'device', 'boot', 'svm'];
 
 /** Reads a list such as `exit,svm`; `all` stands for every topic and `none` for none. `undefined` if a name is unknown. */
 export function parseLogTopics(text: string): LogTopic[] | undefined {

@@ -29,11 +29,13 @@ const RFLAGS = word('rflags');
 const DR7 = word('dr7');
 const ACTIVITY = word('activity');
 const GUEST_MODE = word('guestMode');
+const GIF = word('gif');
 const SHADOW = word('interruptShadow');
 const DR6_PENDING = word('dr6Pending');
 const SINGLE_STEP = word('singleStep');
 
 const RFLAGS_TF = 1 << 8;
+const RFLAGS_IF = 1 << 9;
 const RFLAGS_RF = 1 << 16;
 /** Enable bits of the four breakpoints. */
 const DR7_ENABLES = 0xff;
@@ -349,15 +351,27 @@ export class Engine {
     };
   }
 
-  /** Whether the run loop would do nothing at this instruction boundary. */
+  /**
+   * Whether the run loop would do nothing at this instruction boundary. The shadow of an STI may be forgotten if the next
+   * instruction runs anyway before anyone could raise an interrupt.
+   */
   private nothingDue(): boolean {
     const { cpu, u32 } = this;
-    return (
-      !this.kicked &&
-      (u32[SHADOW] | u32[ACTIVITY] | u32[SINGLE_STEP] | u32[DR6_PENDING] | (u32[RFLAGS] & (RFLAGS_TF | RFLAGS_RF)) | (u32[DR7] & DR7_ENABLES)) === 0 &&
-      cpu.apic.waiting === false &&
-      (u32[GUEST_MODE] === 0 || !hooks.interruptWaiting(cpu))
-    );
+    if (this.kicked || this.interruptDue()) return false;
+    const special = u32[ACTIVITY] | u32[SINGLE_STEP] | u32[DR6_PENDING] | (u32[RFLAGS] & (RFLAGS_TF | RFLAGS_RF)) | (u32[DR7] & DR7_ENABLES);
+    if (special !== 0) return false;
+    if (u32[SHADOW] === InterruptShadow.NONE) return true;
+    if (u32[SHADOW] !== InterruptShadow.STI || cpu.guestMode !== 0 || this.i32[BUDGET] < 1) return false;
+    u32[SHADOW] = InterruptShadow.NONE;
+    return true;
+  }
+
+  /** Whether an interrupt may be deliverable at this boundary. */
+  private interruptDue(): boolean {
+    const { cpu, u32 } = this;
+    if (u32[GUEST_MODE] !== 0) return cpu.apic.waiting !== false || hooks.interruptWaiting(cpu);
+    if (cpu.apic.waiting === false || u32[GIF] === 0) return false;
+    return cpu.apic.nmiPending || (u32[RFLAGS] & RFLAGS_IF) !== 0;
   }
 
   /** The block at rip, decoded if need be; 0 if the fetch faults (pending). */

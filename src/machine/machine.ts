@@ -266,8 +266,8 @@ export class Machine {
       if (this.resetRequested !== undefined) {
         const reason = this.resetRequested;
         this.resetRequested = undefined;
-        log.write('boot', `reset: ${reason}`);
         if (!rebootOnReset) return { kind: 'reset', reason };
+        log.write('boot', `reset: ${reason}`);
         this.reset();
       }
       this.queue.runDue();

@@ -1,4 +1,5 @@
 /** The local APIC as the processor sees it, made of the board's. */
+import { NO_INTERRUPT } from '../devices/lapic/model.ts';
 import type { LocalApic } from '../cpu/cpu.ts';
 import type { Board } from './board.ts';
 
@@ -13,6 +14,9 @@ export function processorApic(board: Board): LocalApic {
     acknowledge: () => lapic.acknowledge(),
     externalPending: () => board.externalPending(),
     acknowledgeExternal: () => lapic.acknowledge(),
+    get waiting() {
+      return lapic.pending() !== NO_INTERRUPT || board.nmiPending;
+    },
     get nmiPending() {
       return board.nmiPending;
     },

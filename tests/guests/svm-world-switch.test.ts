@@ -159,6 +159,25 @@ describe('a round trip', () => {
     assert.equal(vm.vmcb.cpl, 3);
     assert.equal(vm.cpu.cpl, 0);
   });
+  test('a guest that goes to CPL 3 itself, and back through a gate', () => {
+    const vm = virtualMachine(
+      `mov eax, TASK
+       push USER_DATA32+3
+       push USER_STACK
+       push 2
+       push USER_CODE64+3
+       push USER_CODE
+       iretq`,
+      { intercepts: ['CPUID'] },
+    );
+    vm.memory.write(PLACE.USER_CODE, Uint8Array.from([0x0f, 0xa2, 0xcd, 0x80])); // cpuid; int 80h
+    vm.expectExit(CPUID);
+    assert.equal(vm.vmcb.cpl, 3);
+    assert.equal(vm.vmcb.selector('CS'), SELECTOR.USER_CODE64 + 3);
+    vm.skip().expectExit(HLT);
+    assert.equal(vm.vmcb.cpl, 0);
+    assert.equal(vm.vmcb.save('RSP'), BigInt(PLACE.STACK0 - 40));
+  });
   test('a guest that turns its own paging on', () => {
     const vm = virtualMachine(
       `mov eax, TABLES
@@ -227,6 +246,24 @@ describe('VMRUN refuses', () => {
     nested: true,
   });
 
+  test('every kind of event that does not exist', () => {
+    const illegal: readonly (readonly [string, bigint])[] = [
+      ['type 1', 0x8000_0130n],
+      ['type 5', 0x8000_0530n],
+      ['type 7', 0x8000_0730n],
+      ['NMI as an exception', 0x8000_0302n],
+      ['an exception above 31', 0x8000_0320n],
+    ];
+    for (const [, event] of illegal) {
+      const vm = virtualMachine('hlt');
+      vm.vmcb.setControl('EVENTINJ', event);
+      vm.expectInvalid('EVENTINJ asks for an illegal event');
+    }
+    // not valid: not looked at
+    const vm = virtualMachine('hlt');
+    vm.vmcb.setControl('EVENTINJ', 0x0000_0730n);
+    vm.expectExit(HLT);
+  });
   test('and the host goes on behind it, with GIF clear', () => {
     const vm = virtualMachine('hlt');
     vm.vmcb.setControl('GUEST_ASID', 0, 4);

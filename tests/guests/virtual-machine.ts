@@ -163,6 +163,7 @@ export class VirtualMachine {
     const { cpu } = this;
     if (cpu.activity === Activity.HALTED) cpu.activity = Activity.RUNNING;
     this.host.halt();
+    assert.ok(cpu.rip >= BigInt(PLACE.CODE), `the host took an exception: it halted at ${cpu.rip.toString(16)}h`);
     return this;
   }
   get exitCode(): number {

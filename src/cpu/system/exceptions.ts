@@ -50,6 +50,16 @@ function takePendingFault(cpu: Cpu, during?: DeliveredEvent): DeliveredEvent {
   return { vector, errorCode, kind: 'fault', instructionLength: 0 };
 }
 
+const VECTOR_NAMES = new Map<number, string>(Object.entries(Vector).map(([name, vector]) => [vector, `#${name}`]));
+
+/** One line for the log. */
+function describe(cpu: Cpu, { vector, errorCode, kind }: DeliveredEvent): string {
+  const name = VECTOR_NAMES.get(vector) ?? `vector ${vector}`;
+  const code = errorCode === undefined ? '' : ` error ${(errorCode >>> 0).toString(16)}h`;
+  const address = vector === Vector.PF && kind === 'fault' ? ` address ${cpu.faultAddress.toString(16)}h` : '';
+  return `${name}${code}${address} at RIP ${cpu.rip.toString(16)}h, CPL ${cpu.cpl}${cpu.guestMode === 0 ? '' : ', in a guest'}`;
+}
+
 /** Where events of a kind are counted. */
 const COUNTER = {
   fault: 'exceptions',
@@ -63,6 +73,7 @@ const COUNTER = {
 
 function enterHandler(cpu: Cpu, event: DeliveredEvent): void {
   cpu.counters[COUNTER[event.kind]][event.vector]++;
+  if (isException(event.kind) && cpu.log.enabled('exception')) cpu.log.write('exception', describe(cpu, event));
   if (event.vector === Vector.PF && event.kind === 'fault') {
     cpu.u32[CR2] = cpu.u32[FAULT_ADDRESS];
     cpu.u32[CR2 + 1] = cpu.u32[FAULT_ADDRESS + 1];
