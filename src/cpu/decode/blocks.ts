@@ -331,7 +331,7 @@ export class BlockCache {
       if (this.badOperand(out) || this.unavailable(out, mode) >= 0) return undefined;
       const form = formOf(out, long);
       const handler = handlers.find(form);
-      return handler.effects.system ? undefined : regionInstruction(form, out, offset, handler, size === MODE_16);
+      return handler.effects.system ? undefined : regionInstruction(form, this.decoder.take(), offset, handler, size === MODE_16);
     };
   }
 

@@ -70,7 +70,15 @@ export class Decoder {
   private end = 0;
   private overrun = false;
   private ripRelativeAllowed = false;
-  readonly out = new Decoded();
+  out = new Decoded();
+
+  /** Hands the last result over: the next one goes into a fresh object. */
+  take(): Decoded {
+    const taken = this.out;
+    this.out = new Decoded();
+    return taken;
+  }
+
 
   constructor(table: InstructionTable, features: ReadonlySet<Feature>) {
     this.table = table;

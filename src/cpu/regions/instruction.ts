@@ -7,7 +7,6 @@ import type { HandlerForm } from '../interpreter/stage.ts';
 
 export interface RegionInstruction {
   readonly form: HandlerForm;
-  /** A copy of the decoder's result. */
   readonly decoded: Decoded;
   /** Offset in the page, and length in bytes. */
   readonly offset: number;
@@ -43,7 +42,7 @@ export function isHighByte(operand: Operand, decoded: Decoded, number: number): 
   return operand.width === 'b' && !decoded.rex && number >= 4 && number < 8;
 }
 
-/** Puts together what the region stage needs; `decoded` is copied. */
+/** Puts together what the region stage needs; keeps `decoded`. */
 export function regionInstruction(
   form: HandlerForm,
   decoded: Decoded,
@@ -70,7 +69,7 @@ export function regionInstruction(
   const call = form.encoding.instruction.mnemonic === 'CALL';
   return {
     form,
-    decoded: Object.assign(Object.create(Object.getPrototypeOf(decoded)), decoded),
+    decoded,
     offset,
     length: decoded.length,
     target,
