@@ -154,8 +154,8 @@ export class Engine {
       if (single) {
         u32[SHADOW] = InterruptShadow.NONE;
         u32[RFLAGS] &= ~RFLAGS_RF;
-        u32[SINGLE_STEP] = stepping ? 1 : 0;
       }
+      u32[SINGLE_STEP] = stepping ? 1 : 0;
       const before = this.retiredBefore;
       this.runSlice(single ? 1 : Math.min(this.reserve, LONGEST_SLICE));
       if (this.retiredBefore === before || u32[SHADOW] & InterruptShadow.DEBUG_TRAPS) continue;

@@ -101,6 +101,15 @@ const ISA_IRQS = 16;
 /** Chips of the 8259A pair: ISA interrupts 8 to 15 are the second one's. */
 const SLAVE_FIRST_IRQ = 8;
 
+/**
+ * What firmware writes to the 8259A pair: ICW1 to the command port; then ICW2 (vectors 08h and 70h), ICW3 (cascade), ICW4
+ * and OCW1, which masks all but the cascade, to the data port.
+ */
+const PIC_SETUP = [
+  ['master', [0x11, 0x08, 0x04, 0x01, 0xfb]],
+  ['slave', [0x11, 0x70, 0x02, 0x01, 0xff]],
+] as const;
+
 /** PCI device numbers. As on q35 the first is left for a display adapter; disks follow the entropy device. */
 const ENTROPY_DEVICE = 2;
 const FIRST_DISK_DEVICE = 3;
@@ -301,6 +310,7 @@ export class Board {
     enableEcam(this.mch, BOARD_ADDRESS.ECAM);
     enablePowerManagement(this.lpc, PM.BASE);
     assignPciResources(this.pci, this.lpc);
+    for (const [chip, words] of PIC_SETUP) words.forEach((value, i) => this.pic.write(chip, i === 0 ? 0 : 1, value));
     for (const irq of PCI_ISA_IRQS) this.setLevelTriggered(irq);
   }
 

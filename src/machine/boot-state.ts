@@ -25,7 +25,11 @@ const REGISTERS: readonly GeneralRegister[] = [
 ];
 const SEGMENTS = { es: ES, cs: CS, ss: SS, ds: DS, fs: FS, gs: GS, ldtr: LDTR, tr: TR } as const;
 
-/** Everything the plan does not name stays as after reset. */
+/** What FNINIT leaves in the x87 control and tag words (SDM vol. 2 "FINIT/FNINIT"). */
+const X87_CONTROL = 0x37f;
+const X87_TAGS_EMPTY = 0xffff;
+
+/** Everything the plan does not name stays as after reset, but for the x87 unit, which firmware initializes with FNINIT. */
 export function enterBootState(cpu: Cpu, state: BootCpuState): void {
   REGISTERS.forEach((name, i) => {
     cpu.gpr[i] = BigInt(state.registers[name] ?? 0);
@@ -42,6 +46,8 @@ export function enterBootState(cpu: Cpu, state: BootCpuState): void {
     const { selector, base, limit, attributes } = state.segments[name];
     loadSegmentRaw(cpu, number, selector, BigInt(base), limit, attributes);
   }
+  cpu.x87Control = X87_CONTROL;
+  cpu.x87Tag = X87_TAGS_EMPTY;
   cpu.gdtrBase = BigInt(state.gdtr.base);
   cpu.gdtrLimit = state.gdtr.limit;
   cpu.idtrBase = BigInt(state.idtr.base);

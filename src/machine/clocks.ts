@@ -33,8 +33,10 @@ export class HostClock implements Clock {
   private readonly host: () => number;
   private last: number;
   private guest = 0;
-  /** Guest time at which `due` is called once, from within `now`: a timer has come while the guest runs. */
-  deadline = Infinity;
+  /** Time beyond the last deadline that the guest has yet to see. */
+  private owed = 0;
+  private deadline = Infinity;
+  /** Called once, from within `now`, when a timer has come while the guest runs. */
   due: () => void = () => {};
 
   /** @param host nanoseconds of a monotonic clock */
@@ -47,15 +49,29 @@ export class HostClock implements Clock {
     this.guest += Math.min(host - this.last, LONGEST_GAP);
     this.last = host;
     if (this.guest >= this.deadline) {
+      this.owed = Math.min(this.owed + this.guest - this.deadline, LONGEST_GAP);
+      this.guest = this.deadline;
       this.deadline = Infinity;
       this.due();
     }
     return Math.floor(this.guest);
   }
-  /** After the machine idled on purpose: all of that time counts. */
+  /**
+   * The guest is about to run. Its time does not pass `deadline` before the timer there has had its turn: however late that
+   * is, a periodic timer ticks as often as the guest's other clocks say.
+   */
+  runUntil(deadline: number): void {
+    const paid = Math.max(0, Math.min(this.owed, deadline - this.guest));
+    this.guest += paid;
+    this.owed -= paid;
+    this.deadline = Math.max(deadline, this.guest);
+  }
+  /** After the machine idled on purpose: all of that time counts, and nobody waits for what was owed. */
   resume(): void {
     const host = this.host();
-    this.guest += host - this.last;
+    this.guest += host - this.last + this.owed;
+    this.owed = 0;
+    this.deadline = Infinity;
     this.last = host;
   }
 }

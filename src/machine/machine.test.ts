@@ -97,6 +97,28 @@ describe('the guest ends the run', () => {
   }
 });
 
+describe('what firmware leaves behind', () => {
+  test('the x87 unit is initialized', async () => {
+    const { machine } = testMachine(`
+      fldz
+      fnstsw ax
+      and eax, 0x7f       ; no exception: the stack was empty
+      fnstcw [0x5000]
+      add ax, [0x5000]
+      ${debugExit('eax')}`);
+    assert.deepEqual(await machine.run(), { kind: 'debug-exit', value: 0x37f });
+  });
+  test('interrupts of the 8259A pair are masked', async () => {
+    const { machine } = testMachine(`
+      in al, 0xa1
+      mov ah, al
+      in al, 0x21
+      movzx eax, ax
+      ${debugExit('eax')}`);
+    assert.deepEqual(await machine.run(), { kind: 'debug-exit', value: 0xfffb });
+  });
+});
+
 test('a reset starts the kernel anew, in zeroed memory', async () => {
   // counts its starts in CMOS, which a reset leaves alone, and leaves a mark in memory
   const { machine, serial, log } = testMachine(

@@ -306,7 +306,7 @@ export class Machine {
     const { retired } = this;
     const start = host.now();
     const instructions = this.sliceInstructions();
-    if (this.clock instanceof HostClock) this.clock.deadline = this.queue.nextDeadline();
+    if (this.clock instanceof HostClock) this.clock.runUntil(this.queue.nextDeadline());
     engine.run(instructions);
     const elapsed = host.now() - start;
     this.busyTime += elapsed;

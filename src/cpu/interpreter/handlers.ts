@@ -4,12 +4,12 @@ import { dependsOnOperandSize, type Encoding } from '../../isa/encoding.ts';
 import { HELPERS, type HelperName } from '../../isa/helpers.ts';
 import { interceptBit, INTERCEPT_EXIT_CODE } from '../../isa/intercepts.ts';
 import type { InstructionTable } from '../../isa/table.ts';
-import { type FunctionBuilder, type FunctionRef, type Local, ModuleBuilder } from '../../wasm/index.ts';
-import { CS, offsetOf, segmentOffset } from '../context.ts';
-import { emitHeat } from './heat.ts';
+import { type FunctionBuilder, type FunctionRef, ModuleBuilder } from '../../wasm/index.ts';
+import { offsetOf } from '../context.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { type Effects, HELPER_ARGUMENTS, type HandlerForm, type HandlerModule, InterpreterStage } from './stage.ts';
 import { TLB_ENTRY } from './tlb-access.ts';
+import { enterBlock, executeEntry, findBlock, linearRip } from './transfer.ts';
 
 /** What the module imports from TypeScript. */
 export interface HandlerImports {
@@ -204,27 +204,6 @@ function emitRipToRecord(f: FunctionBuilder, long: boolean): void {
   f.store('i64.store', f.param<'i32'>(0), recordRip(f, long), offsetOf('rip'));
 }
 
-/** TLB entry of a linear address, and the execute tag it must have. */
-function executeEntry(f: FunctionBuilder, linear: Local<'i64'>) {
-  const { op } = f;
-  const ctx = f.param<'i32'>(0);
-  const low = f.let(op['i32.wrap_i64'](linear));
-  const entry = f.let(op['i32.add'](
-    f.load('i32.load', ctx, offsetOf('tlb')),
-    op['i32.and'](op['i32.shr_u'](low, f.i32(TLB_ENTRY.indexShift)), f.i32(TLB_ENTRY.indexMask)),
-  ));
-  const tag = f.let(op['i64.or'](op['i64.and'](linear, f.i64(-4096n)), op['i64.extend_i32_u'](f.load('i32.load', ctx, offsetOf('mode')))));
-  return { low, entry, tag };
-}
-
-/** rip as a linear address. */
-function linearRip(f: FunctionBuilder, long: boolean, rip: Local<'i64'>): Local<'i64'> {
-  const { op } = f;
-  if (long) return rip;
-  const sum = op['i64.add'](rip, f.load('i64.load', f.param<'i32'>(0), segmentOffset(CS, 'base')));
-  return f.let(op['i64.and'](sum, f.i64(0xffffffffn)));
-}
-
 function emitCrossing(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
   const { op } = f;
   const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];
@@ -273,27 +252,6 @@ function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule):
     f.if(op['i64.eqz'](difference), () => f.store('i32.store', op['i32.add'](rec, link), next, 0));
   });
   enterBlock(f, left, next, module);
-}
-
-/** The block at an address whose TLB entry is given; returns `Exit.LOOKUP` if there is none. */
-function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i32'>, tag: Local<'i64'>): Local<'i32'> {
-  const { op } = f;
-  f.if(op['i64.ne'](f.load('i64.load', entry, TLB_ENTRY.executeTag), tag), () => f.return(f.i32(Exit.LOOKUP)));
-  const slot = op['i32.add'](f.load('i32.load', entry, TLB_ENTRY.codeTable), op['i32.shl'](op['i32.and'](low, f.i32(0xfff)), f.i32(2)));
-  const next = f.let(f.load('i32.load', slot, 0));
-  f.if(op['i32.eqz'](next), () => f.return(f.i32(Exit.LOOKUP)));
-  return next;
-}
-
-/** Pays for a block and enters it, or returns because the budget does not last. */
-function enterBlock(f: FunctionBuilder, budget: Local<'i32'>, block: Local<'i32'>, module: HandlerModule): void {
-  const { op } = f;
-  const ctx = f.param<'i32'>(0);
-  const after = f.let(op['i32.sub'](budget, f.load('i32.load8_u', block, RECORD.remaining)));
-  f.if(op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)));
-  emitHeat(f, block);
-  f.store('i32.store', ctx, after, offsetOf('budget'));
-  f.returnCallIndirect(module.signature, f.load('i32.load', block, RECORD.handler), [ctx, block], module.table);
 }
 
 /** Continues at rip after a system instruction. */

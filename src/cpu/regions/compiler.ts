@@ -1,7 +1,7 @@
 /** Turns hot blocks into regions: discovers their graphs and writes one module for a batch of them. */
 
 import { HELPERS, type HelperName } from '../../isa/helpers.ts';
-import { type FunctionBuilder, type FunctionRef, type Label, ModuleBuilder } from '../../wasm/index.ts';
+import { type FunctionBuilder, type FunctionRef, type Label, type Local, ModuleBuilder } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import type { HandlerImports } from '../interpreter/handlers.ts';
 import { emitHeat } from '../interpreter/heat.ts';
@@ -29,6 +29,7 @@ export interface CompilerEnvironment {
   exitRecord(): number;
 }
 
+const PAGE_SIZE = 4096;
 const I32_3 = ['i32', 'i32', 'i32'] as const;
 
 /** Compiles a batch into one module and puts its functions into the table from `firstIndex` on. Returns the module's size in bytes. */
@@ -211,11 +212,16 @@ class RegionWriter {
     const { f, stage } = this;
     const { op } = f;
     const ctx = f.param<'i32'>(0);
+    const rip = stage.rip(offset);
+    const to = f.let(truncate ? stage.and(rip, 0xffff) : rip) as Local<'i64'>;
+    if (offset < 0 || offset >= PAGE_SIZE) {
+      // no link holds across pages
+      stage.continueAt(to);
+      return;
+    }
     const record = this.environment.exitRecord();
     stage.storeState();
     const next = f.let(f.load('i32.load', f.i32(record), RECORD.link));
-    const rip = stage.rip(offset);
-    const to = f.let(truncate ? stage.and(rip, 0xffff) : rip);
     f.if(next, () => {
       f.store('i64.store', ctx, to, offsetOf('rip'));
       const left = f.let(op['i32.sub'](stage.budget, f.load('i32.load8_u', next, RECORD.remaining)));

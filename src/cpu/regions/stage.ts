@@ -13,6 +13,7 @@ import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { Exit } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS, type HandlerModule } from '../interpreter/stage.ts';
 import { TLB_ENTRY } from '../interpreter/tlb-access.ts';
+import { enterBlock, executeEntry, findBlock, linearRip } from '../interpreter/transfer.ts';
 import { LazyFlags } from './flags.ts';
 import { generalRegister, isHighByte, type RegionInstruction } from './instruction.ts';
 
@@ -636,16 +637,20 @@ export class RegionStage extends Stage {
   }
   jump(target: I64, _hint: 'indirect' | 'call' | 'return'): void {
     const { f } = this;
-    const to = f.let(target);
-    this.leave();
-    f.returnCall(this.env.module.branchTo, [this.ctx, f.i32(this.env.committedRecord), f.i32(0), to]);
+    this.continueAt(f.let(target) as Local<'i64'>);
+  }
+  /** Leaves the region for an address, found as the interpreter finds it. */
+  continueAt(to: Local<'i64'>): void {
+    const { f } = this;
+    this.storeState();
+    const budget = f.let(this.budget as Value as I32) as Local<'i32'>;
+    f.store('i64.store', this.ctx, to, this.at('rip'));
+    f.store('i32.store', this.ctx, budget, this.at('budget'));
+    const { low, entry, tag } = executeEntry(f, linearRip(f, this.env.long, to));
+    enterBlock(f, budget, findBlock(f, low, entry, tag), this.env.module);
   }
   callHint(): void {}
 
-  private leave(): void {
-    this.storeState();
-    this.leaveCommitted();
-  }
   /** Budget and rip as `branchTo` expects them: it adds remaining (0) - 1, and takes rip for the page it comes from. */
   leaveCommitted(): void {
     this.f.store('i32.store', this.ctx, this.add(this.budget as Value as I32, 1), this.at('budget'));

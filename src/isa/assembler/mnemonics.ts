@@ -69,7 +69,6 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   LOOPZ: 'LOOPE',
   LOOPNZ: 'LOOPNE',
   RETN: 'RET',
-  INT3: 'INT3',
   UD2A: 'UD2',
 };
 
@@ -87,7 +86,7 @@ export interface Meaning {
   readonly condition?: number;
 }
 
-/** A word size all names of BY_OPERAND_SIZE with operands (the 16-bit forms of FXSAVE and so on) share with 32 bits. */
+/** Entries of a table of names, sizes as numbers. */
 function sizesOf(names: SizedNames): [Size, string][] {
   return Object.entries(names).map(([size, name]) => [Number(size) as Size, name]);
 }
