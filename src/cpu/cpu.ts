@@ -71,7 +71,9 @@ export interface LocalApic {
   externalPending(): boolean;
   acknowledgeExternal(): number;
   nmiPending: boolean;
-  /** False only if no vector, ExtINT or NMI is waiting; cheap. Absent: unknown. */
+  /** A system management interrupt: only a hypervisor inside can do something about it. Absent: there are none. */
+  smiPending?: boolean;
+  /** False only if no vector, ExtINT, NMI or SMI is waiting; cheap. Absent: unknown. */
   readonly waiting?: boolean;
   readMsr(index: number): bigint | undefined;
   /** False: #GP. */

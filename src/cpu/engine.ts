@@ -18,6 +18,7 @@ import { reportDebugCauses } from './system/debug-registers.ts';
 import { deliverDebugTrap, deliverPendingFault } from './system/exceptions.ts';
 import { hooks } from './system/hooks.ts';
 import { pollInterrupts } from './system/interrupts.ts';
+import { branchMayHaveBeenTaken, watchesBranches } from './system/last-branch.ts';
 
 const RIP = word('rip');
 const NEXT_RIP = word('nextRip');
@@ -83,6 +84,8 @@ export class Engine {
   /** Whether handlers run whose block has been paid for in advance. */
   private inBlock = false;
   private kicked = false;
+  /** Bytes of the instruction of a slice of one. */
+  private length = 0;
   /** A handler that {@link stopBehind} has replaced. */
   private replaced: { at: number; handler: number } | undefined;
   /** The next instruction must be interpreted. */
@@ -150,7 +153,11 @@ export class Engine {
       held.shadow = u32[SHADOW];
       held.resume = u32[RFLAGS] & RFLAGS_RF;
       held.causes = u32[DR6_PENDING];
-      const single = breakpoints || stepping || held.shadow !== 0 || held.resume !== 0 || this.interpretNext;
+      const watching = watchesBranches(this.cpu);
+      const fromLow = u32[RIP];
+      const fromHigh = u32[RIP + 1];
+      const wasGuest = u32[GUEST_MODE];
+      const single = breakpoints || stepping || held.shadow !== 0 || held.resume !== 0 || watching || this.interpretNext;
       if (single) {
         u32[SHADOW] = InterruptShadow.NONE;
         u32[RFLAGS] &= ~RFLAGS_RF;
@@ -158,7 +165,10 @@ export class Engine {
       u32[SINGLE_STEP] = stepping ? 1 : 0;
       const before = this.retiredBefore;
       this.runSlice(single ? 1 : Math.min(this.reserve, LONGEST_SLICE));
-      if (this.retiredBefore === before || u32[SHADOW] & InterruptShadow.DEBUG_TRAPS) continue;
+      if (this.retiredBefore === before) continue;
+      // Neither VMRUN nor #VMEXIT is a branch.
+      if (watching && u32[GUEST_MODE] === wasGuest) branchMayHaveBeenTaken(this.cpu, fromLow, fromHigh, this.length);
+      if (u32[SHADOW] & InterruptShadow.DEBUG_TRAPS) continue;
       if (u32[SINGLE_STEP] | u32[DR6_PENDING]) this.traps();
     }
   }
@@ -262,6 +272,7 @@ export class Engine {
     if (record !== 0) {
       const long = (u32[MODE] & MODE_SIZE_MASK) === MODE_64;
       const count = this.memory8[record + RECORD.remaining];
+      if (budget === 1) this.length = this.memory8[this.blocks.firstInstruction(record, u32[MODE]) + RECORD.length];
       let entry = record;
       if (count > budget || this.interpretNext) {
         this.interpretNext = false;
@@ -359,7 +370,7 @@ export class Engine {
     const { cpu, u32 } = this;
     if (this.kicked || this.interruptDue()) return false;
     const special = u32[ACTIVITY] | u32[SINGLE_STEP] | u32[DR6_PENDING] | (u32[RFLAGS] & (RFLAGS_TF | RFLAGS_RF)) | (u32[DR7] & DR7_ENABLES);
-    if (special !== 0) return false;
+    if (special !== 0 || watchesBranches(cpu)) return false;
     if (u32[SHADOW] === InterruptShadow.NONE) return true;
     if (u32[SHADOW] !== InterruptShadow.STI || cpu.guestMode !== 0 || this.i32[BUDGET] < 1) return false;
     u32[SHADOW] = InterruptShadow.NONE;
@@ -371,7 +382,7 @@ export class Engine {
     const { cpu, u32 } = this;
     if (u32[GUEST_MODE] !== 0) return cpu.apic.waiting !== false || hooks.interruptWaiting(cpu);
     if (cpu.apic.waiting === false || u32[GIF] === 0) return false;
-    return cpu.apic.nmiPending || (u32[RFLAGS] & RFLAGS_IF) !== 0;
+    return cpu.apic.nmiPending || cpu.apic.smiPending === true || (u32[RFLAGS] & RFLAGS_IF) !== 0;
   }
 
   /** The block at rip, decoded if need be; 0 if the fetch faults (pending). */

@@ -97,6 +97,7 @@ export interface BoardOptions {
 const IRQ_TIMER = 0;
 const IRQ_KEYBOARD = 1;
 const IRQ_RTC = 8;
+const IRQ_AUXILIARY = 12;
 const ISA_IRQS = 16;
 /** Chips of the 8259A pair: ISA interrupts 8 to 15 are the second one's. */
 const SLAVE_FIRST_IRQ = 8;
@@ -125,6 +126,7 @@ export class Board {
   readonly pci: PciBus;
   readonly virtio: readonly VirtioPci[];
   nmiPending = false;
+  smiPending = false;
   private readonly resettable: { reset(): void }[];
   private readonly options: BoardOptions;
   private readonly mch: PciFunction;
@@ -156,7 +158,10 @@ export class Board {
           this.nmiPending = true;
           events.interruptChanged();
         },
-        systemManagementInterrupt: () => log.write('unimplemented', 'system management interrupt dropped'),
+        systemManagementInterrupt: () => {
+          this.smiPending = true;
+          events.interruptChanged();
+        },
         initialize: () => events.initialize(),
         startUp: (vector) => events.startUp(vector),
         apicBaseChanged: () => this.placeLapic(),
@@ -189,7 +194,7 @@ export class Board {
     const a20Changed = (enabled: boolean) => {
       if (!enabled) log.write('unimplemented', 'the guest closed the A20 gate: address line 20 is not masked');
     };
-    const keyboard: I8042 = new I8042(isaSource(IRQ_KEYBOARD), {
+    const keyboard: I8042 = new I8042(isaSource(IRQ_KEYBOARD), isaSource(IRQ_AUXILIARY), {
       a20: (enabled) => {
         a20Changed(enabled);
         port92.setA20(enabled);
@@ -324,6 +329,7 @@ export class Board {
   reset(): void {
     for (const device of this.resettable) device.reset();
     this.nmiPending = false;
+    this.smiPending = false;
     this.configure();
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { EngineKind } from '../cpu/processor.ts';
 import { testMachine } from './testing.ts';
 
 const POWER_OFF = `
@@ -291,13 +292,16 @@ describe('repeatable runs', () => {
     cmp ebx, 20
     jb sleep
     ${POWER_OFF}`;
-  const outcome = async (seed: number) => {
-    const { machine } = testMachine(BUSY(seed));
+  const outcome = async (seed: number, engine: EngineKind = 'auto') => {
+    const { machine } = testMachine(BUSY(seed), { engine });
     await machine.run();
     return { hash: machine.snapshotHash(), retired: machine.retired, time: machine.time };
   };
   test('the same kernel does the same', async () => {
     assert.deepEqual(await outcome(1), await outcome(1));
+  });
+  test('whether it is compiled or interpreted makes no difference', async () => {
+    assert.deepEqual(await outcome(1, 'auto'), await outcome(1, 'interpreter'));
   });
   test('the hash notices a difference', async () => {
     const [a, b] = [await outcome(1), await outcome(2)];

@@ -236,7 +236,7 @@ export class Machine {
   }
 
   private wake(): void {
-    if (this.board.lapic.pending() >= 0 || this.board.nmiPending) this.processor.engine.kick();
+    if (this.board.lapic.pending() >= 0 || this.board.nmiPending || this.board.smiPending) this.processor.engine.kick();
   }
 
   /** Ends `run` soon, or at once when it is called next, with exit kind `stopped`. */

@@ -1,6 +1,7 @@
 /** The local APIC as the processor sees it, made of the board's. */
-import { NO_INTERRUPT } from '../devices/lapic/model.ts';
+
 import type { LocalApic } from '../cpu/cpu.ts';
+import { NO_INTERRUPT } from '../devices/lapic/model.ts';
 import type { Board } from './board.ts';
 
 /** IA32_APIC_BASE (SDM vol. 4 table 2-2). */
@@ -15,13 +16,19 @@ export function processorApic(board: Board): LocalApic {
     externalPending: () => board.externalPending(),
     acknowledgeExternal: () => lapic.acknowledge(),
     get waiting() {
-      return lapic.pending() !== NO_INTERRUPT || board.nmiPending;
+      return lapic.pending() !== NO_INTERRUPT || board.nmiPending || board.smiPending;
     },
     get nmiPending() {
       return board.nmiPending;
     },
     set nmiPending(value: boolean) {
       board.nmiPending = value;
+    },
+    get smiPending() {
+      return board.smiPending;
+    },
+    set smiPending(value: boolean) {
+      board.smiPending = value;
     },
     readMsr: (index) => lapic.readMsr(index),
     writeMsr: (index, value) => lapic.writeMsr(index, value),

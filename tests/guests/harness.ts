@@ -20,6 +20,7 @@ class ScriptedApic implements LocalApic {
   vector = -1;
   external = -1;
   nmiPending = false;
+  smiPending = false;
   cr8 = 0;
   apicBase = 0xfee0_0900n;
   pending(): number {

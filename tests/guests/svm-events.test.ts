@@ -179,6 +179,30 @@ describe('physical interrupts', () => {
     late.expectExit(ExitCode.NMI, { at: 'here' });
     assert.equal(late.bench.apic.nmiPending, true);
   });
+  test('SMI: intercepted, it stays pending; else it is dropped', () => {
+    const host = `mov ecx, 0xc0010117\nmov eax, HOST_SAVE\nxor edx, edx\nwrmsr\nmov rax, VMCB\nclgi\nvmrun\nhlt`;
+    for (const intercepted of [true, false]) {
+      const vm = virtualMachine('here: nop\nend: hlt', { host });
+      vm.vmcb.intercept('SMI', intercepted);
+      vm.bench.step(6);
+      vm.bench.apic.smiPending = true;
+      vm.expectExit(intercepted ? ExitCode.SMI : INTERCEPT_EXIT_CODE.HLT, { at: intercepted ? 'here' : 'end' });
+      assert.equal(vm.bench.apic.smiPending, intercepted);
+    }
+  });
+  test('VMRUN under TF: the trap comes with the #VMEXIT, and not in the guest', () => {
+    const host = `mov ecx, 0xc0010117\nmov eax, HOST_SAVE\nxor edx, edx\nwrmsr\nmov rax, VMCB\npushfq\nbts qword ptr [rsp], 8\npopfq\nvmrun\nback: nop`;
+    const vm = virtualMachine('inc ebx\ninc ebx\nhlt', { host });
+    vm.host.expectException({ vector: Vector.DB, at: 'back' });
+    assert.equal(vm.exitCode, INTERCEPT_EXIT_CODE.HLT);
+    assert.equal(vm.cpu.gpr[3], 2n);
+  });
+  test('TF of the guest leads to no trap if its first instruction is intercepted', () => {
+    const vm = virtualMachine('here: hlt');
+    vm.vmcb.setSave('RFLAGS', 0x102);
+    vm.expectExit(INTERCEPT_EXIT_CODE.HLT, { at: 'here' });
+    assert.equal(vm.cpu.singleStep, 0);
+  });
   test('the interrupt shadow of the guest is in the VMCB, both ways', () => {
     const vm = virtualMachine('sti\nhere: vmmcall', { intercepts: ['VMMCALL'] });
     vm.expectExit(VMMCALL, { at: 'here' });

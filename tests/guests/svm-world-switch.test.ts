@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ExitCode } from '../../src/cpu/svm/vmcb.ts';
 import { CR0, CR4, EFER, FLAG } from '../../src/cpu/system/registers.ts';
+import { FS } from '../../src/cpu/context.ts';
 import { INTERCEPT_EXIT_CODE } from '../../src/isa/intercepts.ts';
 import { Vector } from '../../src/isa/stage.ts';
 import { longMode, PLACE, protectedMode, SELECTOR, toUser64 } from './library.ts';
@@ -70,6 +71,25 @@ describe('the instructions', () => {
     for (const offset of [0x440, 0x450, 0x470, 0x490])
       assert.equal(bytes(saved.base + offset), bytes(vmcb.base + offset));
     for (const [i, name] of MSRS.entries()) assert.equal(saved.save(name), BigInt(0x1000 * (i + 1)), name);
+  });
+  test('VMLOAD makes base addresses canonical', () => {
+    const guest = longMode('mov eax, 0x150000\nvmload\nmov eax, 0x157000\nvmsave\nhlt', { efer: EFER.SVME });
+    const vmcb = new Vmcb(guest);
+    vmcb.setSegment('FS', 0, 0xc93, 0xffff_ffff, 0xaaaa_8000_0000_0000n);
+    vmcb.setSegment('TR', SELECTOR.TASK2, 0x8b, 0x67, PLACE.TSS2);
+    vmcb.setSave('KERNEL_GS_BASE', 0xaaaa_7000_0000_0000n);
+    guest.halt();
+    assert.equal(guest.cpu.segments[FS].base, 0xffff_8000_0000_0000n);
+    assert.equal(guest.cpu.kernelGsBase, 0x7000_0000_0000n);
+  });
+  test('LBR virtualization swaps DebugCtl and the last branch', () => {
+    const vm = virtualMachine('from: jmp there\nnop\nthere: hlt');
+    vm.vmcb.setControl('LBR_VIRTUALIZATION_ENABLE', 1);
+    vm.vmcb.setSave('DBGCTL', 1);
+    vm.cpu.lastBranchFrom = 0x1234n;
+    vm.expectExit(HLT, { at: 'there' });
+    assert.deepEqual([vm.vmcb.save('DBGCTL'), vm.vmcb.save('BR_FROM'), vm.vmcb.save('BR_TO')], [1n, vm.address('from'), vm.address('there')]);
+    assert.deepEqual([vm.cpu.debugCtl, vm.cpu.lastBranchFrom, vm.cpu.lbrVirtualization], [0n, 0x1234n, 0]);
   });
   test('in compatibility mode they take EAX', () => {
     const guest = longMode(

@@ -67,7 +67,7 @@ export class Vmcb {
     selector: number,
     attributes: number,
     limit: number,
-    base = 0,
+    base: number | bigint = 0,
   ): void {
     const { memory } = this.guest;
     const address = this.base + SAVE[field];
@@ -91,7 +91,7 @@ export class Vmcb {
     this.guest.memory.writeU32(address, value ? old | (1 << bit) : old & ~(1 << bit));
   }
   intercept(
-    name: Intercept | 'INTR' | 'NMI' | 'VINTR' | 'CR0_SEL_WRITE' | 'TASK_SWITCH' | 'SHUTDOWN',
+    name: Intercept | 'INTR' | 'NMI' | 'SMI' | 'VINTR' | 'CR0_SEL_WRITE' | 'TASK_SWITCH' | 'SHUTDOWN',
     value = true,
   ): this {
     if (name in INTERCEPT_EXIT_CODE) {

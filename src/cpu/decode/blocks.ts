@@ -289,6 +289,11 @@ export class BlockCache {
     return block;
   }
 
+  /** The record of a block's first instruction: behind the check, for a crossing block. */
+  firstInstruction(block: number, mode: number): number {
+    return this.crossingTable(block, mode) === 0 ? block : block + RECORD_SIZE;
+  }
+
   /** The code table the second page of a crossing block must have; 0 for other blocks. */
   crossingTable(block: number, mode: number): number {
     if (this.u32[(block + RECORD.handler) >> 2] !== this.specialBase(mode) + SpecialHandler.CROSSING) return 0;

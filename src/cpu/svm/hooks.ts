@@ -12,6 +12,7 @@ const VINT = word('virtualInterrupt');
 /** Bits of intercept word 3. */
 const INTR_BIT = 1 << 0;
 const NMI_BIT = 1 << 1;
+const SMI_BIT = 1 << 2;
 const VINTR_BIT = 1 << 4;
 const CR0_SEL_WRITE_BIT = 1 << 5;
 const PAUSE_BIT = 1 << (ExitCode.PAUSE - 0x60);
@@ -145,7 +146,7 @@ export const svmHooks: SystemHooks = {
       const threshold = BigInt(cpu.pauseFilterThreshold);
       if (threshold !== 0n && now - cpu.lastPause > threshold) cpu.pauseCount = cpu.pauseFilterCount;
       cpu.lastPause = now;
-      if (cpu.pauseCount !== 0) {
+      if (cpu.pauseCount > 1) {
         cpu.pauseCount--;
         return;
       }
@@ -159,6 +160,9 @@ export const svmHooks: SystemHooks = {
     if (source === 'jump') info2 |= TASK_SWITCH_JUMP;
     if (readFlags(cpu) & FLAG.RF) info2 |= TASK_SWITCH_RF;
     throw guestExit(cpu, BigInt(ExitCode.TASK_SWITCH), BigInt(selector), info2);
+  },
+  systemManagementInterrupt(cpu) {
+    if (word3(cpu) & SMI_BIT) throw guestExit(cpu, BigInt(ExitCode.SMI));
   },
   nonMaskableInterrupt(cpu) {
     if (word3(cpu) & NMI_BIT) throw guestExit(cpu, BigInt(ExitCode.NMI));

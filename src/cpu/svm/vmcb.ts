@@ -100,6 +100,7 @@ export const ExitCode = {
   EXCEPTION: 0x40,
   INTR: 0x60,
   NMI: 0x61,
+  SMI: 0x62,
   VINTR: 0x64,
   CR0_SEL_WRITE: 0x65,
   PAUSE: 0x77,

@@ -41,7 +41,7 @@ export class VmcbPage implements VmcbReader {
     return this.view.getUint16(this.host + offset, true);
   }
   u32(offset: number): number {
-    return this.words[(this.host + offset) >> 2];
+    return this.words[(this.host + offset) >>> 2];
   }
   u64(offset: number): bigint {
     return this.view.getBigUint64(this.host + offset, true);
@@ -50,24 +50,24 @@ export class VmcbPage implements VmcbReader {
     this.view.setUint8(this.host + offset, value);
   }
   setU32(offset: number, value: number): void {
-    this.words[(this.host + offset) >> 2] = value;
+    this.words[(this.host + offset) >>> 2] = value;
   }
   setU64(offset: number, value: bigint): void {
     this.view.setBigUint64(this.host + offset, value, true);
   }
   /** Copies 64 bits from a context word index on. */
   save(offset: number, cpu: CpuState, index: number): void {
-    const at = (this.host + offset) >> 2;
+    const at = (this.host + offset) >>> 2;
     this.words[at] = cpu.u32[index];
     this.words[at + 1] = cpu.u32[index + 1];
   }
   load(offset: number, cpu: CpuState, index: number): void {
-    const at = (this.host + offset) >> 2;
+    const at = (this.host + offset) >>> 2;
     cpu.u32[index] = this.words[at];
     cpu.u32[index + 1] = this.words[at + 1];
   }
   saveSegment(offset: number, cpu: CpuState, segment: number): void {
-    const at = (this.host + offset) >> 2;
+    const at = (this.host + offset) >>> 2;
     const from = segmentOffset(segment, 'base') >> 2;
     const { u32 } = cpu;
     this.words[at] = u32[from + 3]; // selector and attributes
@@ -77,7 +77,7 @@ export class VmcbPage implements VmcbReader {
   }
   /** Loads a segment register; its base is made canonical. */
   loadSegment(offset: number, cpu: CpuState, segment: number): void {
-    const at = (this.host + offset) >> 2;
+    const at = (this.host + offset) >>> 2;
     const to = segmentOffset(segment, 'base') >> 2;
     const { u32 } = cpu;
     u32[to + 3] = this.words[at];
@@ -181,6 +181,7 @@ export function vmrun(cpu: Cpu, low: number, high: number): void {
   }
   cpu.nestedPagingMode = (cpu.u32[CR4_WORD] & (CR4.PSE | CR4.PAE | CR4.SMEP)) | (cpu.u32[EFER_WORD] & (EFER.LMA | EFER.NXE));
   loadControls(cpu, vmcb);
+  if (cpu.lbrVirtualization) for (const [index, offset] of LBR) host.save(offset, cpu, index);
   loadGuest(cpu, vmcb);
   cpu.gif = 1;
   // From here on VMRUN has completed: what held for it is not the guest's, and its single-step trap waits for #VMEXIT.
@@ -290,6 +291,8 @@ export function takeInjected(): boolean {
 
 function loadHost(cpu: Cpu, host: VmcbPage): void {
   cpu.guestMode = 0;
+  if (cpu.lbrVirtualization) for (const [index, offset] of LBR) host.load(offset, cpu, index);
+  cpu.lbrVirtualization = 0;
   cpu.intercepts.fill(0);
   cpu.nestedPaging = 0;
   cpu.guestAsid = 0;

@@ -10,10 +10,12 @@ import { Activity, InterruptShadow, Pending, word } from '../state.ts';
 import { reportDebugCauses } from './debug-registers.ts';
 import { type DeliveredEvent, type EventKind, hooks } from './hooks.ts';
 import { deliverLong, deliverProtected, deliverReal } from './interrupt-gates.ts';
+import { recordEvent, watchesBranches } from './last-branch.ts';
 import { deliverLongShortcut } from './long-mode-shortcuts.ts';
 import { DR7, isLongMode, isProtected } from './registers.ts';
 
 const CR2 = word('cr2');
+const RIP = word('rip');
 const FAULT_ADDRESS = word('faultAddress');
 
 /** EXT: the fault came from delivering an event the program did not ask for (SDM vol. 3A 6.13). */
@@ -78,10 +80,14 @@ function enterHandler(cpu: Cpu, event: DeliveredEvent): void {
     cpu.u32[CR2] = cpu.u32[FAULT_ADDRESS];
     cpu.u32[CR2 + 1] = cpu.u32[FAULT_ADDRESS + 1];
   }
+  const watching = watchesBranches(cpu);
+  const fromLow = cpu.u32[RIP];
+  const fromHigh = cpu.u32[RIP + 1];
   if (!isProtected(cpu)) deliverReal(cpu, event);
   else if (isLongMode(cpu)) {
     if (!deliverLongShortcut(cpu, event)) deliverLong(cpu, event);
   } else deliverProtected(cpu, event);
+  if (watching) recordEvent(cpu, fromLow, fromHigh, event.vector === Vector.DB && isException(event.kind));
   cpu.interruptShadow = InterruptShadow.NONE;
   // Delivery clears TF: neither INT n nor an event that interrupts leads to a single-step trap in the handler.
   cpu.singleStep = 0;

@@ -78,6 +78,8 @@ export interface SystemHooks {
   /** PAUSE, for the filter. */
   pause(cpu: Cpu): void;
   taskSwitch(cpu: Cpu, selector: number, source: TaskSwitchSource, errorCode: number | undefined): void;
+  /** A system management interrupt is due. */
+  systemManagementInterrupt(cpu: Cpu): void;
   /** An NMI is due. */
   nonMaskableInterrupt(cpu: Cpu): void;
   /** Whether a physical or virtual interrupt may be deliverable now; cheap, and allowed to err towards true. */
@@ -112,6 +114,7 @@ export const NO_HOOKS: SystemHooks = {
   invalidatePage() {},
   pause() {},
   taskSwitch() {},
+  systemManagementInterrupt() {},
   nonMaskableInterrupt() {},
   interruptWaiting: () => true,
   physicalInterruptsEnabled: () => true,

@@ -67,7 +67,7 @@ const scratchBytes = new Uint8Array(scratch.buffer);
 function inPlace(cpu: Cpu, low: number, high: number, bytes: number, access: number): number {
   if ((low & (PAGE_SIZE - 1)) + bytes > PAGE_SIZE) return -1;
   const address = fillPlainAddress(cpu, arenaOf(cpu).words, low | 0, high | 0, access);
-  return address === 0 ? -1 : address >> 2;
+  return address === 0 ? -1 : address >>> 2;
 }
 
 // --- between image and context; `at` is the word the image begins with

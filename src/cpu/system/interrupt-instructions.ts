@@ -97,7 +97,7 @@ const QUADWORD = 8;
 function stackWord(cpu: Cpu, low: number, access: number): number {
   const high = cpu.u32[RSP_WORD + 1] | 0;
   if ((low & 3) !== 0 || (low & (PAGE_SIZE - 1)) > PAGE_SIZE - QUADWORD) return 0;
-  return plainAddress(cpu, arenaOf(cpu).words, low | 0, high, access) >> 2;
+  return plainAddress(cpu, arenaOf(cpu).words, low | 0, high, access) >>> 2;
 }
 
 function pushfPlain(cpu: Cpu): boolean {

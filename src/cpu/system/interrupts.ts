@@ -22,6 +22,11 @@ export function interruptsEnabled(cpu: Cpu): boolean {
 export function pollInterrupts(cpu: Cpu): boolean {
   if (cpu.gif === 0 || cpu.interruptShadow !== 0) return false;
   const { apic } = cpu;
+  if (apic.smiPending) {
+    if (cpu.guestMode !== 0) hooks.systemManagementInterrupt(cpu);
+    apic.smiPending = false;
+    cpu.log.write('unimplemented', 'system management interrupt dropped: there is no system management mode');
+  }
   if (apic.nmiPending && cpu.nmiBlocked === 0) {
     if (cpu.guestMode !== 0) hooks.nonMaskableInterrupt(cpu);
     apic.nmiPending = false;
@@ -50,7 +55,7 @@ export function pollInterrupts(cpu: Cpu): boolean {
 export function wakeEventPending(cpu: Cpu): boolean {
   if (cpu.gif === 0) return false;
   const { apic } = cpu;
-  if (apic.nmiPending && cpu.nmiBlocked === 0) return true;
+  if (apic.smiPending || (apic.nmiPending && cpu.nmiBlocked === 0)) return true;
   if ((apic.externalPending() || apic.pending() >= 0) && interruptsEnabled(cpu)) return true;
   return cpu.guestMode !== 0 && hooks.interruptWaiting(cpu);
 }

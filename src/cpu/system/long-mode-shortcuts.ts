@@ -74,8 +74,8 @@ function flatDescriptor(cpu: Cpu, words: Int32Array, selector: number): number {
   const index = selector & ~3;
   if ((selector & 4) !== 0 || index === 0 || index + 7 > cpu.u32[GDTR_LIMIT]) return 0;
   const address = tableAddress(cpu, words, GDTR_BASE, index, 8);
-  if (address === 0 || words[address >> 2] !== FLAT_LOW) return 0;
-  const high = words[(address >> 2) + 1];
+  if (address === 0 || words[address >>> 2] !== FLAT_LOW) return 0;
+  const high = words[(address >>> 2) + 1];
   return (high & FLAT_HIGH_MASK) === FLAT_HIGH ? high : 0;
 }
 
@@ -96,7 +96,7 @@ function enterThroughGate(cpu: Cpu, event: DeliveredEvent, from: number): boolea
   const { words } = arenaOf(cpu);
   const offset = event.vector * GATE_SIZE;
   if (offset + GATE_SIZE - 1 > u32[IDTR_LIMIT]) return false;
-  const gate = tableAddress(cpu, words, IDTR_BASE, offset, GATE_SIZE) >> 2;
+  const gate = tableAddress(cpu, words, IDTR_BASE, offset, GATE_SIZE) >>> 2;
   if (gate === 0) return false;
   const second = words[gate + 1];
   const type = (second >>> 8) & 0x9f;
@@ -115,7 +115,7 @@ function enterThroughGate(cpu: Cpu, event: DeliveredEvent, from: number): boolea
   if (from !== 0 || ist !== 0) {
     const place = ist === 0 ? TSS_RSP0 : TSS_IST1 + 8 * (ist - 1);
     if (place + 7 > u32[TR_WORDS + LIMIT]) return false;
-    const stack = tableAddress(cpu, words, TR_WORDS, place, 8) >> 2;
+    const stack = tableAddress(cpu, words, TR_WORDS, place, 8) >>> 2;
     if (stack === 0) return false;
     low = words[stack] >>> 0;
     high = words[stack + 1];
@@ -125,7 +125,7 @@ function enterThroughGate(cpu: Cpu, event: DeliveredEvent, from: number): boolea
   const bytes = hasErrorCode ? 48 : 40;
   // The whole frame within a page.
   if (((top - 1) & (PAGE - 1)) + 1 < bytes || !isCanonicalHigh(high | 0)) return false;
-  const frame = plainAddress(cpu, words, (top - bytes) | 0, (top === 0 ? high - 1 : high) | 0, WRITE) >> 2;
+  const frame = plainAddress(cpu, words, (top - bytes) | 0, (top === 0 ? high - 1 : high) | 0, WRITE) >>> 2;
   if (frame === 0) return false;
 
   const flags = readFlags(cpu);
@@ -214,7 +214,7 @@ export function iretLongShortcut(cpu: Cpu): boolean {
   const low = u32[RSP_WORD] | 0;
   if ((low & 3) !== 0 || (low & (PAGE - 1)) + 40 > PAGE) return false;
   const { words } = arenaOf(cpu);
-  const frame = plainAddress(cpu, words, low, u32[RSP_WORD + 1] | 0, READ) >> 2;
+  const frame = plainAddress(cpu, words, low, u32[RSP_WORD + 1] | 0, READ) >>> 2;
   if (frame === 0 || !isCanonicalHigh(words[frame + 1])) return false;
 
   const selector = words[frame + 2] & 0xffff;

@@ -25,7 +25,7 @@ export function arenaOf(cpu: Cpu): ArenaViews {
   let arena = views.get(cpu);
   if (arena === undefined) {
     const { buffer } = cpu.bytes;
-    arena = { words: new Int32Array(buffer, 0, buffer.byteLength >> 2), view: new DataView(buffer) };
+    arena = { words: new Int32Array(buffer, 0, buffer.byteLength >>> 2), view: new DataView(buffer) };
     views.set(cpu, arena);
   }
   return arena;

@@ -1,9 +1,10 @@
 /**
  * Intel 8042 keyboard controller as programmed for the PS/2 (IBM PS/2 Hardware Interface Technical Reference, "Keyboard and
- * Auxiliary Device Controller") without an auxiliary port, and the keyboard behind it.
+ * Auxiliary Device Controller"), and behind it the keyboard and, on the auxiliary port, the mouse.
  */
 import type { InterruptLine } from '../../bus/lines.ts';
 import { Keyboard, type KeyboardState, translateScanCode } from './keyboard.ts';
+import { Mouse, type MouseState } from './mouse.ts';
 
 /** Status register. */
 export const STATUS = {
@@ -11,13 +12,14 @@ export const STATUS = {
   SYSTEM_FLAG: 0x04,
   COMMAND: 0x08,
   NOT_INHIBITED: 0x10,
+  /** With {@link STATUS.OUTPUT_FULL}: the byte is from the auxiliary port. */
   AUXILIARY_FULL: 0x20,
-  TIMEOUT: 0x40,
 } as const;
 
 /** Controller command byte. */
 export const MODE = {
   KEYBOARD_INTERRUPT: 0x01,
+  AUXILIARY_INTERRUPT: 0x02,
   SYSTEM_FLAG: 0x04,
   DISABLE_KEYBOARD: 0x10,
   DISABLE_AUXILIARY: 0x20,
@@ -49,13 +51,10 @@ export const COMMAND = {
 const RAM_SIZE = 32;
 const SELF_TEST_PASSED = 0x55;
 const INTERFACE_OK = 0x00;
-/** "Clock line stuck low": there is nothing on the auxiliary connector, nor a connector. */
-const INTERFACE_ABSENT = 0x01;
-const RESEND = 0xfe;
 /** Keyboard not locked, colour display. */
 const INPUT_PORT = 0x80;
-/** Output port: bit 0 low resets the processor, bit 1 opens A20, bits 4 and up mirror the buffers' state. */
-const OUTPUT_PORT = { NO_RESET: 0x01, A20: 0x02, KEYBOARD_FULL: 0x10, IDLE: 0xcc } as const;
+/** Output port: bit 0 low resets the processor, bit 1 opens A20, bits 4 and 5 mirror the output buffer's state. */
+const OUTPUT_PORT = { NO_RESET: 0x01, A20: 0x02, KEYBOARD_FULL: 0x10, AUXILIARY_FULL: 0x20, IDLE: 0xcc } as const;
 
 /** What the output port drives. */
 export interface I8042Outputs {
@@ -72,7 +71,8 @@ interface OutputByte {
 
 /** Saved state. */
 export interface I8042State {
-  readonly version: 1;
+  /** 2 added the mouse. */
+  readonly version: 2;
   readonly ram: readonly number[];
   readonly status: number;
   readonly output: number;
@@ -80,12 +80,15 @@ export interface I8042State {
   readonly pendingCommand: number;
   readonly a20: boolean;
   readonly keyboard: KeyboardState;
+  readonly mouse: MouseState;
 }
 
 export class I8042 {
-  readonly #interrupt: InterruptLine;
+  readonly #keyboardInterrupt: InterruptLine;
+  readonly #auxiliaryInterrupt: InterruptLine;
   readonly #outputs: I8042Outputs;
   readonly keyboard = new Keyboard(() => this.#fillOutput());
+  readonly mouse = new Mouse(() => this.#fillOutput());
   /** Byte 0 is the controller command byte. */
   readonly #ram = new Uint8Array(RAM_SIZE);
   #status = 0;
@@ -95,9 +98,10 @@ export class I8042 {
   #pendingCommand = 0;
   #a20 = true;
 
-  /** `interrupt` is IRQ 1. */
-  constructor(interrupt: InterruptLine, outputs: I8042Outputs) {
-    this.#interrupt = interrupt;
+  /** The interrupts of keyboard and auxiliary port are IRQ 1 and IRQ 12. */
+  constructor(keyboardInterrupt: InterruptLine, auxiliaryInterrupt: InterruptLine, outputs: I8042Outputs) {
+    this.#keyboardInterrupt = keyboardInterrupt;
+    this.#auxiliaryInterrupt = auxiliaryInterrupt;
     this.#outputs = outputs;
     this.reset();
   }
@@ -110,6 +114,7 @@ export class I8042 {
     this.#pendingCommand = 0;
     this.#a20 = true;
     this.keyboard.reset();
+    this.mouse.reset();
     this.#update();
   }
 
@@ -118,7 +123,7 @@ export class I8042 {
   }
 
   readData(): number {
-    this.#status &= ~(STATUS.OUTPUT_FULL | STATUS.AUXILIARY_FULL | STATUS.TIMEOUT);
+    this.#status &= ~(STATUS.OUTPUT_FULL | STATUS.AUXILIARY_FULL);
     this.#update(); // the request falls, so that the next byte makes an edge
     const value = this.#output;
     this.#fillOutput();
@@ -155,11 +160,11 @@ export class I8042 {
         this.#respond(value);
         break;
       case COMMAND.WRITE_AUXILIARY_BUFFER:
-        // A controller without an auxiliary port does not mark the byte, which is how drivers tell.
-        this.#respond(value);
+        this.#respond(value, STATUS.AUXILIARY_FULL);
         break;
       case COMMAND.WRITE_AUXILIARY:
-        this.#respond(RESEND, STATUS.AUXILIARY_FULL | STATUS.TIMEOUT);
+        this.#ram[0] &= ~MODE.DISABLE_AUXILIARY; // writing to the mouse enables its clock
+        this.mouse.command(value);
         break;
       default:
         this.#ram[0] &= ~MODE.DISABLE_KEYBOARD; // writing to the keyboard enables its clock
@@ -175,7 +180,7 @@ export class I8042 {
 
   save(): I8042State {
     return {
-      version: 1,
+      version: 2,
       ram: [...this.#ram],
       status: this.#status,
       output: this.#output,
@@ -183,6 +188,7 @@ export class I8042 {
       pendingCommand: this.#pendingCommand,
       a20: this.#a20,
       keyboard: this.keyboard.save(),
+      mouse: this.mouse.save(),
     };
   }
 
@@ -194,6 +200,7 @@ export class I8042 {
     this.#pendingCommand = state.pendingCommand;
     this.#a20 = state.a20;
     this.keyboard.restore(state.keyboard);
+    this.mouse.restore(state.mouse);
     this.#update();
   }
 
@@ -205,10 +212,15 @@ export class I8042 {
         this.#respond(SELF_TEST_PASSED);
         break;
       case COMMAND.TEST_KEYBOARD:
+      case COMMAND.TEST_AUXILIARY:
         this.#respond(INTERFACE_OK);
         break;
-      case COMMAND.TEST_AUXILIARY:
-        this.#respond(INTERFACE_ABSENT);
+      case COMMAND.DISABLE_AUXILIARY:
+        this.#ram[0] |= MODE.DISABLE_AUXILIARY;
+        break;
+      case COMMAND.ENABLE_AUXILIARY:
+        this.#ram[0] &= ~MODE.DISABLE_AUXILIARY;
+        this.#fillOutput();
         break;
       case COMMAND.DISABLE_KEYBOARD:
         this.#ram[0] |= MODE.DISABLE_KEYBOARD;
@@ -225,7 +237,7 @@ export class I8042 {
           OUTPUT_PORT.IDLE |
             OUTPUT_PORT.NO_RESET |
             (this.#a20 ? OUTPUT_PORT.A20 : 0) |
-            (this.#status & STATUS.OUTPUT_FULL ? OUTPUT_PORT.KEYBOARD_FULL : 0),
+            this.#outputFull(),
         );
         break;
       case COMMAND.WRITE_OUTPUT_PORT:
@@ -238,7 +250,7 @@ export class I8042 {
       case COMMAND.DISABLE_A20:
         this.#setA20(command === COMMAND.ENABLE_A20);
         break;
-      default: // auxiliary enable and disable have nothing to act on; unknown commands are ignored as by the chip
+      default: // unknown commands are ignored as by the chip
         break;
     }
   }
@@ -256,7 +268,7 @@ export class I8042 {
     this.#update();
   }
 
-  /** A byte from the controller itself goes out before anything the keyboard has to say. */
+  /** A byte from the controller itself goes out before anything keyboard and mouse have to say. */
   #respond(value: number, status = 0): void {
     if (this.#responses.length >= RAM_SIZE) return; // a guest that never reads loses the answers, as with the one-byte buffer
     this.#responses.push({ value, status });
@@ -265,28 +277,41 @@ export class I8042 {
 
   #fillOutput(): void {
     if (this.#status & STATUS.OUTPUT_FULL) return;
-    const response = this.#responses.shift();
-    if (response) {
-      this.#output = response.value;
-      this.#status |= STATUS.OUTPUT_FULL | response.status;
-    } else if (!(this.#ram[0] & MODE.DISABLE_KEYBOARD)) {
-      const translate = (this.#ram[0] & MODE.TRANSLATE) !== 0;
-      const value = this.keyboard.take();
-      if (value === undefined) return;
-      // The prefix of a release is swallowed by translation and sets the top bit of the code that follows.
-      const translated = translate ? translateScanCode(value, this.keyboard) : value;
-      if (translated === undefined) {
-        this.#fillOutput();
-        return;
-      }
-      this.#output = translated;
-      this.#status |= STATUS.OUTPUT_FULL;
-    }
+    const next = this.#responses.shift() ?? this.#takeKeyboard() ?? this.#takeMouse();
+    if (next === undefined) return;
+    this.#output = next.value;
+    this.#status |= STATUS.OUTPUT_FULL | next.status;
     this.#update();
   }
 
+  #takeKeyboard(): OutputByte | undefined {
+    if (this.#ram[0] & MODE.DISABLE_KEYBOARD) return undefined;
+    const translate = (this.#ram[0] & MODE.TRANSLATE) !== 0;
+    for (;;) {
+      const value = this.keyboard.take();
+      if (value === undefined) return undefined;
+      // The prefix of a release is swallowed by translation and sets the top bit of the code that follows.
+      const translated = translate ? translateScanCode(value, this.keyboard) : value;
+      if (translated !== undefined) return { value: translated, status: 0 };
+    }
+  }
+
+  #takeMouse(): OutputByte | undefined {
+    if (this.#ram[0] & MODE.DISABLE_AUXILIARY) return undefined;
+    const value = this.mouse.take();
+    return value === undefined ? undefined : { value, status: STATUS.AUXILIARY_FULL };
+  }
+
+  /** The bit of the output port that tells whose byte is in the output buffer; 0 when it is empty. */
+  #outputFull(): number {
+    if (!(this.#status & STATUS.OUTPUT_FULL)) return 0;
+    return this.#status & STATUS.AUXILIARY_FULL ? OUTPUT_PORT.AUXILIARY_FULL : OUTPUT_PORT.KEYBOARD_FULL;
+  }
+
   #update(): void {
-    const full = (this.#status & (STATUS.OUTPUT_FULL | STATUS.AUXILIARY_FULL)) === STATUS.OUTPUT_FULL;
-    this.#interrupt.set(full && (this.#ram[0] & MODE.KEYBOARD_INTERRUPT) !== 0);
+    const full = this.#outputFull();
+    const mode = this.#ram[0];
+    this.#keyboardInterrupt.set(full === OUTPUT_PORT.KEYBOARD_FULL && (mode & MODE.KEYBOARD_INTERRUPT) !== 0);
+    this.#auxiliaryInterrupt.set(full === OUTPUT_PORT.AUXILIARY_FULL && (mode & MODE.AUXILIARY_INTERRUPT) !== 0);
   }
 }

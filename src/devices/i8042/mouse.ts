@@ -82,7 +82,7 @@ export interface MouseState {
   readonly reportedButtons: number;
 }
 
-/** In wrap mode the mouse echoes, and `mode` is what it goes back to. */
+/** Without `remote` it is stream mode. In wrap mode the mouse echoes until it goes back to the mode before. */
 export interface MouseMode {
   readonly remote: boolean;
   readonly wrap: boolean;

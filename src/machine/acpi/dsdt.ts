@@ -20,6 +20,7 @@ export interface DsdtOptions {
   readonly window64?: AddressWindow;
   /** Serial ports present, by their index: 0 is COM1. */
   readonly serialPorts: readonly number[];
+  /** With a keyboard and a mouse. */
   readonly keyboardController: boolean;
   readonly fwCfg: boolean;
   readonly vga: boolean;
@@ -166,7 +167,10 @@ function lpcBridge(options: DsdtOptions): aml.Aml {
     ]),
     fixed('RTC', 'PNP0B00', 0, resource.ioPorts(0x70, 8), resource.isaIrq(8)),
     ...(options.keyboardController
-      ? [fixed('KBD', 'PNP0303', 0, resource.ioPorts(0x60, 1), resource.ioPorts(0x64, 1), resource.isaIrq(1))]
+      ? [
+          fixed('KBD', 'PNP0303', 0, resource.ioPorts(0x60, 1), resource.ioPorts(0x64, 1), resource.isaIrq(1)),
+          fixed('MOU', 'PNP0F13', 0, resource.isaIrq(12)),
+        ]
       : []),
     ...options.serialPorts.map((index) => {
       const { base, irq } = COM_PORTS[index];
