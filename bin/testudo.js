@@ -4,7 +4,9 @@ import { existsSync } from 'node:fs';
 
 const major = Number(process.versions.node.split('.')[0]);
 if (major < 24) {
-  console.error(`testudo: needs Node 24 or later, this is ${process.versions.node}; in a checkout use "npm exec -- testudo"`);
+  console.error(
+    `testudo: needs Node 24 or later, this is ${process.versions.node}; in a checkout use "npm exec -- testudo"`,
+  );
   process.exit(1);
 }
 const source = new URL('../src/cli/main.ts', import.meta.url);

@@ -5,11 +5,11 @@
 
 import { Vector } from '../isa/stage.ts';
 import { CS } from './context.ts';
+import type { Cpu } from './cpu.ts';
 import type { BlockCache, CodePlace } from './decode/blocks.ts';
 import { MAX_INSTRUCTION_LENGTH } from './decode/decoder.ts';
-import { type Cpu } from './cpu.ts';
 import { InstructionAborted, setFault } from './fault.ts';
-import { type Handlers } from './interpreter/handlers.ts';
+import type { Handlers } from './interpreter/handlers.ts';
 import { Exit, RECORD, RECORD_SIZE } from './interpreter/record.ts';
 import { MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { RegionManager } from './regions/manager.ts';
@@ -93,7 +93,13 @@ export class Engine {
 
   constructor(
     cpu: Cpu,
-    parts: { blocks: BlockCache; handlers: { long: Handlers; legacy: () => Handlers }; fetch: CodeFetch; guestExit: GuestExitHandler; regions?: RegionManager },
+    parts: {
+      blocks: BlockCache;
+      handlers: { long: Handlers; legacy: () => Handlers };
+      fetch: CodeFetch;
+      guestExit: GuestExitHandler;
+      regions?: RegionManager;
+    },
   ) {
     this.cpu = cpu;
     this.blocks = parts.blocks;
@@ -157,7 +163,8 @@ export class Engine {
       const fromLow = u32[RIP];
       const fromHigh = u32[RIP + 1];
       const wasGuest = u32[GUEST_MODE];
-      const single = breakpoints || stepping || held.shadow !== 0 || held.resume !== 0 || watching || this.interpretNext;
+      const single =
+        breakpoints || stepping || held.shadow !== 0 || held.resume !== 0 || watching || this.interpretNext;
       if (single) {
         u32[SHADOW] = InterruptShadow.NONE;
         u32[RFLAGS] &= ~RFLAGS_RF;
@@ -369,7 +376,12 @@ export class Engine {
   private nothingDue(): boolean {
     const { cpu, u32 } = this;
     if (this.kicked || this.interruptDue()) return false;
-    const special = u32[ACTIVITY] | u32[SINGLE_STEP] | u32[DR6_PENDING] | (u32[RFLAGS] & (RFLAGS_TF | RFLAGS_RF)) | (u32[DR7] & DR7_ENABLES);
+    const special =
+      u32[ACTIVITY] |
+      u32[SINGLE_STEP] |
+      u32[DR6_PENDING] |
+      (u32[RFLAGS] & (RFLAGS_TF | RFLAGS_RF)) |
+      (u32[DR7] & DR7_ENABLES);
     if (special !== 0 || watchesBranches(cpu)) return false;
     if (u32[SHADOW] === InterruptShadow.NONE) return true;
     if (u32[SHADOW] !== InterruptShadow.STI || cpu.guestMode !== 0 || this.i32[BUDGET] < 1) return false;
@@ -422,11 +434,22 @@ export class Engine {
     const lo = (u32[MODE] & MODE_SIZE_MASK) === MODE_64 ? u32[RIP] : (u32[RIP] + u32[CS_BASE]) >>> 0;
     const host = fetch.translateExecute(lo, (u32[MODE] & MODE_SIZE_MASK) === MODE_64 ? u32[RIP + 1] : 0);
     const offset = lo & PAGE_MASK;
-    this.regions.hot({ page: fetch.guestPage(), table: fetch.codeTable(lo), host: host - offset, offset, mode: u32[MODE], record }, this.retiredBefore);
+    this.regions.hot(
+      { page: fetch.guestPage(), table: fetch.codeTable(lo), host: host - offset, offset, mode: u32[MODE], record },
+      this.retiredBefore,
+    );
   }
 
   /** The block of an instruction on two pages: the known one if the second page is still the same, else decoded anew. */
-  private crossingBlock(lo: number, hi: number, host: number, place: CodePlace, mode: number, known: number, expected: number): number {
+  private crossingBlock(
+    lo: number,
+    hi: number,
+    host: number,
+    place: CodePlace,
+    mode: number,
+    known: number,
+    expected: number,
+  ): number {
     const first = PAGE_MASK + 1 - place.offset;
     const nextLo = (lo + first) >>> 0;
     const long = (mode & MODE_SIZE_MASK) === MODE_64;

@@ -1,8 +1,8 @@
 /** The light helpers (src/isa/helpers.ts): computations too long for emitted code. */
 import type { LightHelper } from '../isa/helpers.ts';
 import { Vector } from '../isa/stage.ts';
-import type { CpuState } from './state.ts';
 import { setFault } from './fault.ts';
+import type { CpuState } from './state.ts';
 
 type Light = (cpu: CpuState, ...args: number[]) => number;
 

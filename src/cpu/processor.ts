@@ -3,7 +3,7 @@
 import type { Clock } from '../bus/clock.ts';
 import type { Log } from '../bus/log.ts';
 import type { EntropySource } from '../bus/streams.ts';
-import { type HelperName, HELPERS } from '../isa/helpers.ts';
+import { HELPERS, type HelperName } from '../isa/helpers.ts';
 import { INSTRUCTION_TABLE } from '../isa/index.ts';
 import { CONTEXT_SIZE, CS } from './context.ts';
 import { Cpu, type LocalApic, type PortBus } from './cpu.ts';
@@ -13,7 +13,16 @@ import { setFault } from './fault.ts';
 import { buildHandlers, type HandlerImports, type Handlers } from './interpreter/handlers.ts';
 import { lightHelpers } from './light/index.ts';
 import { x87 } from './light/x87-helper.ts';
-import { AccessInfo, type Arena, createProcessorMemory, type LinearAccess, PAGE_SIZE, type PhysicalSpace, PROCESSOR_MEMORY_OVERHEAD, type Translation } from './memory/index.ts';
+import {
+  AccessInfo,
+  type Arena,
+  createProcessorMemory,
+  type LinearAccess,
+  PAGE_SIZE,
+  type PhysicalSpace,
+  PROCESSOR_MEMORY_OVERHEAD,
+  type Translation,
+} from './memory/index.ts';
 import { computeMode, MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { CpuModel } from './model.ts';
 import { HEAT_THRESHOLD, RegionManager } from './regions/manager.ts';
@@ -100,7 +109,8 @@ export class Processor {
     /** Most guests never leave 64-bit mode once they are in it. */
     const legacyHandlers = () => {
       legacy ??= {
-        handlers: buildHandlers(INSTRUCTION_TABLE, false, arena.memory, functionTable, long.nextIndex, imports).handlers,
+        handlers: buildHandlers(INSTRUCTION_TABLE, false, arena.memory, functionTable, long.nextIndex, imports)
+          .handlers,
         base: long.nextIndex,
       };
       return legacy;
@@ -174,11 +184,14 @@ export class Processor {
     }
     return {
       slowLoad: (lo, hi, info) => {
-        const refused = info & INFO_FROM_REGION && linear.prepareForRegion(lo, hi, info, (info & AccessInfo.READ_MODIFY_WRITE) !== 0);
+        const refused =
+          info & INFO_FROM_REGION && linear.prepareForRegion(lo, hi, info, (info & AccessInfo.READ_MODIFY_WRITE) !== 0);
         return refused || linear.slowLoad(lo, hi, info);
       },
-      slowStore: (lo, hi, info) => (info & INFO_FROM_REGION && linear.prepareForRegion(lo, hi, info, true)) || linear.slowStore(lo, hi, info),
-      checkSegment: (segment, lo, hi, bytesAndAccess) => checkSegment(cpu, segment, lo, hi, bytesAndAccess & 0xff, bytesAndAccess >> 8),
+      slowStore: (lo, hi, info) =>
+        (info & INFO_FROM_REGION && linear.prepareForRegion(lo, hi, info, true)) || linear.slowStore(lo, hi, info),
+      checkSegment: (segment, lo, hi, bytesAndAccess) =>
+        checkSegment(cpu, segment, lo, hi, bytesAndAccess & 0xff, bytesAndAccess >> 8),
       raise: (vector, errorCode, has) => setFault(cpu, vector, has ? errorCode : undefined),
       helpers,
     };

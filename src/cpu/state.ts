@@ -3,12 +3,55 @@ import { CONTEXT, type FieldName, SEGMENT, SEGMENT_SIZE } from './context.ts';
 type Spec = typeof CONTEXT;
 /** Scalar fields as numbers (u8, u16, u32) and bigints (u64). */
 type NumberField =
-  | 'gdtrLimit' | 'idtrLimit' | 'x87Control' | 'x87Status' | 'x87Tag' | 'x87Opcode' | 'x87Cs' | 'x87Ds' | 'mxcsr' | 'guestAsid' | 'nestedPaging'
-  | 'cpl' | 'guestMode' | 'gif' | 'interruptShadow' | 'nmiBlocked' | 'activity' | 'apicId' | 'mode' | 'tlb' | 'budget' | 'record' | 'pending'
-  | 'hostInterruptFlag' | 'hostSingleStep' | 'singleStep' | 'lbrVirtualization' | 'pauseCount' | 'pauseFilterCount' | 'pauseFilterThreshold' | 'dr6Pending' | 'nestedPagingMode'
-  | 'faultVector' | 'faultErrorCode' | 'faultHasErrorCode';
-type ArrayField = 'gpr' | 'segments' | 'dr' | 'mtrrPhys' | 'mtrrFixed' | 'xmm' | 'x87' | 'intercepts' | 'slowValue' | 'scratch'
-  | 'machineCheckControl' | 'perfEventSelect' | 'perfCounter';
+  | 'gdtrLimit'
+  | 'idtrLimit'
+  | 'x87Control'
+  | 'x87Status'
+  | 'x87Tag'
+  | 'x87Opcode'
+  | 'x87Cs'
+  | 'x87Ds'
+  | 'mxcsr'
+  | 'guestAsid'
+  | 'nestedPaging'
+  | 'cpl'
+  | 'guestMode'
+  | 'gif'
+  | 'interruptShadow'
+  | 'nmiBlocked'
+  | 'activity'
+  | 'apicId'
+  | 'mode'
+  | 'tlb'
+  | 'budget'
+  | 'record'
+  | 'pending'
+  | 'hostInterruptFlag'
+  | 'hostSingleStep'
+  | 'singleStep'
+  | 'lbrVirtualization'
+  | 'pauseCount'
+  | 'pauseFilterCount'
+  | 'pauseFilterThreshold'
+  | 'dr6Pending'
+  | 'nestedPagingMode'
+  | 'faultVector'
+  | 'faultErrorCode'
+  | 'faultHasErrorCode';
+type ArrayField =
+  | 'gpr'
+  | 'segments'
+  | 'dr'
+  | 'mtrrPhys'
+  | 'mtrrFixed'
+  | 'xmm'
+  | 'x87'
+  | 'intercepts'
+  | 'slowValue'
+  | 'scratch'
+  | 'machineCheckControl'
+  | 'perfEventSelect'
+  | 'perfCounter';
 type BigintField = Exclude<keyof Spec, NumberField | ArrayField>;
 
 type Fields = { [K in NumberField]: number } & { [K in BigintField]: bigint };

@@ -7,7 +7,25 @@ export type MandatoryPrefix = 'NP' | '66' | 'F2' | 'F3';
 
 /** Addressing letters of SDM vol. 2 appendix A that rows may use, and `fixed` for operands named outright. */
 export type OperandLetter =
-  | 'E' | 'G' | 'M' | 'R' | 'Z' | 'I' | 'J' | 'A' | 'O' | 'S' | 'C' | 'D' | 'V' | 'W' | 'U' | 'P' | 'Q' | 'N' | 'fixed';
+  | 'E'
+  | 'G'
+  | 'M'
+  | 'R'
+  | 'Z'
+  | 'I'
+  | 'J'
+  | 'A'
+  | 'O'
+  | 'S'
+  | 'C'
+  | 'D'
+  | 'V'
+  | 'W'
+  | 'U'
+  | 'P'
+  | 'Q'
+  | 'N'
+  | 'fixed';
 
 export interface Operand {
   readonly letter: OperandLetter;
@@ -41,7 +59,17 @@ export interface Encoding {
 }
 
 const ATTRIBUTES = [
-  'lock', 'd64', 'f64', 'no64', 'only64', 'cpl0', 'rep', 'prot', 'reg', 'mem', 'norexb',
+  'lock',
+  'd64',
+  'f64',
+  'no64',
+  'only64',
+  'cpl0',
+  'rep',
+  'prot',
+  'reg',
+  'mem',
+  'norexb',
   /** The definition depends on the operand size although no operand does. */
   'os',
   /** The definition depends on the address size. */
@@ -50,7 +78,20 @@ const ATTRIBUTES = [
 export type Attribute = (typeof ATTRIBUTES)[number];
 
 const FIXED: Readonly<Record<string, string>> = {
-  AL: 'b', CL: 'b', AX: 'w', DX: 'w', rAX: 'v', '1': 'b', ES: 'w', CS: 'w', SS: 'w', DS: 'w', FS: 'w', GS: 'w', ST0: '', STi: '',
+  AL: 'b',
+  CL: 'b',
+  AX: 'w',
+  DX: 'w',
+  rAX: 'v',
+  '1': 'b',
+  ES: 'w',
+  CS: 'w',
+  SS: 'w',
+  DS: 'w',
+  FS: 'w',
+  GS: 'w',
+  ST0: '',
+  STi: '',
 };
 const OPERAND = /^([EGMRZIJAOSCDVWUPQN])(|b|bs|w|d|q|dq|v|z|y|ss|sd|ps|pd|x|p)$/;
 const MEMORY_LETTERS = new Set<OperandLetter>(['M', 'O']);
@@ -70,7 +111,8 @@ export function parseEncoding(instruction: Instruction, text: string, id: number
   let at = 0;
   let prefix: MandatoryPrefix | undefined;
   let w: 0 | 1 | undefined;
-  if (/^(NP|66|F2|F3)$/.test(words[at]) && words.length > at + 1 && /^[0-9A-F]{2}|^W[01]$/.test(words[at + 1])) prefix = words[at++] as MandatoryPrefix;
+  if (/^(NP|66|F2|F3)$/.test(words[at]) && words.length > at + 1 && /^[0-9A-F]{2}|^W[01]$/.test(words[at + 1]))
+    prefix = words[at++] as MandatoryPrefix;
   if (/^W[01]$/.test(words[at])) w = words[at++] === 'W1' ? 1 : 0;
   const bytes: number[] = [];
   let span: 1 | 8 | 16 = 1;
@@ -85,10 +127,10 @@ export function parseEncoding(instruction: Instruction, text: string, id: number
   if (bytes[0] === 0x0f && bytes.length > 1) {
     bytes.shift();
     map = 1;
-    const escape = bytes[0] as number;
-    if (bytes.length > 1 && (escape === 0x38 || escape === 0x3a)) {
+    const second = bytes[0] as number;
+    if (bytes.length > 1 && (second === 0x38 || second === 0x3a)) {
       bytes.shift();
-      map = escape === 0x38 ? 2 : 3;
+      map = second === 0x38 ? 2 : 3;
     }
   }
   if (bytes.length !== 1) throw bad('exactly one opcode byte expected after the map');
@@ -118,12 +160,28 @@ export function parseEncoding(instruction: Instruction, text: string, id: number
     attributes.add(words[at] as Attribute);
   }
   const some = (set: Set<OperandLetter>) => operands.some((o) => set.has(o.letter));
-  const form = attributes.has('mem') || some(MEMORY_LETTERS) ? 'memory' : attributes.has('reg') || some(REGISTER_LETTERS) ? 'register' : 'any';
+  const form =
+    attributes.has('mem') || some(MEMORY_LETTERS)
+      ? 'memory'
+      : attributes.has('reg') || some(REGISTER_LETTERS)
+        ? 'register'
+        : 'any';
   return {
-    instruction, id, text, map, opcode: bytes[0], span, prefix, w, digit, modrm, modrmSpan,
+    instruction,
+    id,
+    text,
+    map,
+    opcode: bytes[0],
+    span,
+    prefix,
+    w,
+    digit,
+    modrm,
+    modrmSpan,
     hasModrm: digit !== undefined || modrm !== undefined || some(MODRM_LETTERS),
     form: modrm !== undefined ? 'register' : form,
-    operands, attributes,
+    operands,
+    attributes,
   };
 }
 
@@ -160,7 +218,9 @@ export function operandBits(operand: Operand, operandSize: 16 | 32 | 64): 0 | 8 
 /** Whether handlers of this row differ by operand size. */
 export function dependsOnOperandSize(encoding: Encoding): boolean {
   return (
-    encoding.attributes.has('os') || encoding.attributes.has('d64') || encoding.attributes.has('f64') ||
+    encoding.attributes.has('os') ||
+    encoding.attributes.has('d64') ||
+    encoding.attributes.has('f64') ||
     encoding.operands.some((o) => ['v', 'z', 'y', 'p', 'bs'].includes(o.width))
   );
 }

@@ -21,8 +21,24 @@ import { InstructionTable } from './table.ts';
 import * as x87 from './x87.ts';
 
 const FAMILIES = [
-  arithmetic, logic, shifts, data, control, string, system, mmx,
-  elements, floatArithmetic, floatComparison, floatConversion, moves, packedInteger, packedShifts, shuffles, strings, x87,
+  arithmetic,
+  logic,
+  shifts,
+  data,
+  control,
+  string,
+  system,
+  mmx,
+  elements,
+  floatArithmetic,
+  floatComparison,
+  floatConversion,
+  moves,
+  packedInteger,
+  packedShifts,
+  shuffles,
+  strings,
+  x87,
 ];
 
 function isInstruction(value: unknown): value is Instruction {
@@ -31,7 +47,9 @@ function isInstruction(value: unknown): value is Instruction {
 
 /** Every exported instruction of the families; groups are exported as arrays. */
 export const INSTRUCTIONS: readonly Instruction[] = FAMILIES.flatMap((family) =>
-  Object.values(family as Record<string, unknown>).flatMap((value) => (Array.isArray(value) ? value : [value]).filter(isInstruction)),
+  Object.values(family as Record<string, unknown>).flatMap((value) =>
+    (Array.isArray(value) ? value : [value]).filter(isInstruction),
+  ),
 );
 
 export const INSTRUCTION_TABLE = new InstructionTable(INSTRUCTIONS);

@@ -1,7 +1,8 @@
 /** MMX moves and state. Packed arithmetic and shuffles have their MMX forms with the XMM ones in sse/. */
-import type { I64, Int, Stage } from './stage.ts';
+
 import { storeMasked } from './sse/moves.ts';
 import { mmx, widened } from './sse/vector.ts';
+import type { I64, Int, Stage } from './stage.ts';
 
 export const MOVD = [
   mmx('MOVD', { encodings: ['NP W0 0F 6E Pq,Ed'], access: ['w', 'r'] }, (x) => {

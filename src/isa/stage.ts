@@ -41,7 +41,25 @@ export interface FlagValues {
 export type FlagName = 'CF' | 'PF' | 'AF' | 'ZF' | 'SF' | 'OF';
 
 /** Exception vectors an instruction itself may raise (SDM vol. 3A table 6-1). */
-export const Vector = { DE: 0, DB: 1, BP: 3, OF: 4, BR: 5, UD: 6, NM: 7, DF: 8, TS: 10, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17, MC: 18, XM: 19 } as const;
+export const Vector = {
+  DE: 0,
+  DB: 1,
+  BP: 3,
+  OF: 4,
+  BR: 5,
+  UD: 6,
+  NM: 7,
+  DF: 8,
+  TS: 10,
+  NP: 11,
+  SS: 12,
+  GP: 13,
+  PF: 14,
+  MF: 16,
+  AC: 17,
+  MC: 18,
+  XM: 19,
+} as const;
 
 /** Register numbers as encoded. */
 export const RAX = 0;

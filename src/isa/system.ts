@@ -1,8 +1,9 @@
 /** System instructions: each is a row and a call of its helper in src/cpu/system or src/cpu/svm. */
-import { instruction, type InstructionOptions } from './instruction.ts';
+
 import type { SystemHelper } from './helpers.ts';
-import { type I32, type I64, type Int, RAX, RCX, type Stage } from './stage.ts';
+import { type InstructionOptions, instruction } from './instruction.ts';
 import { farPointer } from './integer/control.ts';
+import { type I32, type I64, type Int, RAX, RCX, type Stage } from './stage.ts';
 
 /** An instruction without operands that is its helper. */
 function plain(mnemonic: string, encoding: string, helper: SystemHelper, options: Partial<InstructionOptions> = {}) {
@@ -16,40 +17,67 @@ export const RDTSC = plain('RDTSC', '0F 31', 'rdtsc', { feature: 'tsc' });
 export const RDTSCP = plain('RDTSCP', '0F 01 (F9)', 'rdtscp', { feature: 'rdtscp' });
 export const RDPMC = plain('RDPMC', '0F 33', 'rdpmc');
 export const RDPID = instruction('RDPID', {
-  encodings: ['F3 0F C7 /7 Ry'], access: ['w'], feature: 'rdpid', execute: (x) => x.system('rdpid', x.registerNumber(0)),
+  encodings: ['F3 0F C7 /7 Ry'],
+  access: ['w'],
+  feature: 'rdpid',
+  execute: (x) => x.system('rdpid', x.registerNumber(0)),
 });
 export const RDRAND = instruction('RDRAND', {
-  encodings: ['NP 0F C7 /6 Rv', '66 0F C7 /6 Rw'], access: ['w'], feature: 'rdrand',
+  encodings: ['NP 0F C7 /6 Rv', '66 0F C7 /6 Rw'],
+  access: ['w'],
+  feature: 'rdrand',
   execute: (x) => x.system('rdrand', x.bitsOf(0), x.registerNumber(0)),
 });
 export const RDSEED = instruction('RDSEED', {
-  encodings: ['NP 0F C7 /7 Rv', '66 0F C7 /7 Rw'], access: ['w'], feature: 'rdseed',
+  encodings: ['NP 0F C7 /7 Rv', '66 0F C7 /7 Rw'],
+  access: ['w'],
+  feature: 'rdseed',
   execute: (x) => x.system('rdseed', x.bitsOf(0), x.registerNumber(0)),
 });
 
 // ---- control and debug registers
 
 export const MOV_FROM_CR = instruction('MOV', {
-  encodings: ['0F 20 Rq,Cq cpl0'], access: ['w', 'r'], execute: (x) => x.system('movFromCr', x.registerNumber(1), x.registerNumber(0)),
+  encodings: ['0F 20 Rq,Cq cpl0'],
+  access: ['w', 'r'],
+  execute: (x) => x.system('movFromCr', x.registerNumber(1), x.registerNumber(0)),
 });
 export const MOV_TO_CR = instruction('MOV', {
-  encodings: ['0F 22 Cq,Rq cpl0'], access: ['w', 'r'], execute: (x) => x.system('movToCr', x.registerNumber(0), x.registerNumber(1)),
+  encodings: ['0F 22 Cq,Rq cpl0'],
+  access: ['w', 'r'],
+  execute: (x) => x.system('movToCr', x.registerNumber(0), x.registerNumber(1)),
 });
 export const MOV_FROM_DR = instruction('MOV', {
-  encodings: ['0F 21 Rq,Dq cpl0'], access: ['w', 'r'], execute: (x) => x.system('movFromDr', x.registerNumber(1), x.registerNumber(0)),
+  encodings: ['0F 21 Rq,Dq cpl0'],
+  access: ['w', 'r'],
+  execute: (x) => x.system('movFromDr', x.registerNumber(1), x.registerNumber(0)),
 });
 export const MOV_TO_DR = instruction('MOV', {
-  encodings: ['0F 23 Dq,Rq cpl0'], access: ['w', 'r'], execute: (x) => x.system('movToDr', x.registerNumber(0), x.registerNumber(1)),
+  encodings: ['0F 23 Dq,Rq cpl0'],
+  access: ['w', 'r'],
+  execute: (x) => x.system('movToDr', x.registerNumber(0), x.registerNumber(1)),
 });
 export const CLTS = plain('CLTS', '0F 06 cpl0', 'clts');
-export const LMSW = instruction('LMSW', { encodings: ['0F 01 /6 Ew cpl0'], access: ['r'], execute: (x) => x.system('lmsw', x.operand(0) as I32) });
+export const LMSW = instruction('LMSW', {
+  encodings: ['0F 01 /6 Ew cpl0'],
+  access: ['r'],
+  execute: (x) => x.system('lmsw', x.operand(0) as I32),
+});
 export const XGETBV = plain('XGETBV', 'NP 0F 01 (D0)', 'xgetbv', { feature: 'xsave' });
 export const XSETBV = plain('XSETBV', 'NP 0F 01 (D1)', 'xsetbv', { feature: 'xsave' });
 
 // ---- flags with privilege
 
-export const PUSHF = instruction('PUSHF', { encodings: ['9C d64'], intercept: 'PUSHF', execute: (x) => x.system('pushf', x.bits) });
-export const POPF = instruction('POPF', { encodings: ['9D d64'], intercept: 'POPF', execute: (x) => x.system('popf', x.bits) });
+export const PUSHF = instruction('PUSHF', {
+  encodings: ['9C d64'],
+  intercept: 'PUSHF',
+  execute: (x) => x.system('pushf', x.bits),
+});
+export const POPF = instruction('POPF', {
+  encodings: ['9D d64'],
+  intercept: 'POPF',
+  execute: (x) => x.system('popf', x.bits),
+});
 export const CLI = plain('CLI', 'FA', 'cli');
 export const STI = plain('STI', 'FB', 'sti');
 export const CLAC = plain('CLAC', 'NP 0F 01 (CA)', 'clac', { feature: 'smap' });
@@ -60,12 +88,20 @@ export const STAC = plain('STAC', 'NP 0F 01 (CB)', 'stac', { feature: 'smap' });
 export const HLT = plain('HLT', 'F4 cpl0', 'hlt', { intercept: 'HLT' });
 export const MONITOR = plain('MONITOR', '0F 01 (C8)', 'monitor', { feature: 'monitor' });
 export const MWAIT = plain('MWAIT', '0F 01 (C9)', 'mwait', { feature: 'monitor' });
-export const INVD = instruction('INVD', { encodings: ['0F 08 cpl0'], intercept: 'INVD', execute: (x) => x.system('invalidateCaches', 0) });
+export const INVD = instruction('INVD', {
+  encodings: ['0F 08 cpl0'],
+  intercept: 'INVD',
+  execute: (x) => x.system('invalidateCaches', 0),
+});
 export const WBINVD = instruction('WBINVD', {
-  encodings: ['0F 09 cpl0'], intercept: 'WBINVD', execute: (x) => x.system('invalidateCaches', 1),
+  encodings: ['0F 09 cpl0'],
+  intercept: 'WBINVD',
+  execute: (x) => x.system('invalidateCaches', 1),
 });
 export const INVLPG = instruction('INVLPG', {
-  encodings: ['0F 01 /7 M cpl0'], access: ['r'], execute: (x) => x.system('invlpg', x.address(0, 0, 'r').linear as I64),
+  encodings: ['0F 01 /7 M cpl0'],
+  access: ['r'],
+  execute: (x) => x.system('invlpg', x.address(0, 0, 'r').linear as I64),
 });
 export const INVPCID = instruction('INVPCID', {
   encodings: ['66 0F 38 82 Gy,M cpl0 f64'],
@@ -76,12 +112,23 @@ export const INVPCID = instruction('INVPCID', {
   },
 });
 export const CLFLUSH = instruction('CLFLUSH', {
-  encodings: ['NP 0F AE /7 Mb'], access: ['r'], feature: 'clflush', execute: (x) => void x.operand(0),
+  encodings: ['NP 0F AE /7 Mb'],
+  access: ['r'],
+  feature: 'clflush',
+  execute: (x) => void x.operand(0),
 });
 export const CLFLUSHOPT = instruction('CLFLUSHOPT', {
-  encodings: ['66 0F AE /7 Mb'], access: ['r'], feature: 'clflushopt', execute: (x) => void x.operand(0),
+  encodings: ['66 0F AE /7 Mb'],
+  access: ['r'],
+  feature: 'clflushopt',
+  execute: (x) => void x.operand(0),
 });
-export const CLWB = instruction('CLWB', { encodings: ['66 0F AE /6 Mb'], access: ['r'], feature: 'clwb', execute: (x) => void x.operand(0) });
+export const CLWB = instruction('CLWB', {
+  encodings: ['66 0F AE /6 Mb'],
+  access: ['r'],
+  feature: 'clwb',
+  execute: (x) => void x.operand(0),
+});
 export const LFENCE = instruction('LFENCE', { encodings: ['NP 0F AE (E8+i)'], feature: 'sse2', execute() {} });
 export const MFENCE = instruction('MFENCE', { encodings: ['NP 0F AE (F0+i)'], feature: 'sse2', execute() {} });
 export const SFENCE = instruction('SFENCE', { encodings: ['NP 0F AE (F8+i)'], feature: 'sse', execute() {} });
@@ -114,32 +161,53 @@ export const SIDT = table('SIDT', 1, 'sidt', true);
 export const LGDT = table('LGDT', 2, 'lgdt', false);
 export const LIDT = table('LIDT', 3, 'lidt', false);
 
-export const LLDT = instruction('LLDT', { encodings: ['0F 00 /2 Ew cpl0 prot'], access: ['r'], execute: (x) => x.system('lldt', x.operand(0) as I32) });
-export const LTR = instruction('LTR', { encodings: ['0F 00 /3 Ew cpl0 prot'], access: ['r'], execute: (x) => x.system('ltr', x.operand(0) as I32) });
-export const VERR = instruction('VERR', { encodings: ['0F 00 /4 Ew prot'], access: ['r'], execute: (x) => x.system('verify', 0, x.operand(0) as I32) });
-export const VERW = instruction('VERW', { encodings: ['0F 00 /5 Ew prot'], access: ['r'], execute: (x) => x.system('verify', 1, x.operand(0) as I32) });
+export const LLDT = instruction('LLDT', {
+  encodings: ['0F 00 /2 Ew cpl0 prot'],
+  access: ['r'],
+  execute: (x) => x.system('lldt', x.operand(0) as I32),
+});
+export const LTR = instruction('LTR', {
+  encodings: ['0F 00 /3 Ew cpl0 prot'],
+  access: ['r'],
+  execute: (x) => x.system('ltr', x.operand(0) as I32),
+});
+export const VERR = instruction('VERR', {
+  encodings: ['0F 00 /4 Ew prot'],
+  access: ['r'],
+  execute: (x) => x.system('verify', 0, x.operand(0) as I32),
+});
+export const VERW = instruction('VERW', {
+  encodings: ['0F 00 /5 Ew prot'],
+  access: ['r'],
+  execute: (x) => x.system('verify', 1, x.operand(0) as I32),
+});
 
 /** SLDT, STR, SMSW: the operand size for a register, a word in memory. */
-const storeRegister = (mnemonic: string, kind: number, opcode: string, prot: string) => [
-  instruction(mnemonic, {
-    encodings: [`${opcode} Rv${prot}`], access: ['w'],
-    execute: (x) => x.system('storeSystemRegister', kind, x.registerNumber(0), x.bits, 0, 0),
-  }),
-  instruction(mnemonic, {
-    encodings: [`${opcode} Mw${prot}`], access: ['w'],
-    execute: (x) => x.system('storeSystemRegister', kind, -1, 16, x.address(0, 2, 'w').linear as I64),
-  }),
-] as const;
+const storeRegister = (mnemonic: string, kind: number, opcode: string, prot: string) =>
+  [
+    instruction(mnemonic, {
+      encodings: [`${opcode} Rv${prot}`],
+      access: ['w'],
+      execute: (x) => x.system('storeSystemRegister', kind, x.registerNumber(0), x.bits, 0, 0),
+    }),
+    instruction(mnemonic, {
+      encodings: [`${opcode} Mw${prot}`],
+      access: ['w'],
+      execute: (x) => x.system('storeSystemRegister', kind, -1, 16, x.address(0, 2, 'w').linear as I64),
+    }),
+  ] as const;
 export const SLDT = storeRegister('SLDT', 0, '0F 00 /0', ' prot');
 export const STR = storeRegister('STR', 1, '0F 00 /1', ' prot');
 export const SMSW = storeRegister('SMSW', 2, '0F 01 /4', '');
 
 export const LAR = instruction('LAR', {
-  encodings: ['0F 02 Gv,Ew prot'], access: ['rw', 'r'],
+  encodings: ['0F 02 Gv,Ew prot'],
+  access: ['rw', 'r'],
   execute: (x) => x.system('larLsl', 0, x.registerNumber(0), x.bits, x.operand(1) as I32),
 });
 export const LSL = instruction('LSL', {
-  encodings: ['0F 03 Gv,Ew prot'], access: ['rw', 'r'],
+  encodings: ['0F 03 Gv,Ew prot'],
+  access: ['rw', 'r'],
   execute: (x) => x.system('larLsl', 1, x.registerNumber(0), x.bits, x.operand(1) as I32),
 });
 export const ARPL = instruction('ARPL', {
@@ -163,17 +231,26 @@ export const ARPL = instruction('ARPL', {
 /** MOV to and from segment registers. A register destination takes the operand size, memory a word. */
 export const MOV_FROM_SEGMENT = [
   instruction('MOV', {
-    encodings: ['8C Rv,Sw'], access: ['w', 'r'], execute: (x) => x.write(0, x.toBits(x.operand(1) as I32, x.bits)),
+    encodings: ['8C Rv,Sw'],
+    access: ['w', 'r'],
+    execute: (x) => x.write(0, x.toBits(x.operand(1) as I32, x.bits)),
   }),
   instruction('MOV', { encodings: ['8C Mw,Sw'], access: ['w', 'r'], execute: (x) => x.write(0, x.operand(1)) }),
 ] as const;
 export const MOV_TO_SEGMENT = instruction('MOV', {
-  encodings: ['8E Sw,Ew'], access: ['w', 'r'], execute: (x) => x.system('loadSegment', x.registerNumber(0), x.operand(1) as I32),
+  encodings: ['8E Sw,Ew'],
+  access: ['w', 'r'],
+  execute: (x) => x.system('loadSegment', x.registerNumber(0), x.operand(1) as I32),
 });
 
 const segmentStack = (number: number, push: string, pop: string | undefined) => [
-  instruction('PUSH', { encodings: [push], execute: (x) => x.push(x.bits as 16 | 32 | 64, x.toBits(x.selector(number), x.bits)) }),
-  ...(pop ? [instruction('POP', { encodings: [pop], execute: (x: Stage) => x.system('popSegment', number, x.bits) })] : []),
+  instruction('PUSH', {
+    encodings: [push],
+    execute: (x) => x.push(x.bits as 16 | 32 | 64, x.toBits(x.selector(number), x.bits)),
+  }),
+  ...(pop
+    ? [instruction('POP', { encodings: [pop], execute: (x: Stage) => x.system('popSegment', number, x.bits) })]
+    : []),
 ];
 const stacks = [
   segmentStack(0, '06 ES no64 os', '07 ES no64 os'),
@@ -203,30 +280,76 @@ export const LGS = farLoad('LGS', '0F B5 Gv,Mp', 5);
 // ---- fast system calls
 
 export const SYSCALL = plain('SYSCALL', '0F 05', 'syscall', { feature: 'syscall' });
-export const SYSRET = instruction('SYSRET', { encodings: ['0F 07 cpl0 os'], feature: 'syscall', execute: (x) => x.system('sysret', x.bits) });
+export const SYSRET = instruction('SYSRET', {
+  encodings: ['0F 07 cpl0 os'],
+  feature: 'syscall',
+  execute: (x) => x.system('sysret', x.bits),
+});
 export const SYSENTER = plain('SYSENTER', '0F 34', 'sysenter', { feature: 'sysenter' });
-export const SYSEXIT = instruction('SYSEXIT', { encodings: ['0F 35 cpl0 os'], feature: 'sysenter', execute: (x) => x.system('sysexit', x.bits) });
+export const SYSEXIT = instruction('SYSEXIT', {
+  encodings: ['0F 35 cpl0 os'],
+  feature: 'sysenter',
+  execute: (x) => x.system('sysexit', x.bits),
+});
 export const RSM = plain('RSM', '0F AA', 'rsm', { intercept: 'RSM' });
 
 // ---- ports
 
 const portWidth = (x: Stage) => Math.min(x.bits, 32);
 export const IN_IMMEDIATE = [
-  instruction('IN', { encodings: ['E4 AL,Ib'], access: ['w', 'r'], execute: (x) => x.system('in', 8, x.operand(1) as I32) }),
-  instruction('IN', { encodings: ['E5 rAX,Ib'], access: ['w', 'r'], execute: (x) => x.system('in', portWidth(x), x.toI32(x.operand(1) as Int)) }),
-  instruction('IN', { encodings: ['EC AL,DX'], access: ['w', 'r'], execute: (x) => x.system('in', 8, x.gpr(2, 16) as I32) }),
-  instruction('IN', { encodings: ['ED rAX,DX'], access: ['w', 'r'], execute: (x) => x.system('in', portWidth(x), x.gpr(2, 16) as I32) }),
+  instruction('IN', {
+    encodings: ['E4 AL,Ib'],
+    access: ['w', 'r'],
+    execute: (x) => x.system('in', 8, x.operand(1) as I32),
+  }),
+  instruction('IN', {
+    encodings: ['E5 rAX,Ib'],
+    access: ['w', 'r'],
+    execute: (x) => x.system('in', portWidth(x), x.toI32(x.operand(1) as Int)),
+  }),
+  instruction('IN', {
+    encodings: ['EC AL,DX'],
+    access: ['w', 'r'],
+    execute: (x) => x.system('in', 8, x.gpr(2, 16) as I32),
+  }),
+  instruction('IN', {
+    encodings: ['ED rAX,DX'],
+    access: ['w', 'r'],
+    execute: (x) => x.system('in', portWidth(x), x.gpr(2, 16) as I32),
+  }),
 ] as const;
 export const OUT = [
-  instruction('OUT', { encodings: ['E6 Ib,AL'], access: ['r', 'r'], execute: (x) => x.system('out', 8, x.operand(0) as I32) }),
-  instruction('OUT', { encodings: ['E7 Ib,rAX'], access: ['r', 'r'], execute: (x) => x.system('out', portWidth(x), x.toI32(x.operand(0) as Int)) }),
-  instruction('OUT', { encodings: ['EE DX,AL'], access: ['r', 'r'], execute: (x) => x.system('out', 8, x.gpr(2, 16) as I32) }),
-  instruction('OUT', { encodings: ['EF DX,rAX'], access: ['r', 'r'], execute: (x) => x.system('out', portWidth(x), x.gpr(2, 16) as I32) }),
+  instruction('OUT', {
+    encodings: ['E6 Ib,AL'],
+    access: ['r', 'r'],
+    execute: (x) => x.system('out', 8, x.operand(0) as I32),
+  }),
+  instruction('OUT', {
+    encodings: ['E7 Ib,rAX'],
+    access: ['r', 'r'],
+    execute: (x) => x.system('out', portWidth(x), x.toI32(x.operand(0) as Int)),
+  }),
+  instruction('OUT', {
+    encodings: ['EE DX,AL'],
+    access: ['r', 'r'],
+    execute: (x) => x.system('out', 8, x.gpr(2, 16) as I32),
+  }),
+  instruction('OUT', {
+    encodings: ['EF DX,rAX'],
+    access: ['r', 'r'],
+    execute: (x) => x.system('out', portWidth(x), x.gpr(2, 16) as I32),
+  }),
 ] as const;
 
 // ---- processor state images
 
-const image = (mnemonic: string, encoding: string, helper: SystemHelper, feature: InstructionOptions['feature'], store: boolean) =>
+const image = (
+  mnemonic: string,
+  encoding: string,
+  helper: SystemHelper,
+  feature: InstructionOptions['feature'],
+  store: boolean,
+) =>
   instruction(mnemonic, {
     encodings: [encoding],
     access: [store ? 'w' : 'r'],
@@ -246,7 +369,9 @@ export const XRSTORS = image('XRSTORS', 'NP 0F C7 /3 M os cpl0', 'xrstors', 'xsa
 
 const withRax = (mnemonic: string, encoding: string, helper: SystemHelper) =>
   instruction(mnemonic, {
-    encodings: [encoding], feature: 'svm', execute: (x) => x.system(helper, x.addressBits === 64 ? (x.gpr(RAX, 64) as I64) : x.extendU(x.gpr(RAX, 32) as I32)),
+    encodings: [encoding],
+    feature: 'svm',
+    execute: (x) => x.system(helper, x.addressBits === 64 ? (x.gpr(RAX, 64) as I64) : x.extendU(x.gpr(RAX, 32) as I32)),
   });
 export const VMRUN = withRax('VMRUN', '0F 01 (D8) as prot', 'vmrun');
 export const VMLOAD = withRax('VMLOAD', '0F 01 (DA) as prot', 'vmload');
@@ -260,5 +385,9 @@ export const INVLPGA = instruction('INVLPGA', {
   encodings: ['0F 01 (DF) as prot'],
   feature: 'svm',
   execute: (x) =>
-    x.system('invlpga', x.addressBits === 64 ? (x.gpr(RAX, 64) as I64) : x.extendU(x.gpr(RAX, 32) as I32), x.gpr(RCX, 32) as I32),
+    x.system(
+      'invlpga',
+      x.addressBits === 64 ? (x.gpr(RAX, 64) as I64) : x.extendU(x.gpr(RAX, 32) as I32),
+      x.gpr(RCX, 32) as I32,
+    ),
 });

@@ -14,10 +14,12 @@ export class InstructionTable {
     }
     this.encodings = encodings;
     for (const encoding of encodings) {
-      for (let i = 0; i < encoding.span; i++) this.candidates[(encoding.map << 8) | (encoding.opcode + i)].push(encoding);
+      for (let i = 0; i < encoding.span; i++)
+        this.candidates[(encoding.map << 8) | (encoding.opcode + i)].push(encoding);
     }
     const rank = (e: Encoding) =>
-      (e.prefix === 'F2' || e.prefix === 'F3' ? 0 : e.prefix === '66' ? 2 : e.prefix === 'NP' ? 4 : 6) + (e.attributes.has('norexb') ? 0 : 1);
+      (e.prefix === 'F2' || e.prefix === 'F3' ? 0 : e.prefix === '66' ? 2 : e.prefix === 'NP' ? 4 : 6) +
+      (e.attributes.has('norexb') ? 0 : 1);
     for (const list of this.candidates) list.sort((a, b) => rank(a) - rank(b) || a.id - b.id);
   }
 

@@ -315,7 +315,11 @@ export class Board {
     enableEcam(this.mch, BOARD_ADDRESS.ECAM);
     enablePowerManagement(this.lpc, PM.BASE);
     assignPciResources(this.pci, this.lpc);
-    for (const [chip, words] of PIC_SETUP) words.forEach((value, i) => this.pic.write(chip, i === 0 ? 0 : 1, value));
+    for (const [chip, words] of PIC_SETUP) {
+      words.forEach((value, i) => {
+        this.pic.write(chip, i === 0 ? 0 : 1, value);
+      });
+    }
     for (const irq of PCI_ISA_IRQS) this.setLevelTriggered(irq);
   }
 

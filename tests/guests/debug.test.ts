@@ -154,23 +154,37 @@ describe('breakpoints on data', () => {
 });
 
 describe('last branch', () => {
-  const record = (text: string): Guest => longMode(`mov ecx, 0x1d9\nxor edx, edx\nmov eax, 1\nwrmsr\n${text}\nxor eax, eax\nmov ecx, 0x1d9\nwrmsr\nhlt`).halt();
+  const record = (text: string): Guest =>
+    longMode(
+      `mov ecx, 0x1d9\nxor edx, edx\nmov eax, 1\nwrmsr\n${text}\nxor eax, eax\nmov ecx, 0x1d9\nwrmsr\nhlt`,
+    ).halt();
   test('of branches that are taken', () => {
     const guest = record('xor eax, eax\nfrom: jz there\nnop\nthere: jnz there\nnop');
-    assert.deepEqual([guest.cpu.lastBranchFrom, guest.cpu.lastBranchTo], [guest.address('from'), guest.address('there')]);
+    assert.deepEqual(
+      [guest.cpu.lastBranchFrom, guest.cpu.lastBranchTo],
+      [guest.address('from'), guest.address('there')],
+    );
   });
   test('a repeated string instruction is none', () => {
     const guest = record('from: jmp there\nnop\nthere: mov edi, DATA\nmov ecx, 3\nrep stosb');
-    assert.deepEqual([guest.cpu.lastBranchFrom, guest.cpu.lastBranchTo], [guest.address('from'), guest.address('there')]);
+    assert.deepEqual(
+      [guest.cpu.lastBranchFrom, guest.cpu.lastBranchTo],
+      [guest.address('from'), guest.address('there')],
+    );
   });
   test('an exception keeps the branch before it', () => {
     const guest = longMode('mov ecx, 0x1d9\nxor edx, edx\nmov eax, 1\nwrmsr\nfrom: jmp here\nnop\nhere: ud2');
     guest.expectException({ vector: Vector.UD, at: 'here' });
-    assert.deepEqual([guest.cpu.lastExceptionFrom, guest.cpu.lastExceptionTo], [guest.address('from'), guest.address('here')]);
+    assert.deepEqual(
+      [guest.cpu.lastExceptionFrom, guest.cpu.lastExceptionTo],
+      [guest.address('from'), guest.address('here')],
+    );
     assert.equal(guest.cpu.lastBranchFrom, guest.address('here'));
   });
   test('#DB ends the recording; BTF makes single steps wait for branches', () => {
-    const guest = longMode(`mov ecx, 0x1d9\nxor edx, edx\nmov eax, 3\nwrmsr\n${TRACE}nop\nnop\njmp there\nnop\nthere: nop`);
+    const guest = longMode(
+      `mov ecx, 0x1d9\nxor edx, edx\nmov eax, 3\nwrmsr\n${TRACE}nop\nnop\njmp there\nnop\nthere: nop`,
+    );
     guest.expectException({ vector: DB, at: 'there' });
     assert.equal(guest.cpu.debugCtl, 0n);
   });

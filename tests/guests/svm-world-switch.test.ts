@@ -1,9 +1,9 @@
 /** AMD-V: VMRUN and #VMEXIT, what they swap, and what VMRUN refuses (APM vol. 2 15.3-15.6). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { FS } from '../../src/cpu/context.ts';
 import { ExitCode } from '../../src/cpu/svm/vmcb.ts';
 import { CR0, CR4, EFER, FLAG } from '../../src/cpu/system/registers.ts';
-import { FS } from '../../src/cpu/context.ts';
 import { INTERCEPT_EXIT_CODE } from '../../src/isa/intercepts.ts';
 import { Vector } from '../../src/isa/stage.ts';
 import { longMode, PLACE, protectedMode, SELECTOR, toUser64 } from './library.ts';
@@ -88,7 +88,10 @@ describe('the instructions', () => {
     vm.vmcb.setSave('DBGCTL', 1);
     vm.cpu.lastBranchFrom = 0x1234n;
     vm.expectExit(HLT, { at: 'there' });
-    assert.deepEqual([vm.vmcb.save('DBGCTL'), vm.vmcb.save('BR_FROM'), vm.vmcb.save('BR_TO')], [1n, vm.address('from'), vm.address('there')]);
+    assert.deepEqual(
+      [vm.vmcb.save('DBGCTL'), vm.vmcb.save('BR_FROM'), vm.vmcb.save('BR_TO')],
+      [1n, vm.address('from'), vm.address('there')],
+    );
     assert.deepEqual([vm.cpu.debugCtl, vm.cpu.lastBranchFrom, vm.cpu.lbrVirtualization], [0n, 0x1234n, 0]);
   });
   test('in compatibility mode they take EAX', () => {

@@ -10,10 +10,17 @@ import { CONTEXT, FS, offsetOf, segmentOffset } from '../context.ts';
 import { type Handlers, SpecialHandler } from '../interpreter/handlers.ts';
 import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import type { HandlerForm } from '../interpreter/stage.ts';
+import { MODE_16, MODE_64, MODE_EM, MODE_MP, MODE_OSFXSR, MODE_REAL_OR_V86, MODE_SIZE_MASK, MODE_TS } from '../mode.ts';
 import type { InstructionReader } from '../regions/graph.ts';
 import { regionInstruction } from '../regions/instruction.ts';
-import { MODE_16, MODE_64, MODE_EM, MODE_MP, MODE_OSFXSR, MODE_REAL_OR_V86, MODE_SIZE_MASK, MODE_TS } from '../mode.ts';
-import { type Decoded, Decoder, type DecodeResult, MAX_INSTRUCTION_LENGTH, NO_REGISTER, RIP_RELATIVE } from './decoder.ts';
+import {
+  type Decoded,
+  type DecodeResult,
+  Decoder,
+  MAX_INSTRUCTION_LENGTH,
+  NO_REGISTER,
+  RIP_RELATIVE,
+} from './decoder.ts';
 
 /** Most instructions in a block. */
 const MAX_BLOCK = 64;
@@ -179,7 +186,8 @@ export class BlockCache {
     const { blocks } = entry;
     for (let i = 0; i < blocks.length; i += 3) {
       const resync = blocks[i + 2] + SpecialHandler.RESYNC;
-      for (let n = 0, at = blocks[i]; n < blocks[i + 1]; n++, at += RECORD_SIZE) this.u32[(at + RECORD.handler) >> 2] = resync;
+      for (let n = 0, at = blocks[i]; n < blocks[i + 1]; n++, at += RECORD_SIZE)
+        this.u32[(at + RECORD.handler) >> 2] = resync;
     }
     blocks.length = 0;
     for (const slot of entry.slots) this.u32[slot] = 0;
@@ -322,7 +330,13 @@ export class BlockCache {
 
   private decodeOne(bytes: Uint8Array, at: number, end: number, mode: number): DecodeResult {
     const size = mode & MODE_SIZE_MASK;
-    return this.decoder.decode(bytes, at, end, size === MODE_64 ? 64 : size === 1 ? 32 : 16, (mode & MODE_REAL_OR_V86) !== 0);
+    return this.decoder.decode(
+      bytes,
+      at,
+      end,
+      size === MODE_64 ? 64 : size === 1 ? 32 : 16,
+      (mode & MODE_REAL_OR_V86) !== 0,
+    );
   }
 
   /** Decodes single instructions of a page for a region; none where a region must stop. */
@@ -336,7 +350,9 @@ export class BlockCache {
       if (this.badOperand(out) || this.unavailable(out, mode) >= 0) return undefined;
       const form = formOf(out, long);
       const handler = handlers.find(form);
-      return handler.effects.system ? undefined : regionInstruction(form, this.decoder.take(), offset, handler, size === MODE_16);
+      return handler.effects.system
+        ? undefined
+        : regionInstruction(form, this.decoder.take(), offset, handler, size === MODE_16);
     };
   }
 
@@ -365,7 +381,8 @@ export class BlockCache {
     u16[(at + RECORD.delta) >> 1] = delta;
     const special = this.specialBase(mode);
     if (result !== 'ok') {
-      u32[(at + RECORD.handler) >> 2] = special + (result === 'undefined' ? SpecialHandler.RAISE : SpecialHandler.RAISE_ZERO);
+      u32[(at + RECORD.handler) >> 2] =
+        special + (result === 'undefined' ? SpecialHandler.RAISE : SpecialHandler.RAISE_ZERO);
       u16[(at + RECORD.extra) >> 1] = result === 'undefined' ? UD : GP;
       return true;
     }
@@ -398,12 +415,18 @@ export class BlockCache {
     const { memory, u16, i64 } = this;
     const zero = CONTEXT.zero.offset;
     const ripRelative = out.base === RIP_RELATIVE;
-    u16[(at + RECORD.base) >> 1] = ripRelative ? CONTEXT.rip.offset : out.base === NO_REGISTER ? zero : offsetOf('gpr', out.base);
+    u16[(at + RECORD.base) >> 1] = ripRelative
+      ? CONTEXT.rip.offset
+      : out.base === NO_REGISTER
+        ? zero
+        : offsetOf('gpr', out.base);
     u16[(at + RECORD.index) >> 1] = out.index === NO_REGISTER ? zero : offsetOf('gpr', out.index);
     memory[at + RECORD.scale] = out.scale;
     memory[at + RECORD.segment] = out.segment;
     u16[(at + RECORD.segmentCache) >> 1] = long && out.segment < FS ? zero : segmentOffset(out.segment, 'base');
-    i64[(at + RECORD.displacement) >> 3] = ripRelative ? out.displacement + BigInt(delta + out.length) : BigInt.asIntN(64, out.displacement);
+    i64[(at + RECORD.displacement) >> 3] = ripRelative
+      ? out.displacement + BigInt(delta + out.length)
+      : BigInt.asIntN(64, out.displacement);
     i64[(at + RECORD.addressMask) >> 3] = out.addressSize === 64 ? -1n : out.addressSize === 32 ? 0xffffffffn : 0xffffn;
   }
 
@@ -444,7 +467,8 @@ function formOf(out: Decoded, long: boolean): HandlerForm {
 
 /** Context offset of a register operand, or -1 if it is none. */
 function registerOffset(operand: Operand, out: Decoded): number {
-  const general = (n: number) => (operand.width === 'b' && !out.rex && n >= 4 && n < 8 ? offsetOf('gpr', n - 4) + 1 : offsetOf('gpr', n));
+  const general = (n: number) =>
+    operand.width === 'b' && !out.rex && n >= 4 && n < 8 ? offsetOf('gpr', n - 4) + 1 : offsetOf('gpr', n);
   const inRegister = out.form === 'register';
   switch (operand.letter) {
     case 'G':

@@ -79,7 +79,6 @@ export class Decoder {
     return taken;
   }
 
-
   constructor(table: InstructionTable, features: ReadonlySet<Feature>) {
     this.table = table;
     this.features = features;
@@ -187,7 +186,7 @@ export class Decoder {
         break;
       }
     }
-    const registerForm = modrm >= 0xc0 || (modrm >= 0 && (rows[0].operands.some(isControlRegister)));
+    const registerForm = modrm >= 0xc0 || (modrm >= 0 && rows[0].operands.some(isControlRegister));
     const encoding = this.match(rows, modrm, registerForm, operandPrefix, rep, rex, codeBits, realOrV86);
     out.opcode = opcode;
     out.modrm = modrm < 0 ? 0 : modrm;
@@ -203,11 +202,7 @@ export class Decoder {
     const operand16 = operandPrefix && !mandatory66;
     if (codeBits === 64) {
       out.operandSize =
-        rex & REX_W ? 64
-        : attributes.has('f64') ? 64
-        : operand16 ? 16
-        : attributes.has('d64') ? 64
-        : 32;
+        rex & REX_W ? 64 : attributes.has('f64') ? 64 : operand16 ? 16 : attributes.has('d64') ? 64 : 32;
     } else {
       out.operandSize = (codeBits === 32) !== operand16 ? 32 : 16;
     }
@@ -234,7 +229,10 @@ export class Decoder {
     let immediates = 0;
     for (const operand of encoding.operands) {
       if (operand.letter === 'O') {
-        out.displacement = out.addressSize === 64 ? BigInt.asUintN(64, this.signed(8)) : BigInt.asUintN(out.addressSize, this.signed(out.addressSize / 8));
+        out.displacement =
+          out.addressSize === 64
+            ? BigInt.asUintN(64, this.signed(8))
+            : BigInt.asUintN(out.addressSize, this.signed(out.addressSize / 8));
         out.form = 'memory';
       } else if (operand.letter === 'A') {
         out.immediate = BigInt.asUintN(out.operandSize, this.signed(out.operandSize / 8));
@@ -262,13 +260,23 @@ export class Decoder {
       case 'z':
         return operandSize === 16 ? BigInt(this.signed16()) : BigInt(this.signed32());
       default:
-        return operandSize === 64 ? this.signed(8) : operandSize === 32 ? BigInt(this.signed32()) : BigInt(this.signed16());
+        return operandSize === 64
+          ? this.signed(8)
+          : operandSize === 32
+            ? BigInt(this.signed32())
+            : BigInt(this.signed16());
     }
   }
 
   private match(
-    rows: readonly Encoding[], modrm: number, registerForm: boolean, operandPrefix: boolean, rep: number, rex: number,
-    codeBits: CodeBits, realOrV86: boolean,
+    rows: readonly Encoding[],
+    modrm: number,
+    registerForm: boolean,
+    operandPrefix: boolean,
+    rep: number,
+    rex: number,
+    codeBits: CodeBits,
+    realOrV86: boolean,
   ): Encoding | undefined {
     for (let i = 0; i < rows.length; i++) {
       const e = rows[i];

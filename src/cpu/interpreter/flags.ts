@@ -45,7 +45,15 @@ function normalised(x: Stage, vector: Int, bits: Bits): I64 {
   return x.or(high, x.extendU(x.and(v, 8)));
 }
 
-export function emitFlags(x: Stage, ctx: Context, kind: 'add' | 'sub' | 'inc' | 'dec', a: Int, b: Int, r: Int, bits: Bits): void {
+export function emitFlags(
+  x: Stage,
+  ctx: Context,
+  kind: 'add' | 'sub' | 'inc' | 'dec',
+  a: Int,
+  b: Int,
+  r: Int,
+  bits: Bits,
+): void {
   const { f } = x;
   const vector = carryVector(x, kind === 'add' || kind === 'inc' ? 'add' : 'sub', a, b, r);
   let word = normalised(x, vector, bits);
@@ -172,7 +180,10 @@ export function emitSetFlags(x: Stage, ctx: Context, values: FlagValues, bits: B
 /** SF ZF AF PF CF in their RFLAGS places, bit 1 set. */
 export function emitLowFlags(x: Stage, ctx: Context): Value<'i32'> {
   const place = (name: FlagName, bit: number) => x.shl(emitFlag(x, ctx, name) as I32, bit);
-  return x.or(x.or(x.or(place('CF', 0), place('PF', 2)), x.or(place('AF', 4), place('ZF', 6))), x.or(place('SF', 7), 2));
+  return x.or(
+    x.or(x.or(place('CF', 0), place('PF', 2)), x.or(place('AF', 4), place('ZF', 6))),
+    x.or(place('SF', 7), 2),
+  );
 }
 
 export function emitSetLowFlags(x: Stage, ctx: Context, value: I32): void {

@@ -2,12 +2,12 @@
 
 import { dependsOnOperandSize, type Encoding } from '../../isa/encoding.ts';
 import { HELPERS, type HelperName } from '../../isa/helpers.ts';
-import { interceptBit, INTERCEPT_EXIT_CODE } from '../../isa/intercepts.ts';
+import { INTERCEPT_EXIT_CODE, interceptBit } from '../../isa/intercepts.ts';
 import type { InstructionTable } from '../../isa/table.ts';
 import { type FunctionBuilder, type FunctionRef, ModuleBuilder } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
-import { type Effects, HELPER_ARGUMENTS, type HandlerForm, type HandlerModule, InterpreterStage } from './stage.ts';
+import { type Effects, type HandlerForm, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
 import { TLB_ENTRY } from './tlb-access.ts';
 import { enterBlock, executeEntry, findBlock, linearRip } from './transfer.ts';
 
@@ -53,15 +53,22 @@ function existsIn(encoding: Encoding, long: boolean): boolean {
 export function formsOf(encoding: Encoding, long: boolean): HandlerForm[] {
   if (!existsIn(encoding, long)) return [];
   const { attributes } = encoding;
-  const sizes: (16 | 32 | 64)[] = !dependsOnOperandSize(encoding) ? [32]
-    : !long ? [16, 32]
-    : attributes.has('f64') ? [64]
-    : attributes.has('d64') ? [16, 64]
-    : encoding.w === 1 ? [64]
-    : encoding.w === 0 ? [16, 32]
-    : [16, 32, 64];
+  const sizes: (16 | 32 | 64)[] = !dependsOnOperandSize(encoding)
+    ? [32]
+    : !long
+      ? [16, 32]
+      : attributes.has('f64')
+        ? [64]
+        : attributes.has('d64')
+          ? [16, 64]
+          : encoding.w === 1
+            ? [64]
+            : encoding.w === 0
+              ? [16, 32]
+              : [16, 32, 64];
   const addresses: (16 | 32 | 64)[] = !attributes.has('as') ? [long ? 64 : 32] : long ? [32, 64] : [16, 32];
-  const either = encoding.form === 'any' && encoding.operands.some((o) => o.letter === 'E' || o.letter === 'W' || o.letter === 'Q');
+  const either =
+    encoding.form === 'any' && encoding.operands.some((o) => o.letter === 'E' || o.letter === 'W' || o.letter === 'Q');
   const memories = either ? [false, true] : [encoding.form === 'memory'];
   const repeats: HandlerForm['repeat'][] = attributes.has('rep') ? ['none', 'rep', 'repne'] : ['none'];
   const conditions = encoding.span === 16 ? Array.from({ length: 16 }, (_, i) => i) : [0];
@@ -113,7 +120,12 @@ export interface Handlers {
  * Returns the handlers and the first free index.
  */
 export function buildHandlers(
-  table: InstructionTable, long: boolean, memory: WebAssembly.Memory, functionTable: WebAssembly.Table, firstIndex: number, imports: HandlerImports,
+  table: InstructionTable,
+  long: boolean,
+  memory: WebAssembly.Memory,
+  functionTable: WebAssembly.Table,
+  firstIndex: number,
+  imports: HandlerImports,
 ): { handlers: Handlers; nextIndex: number } {
   const m = new ModuleBuilder({ names: true });
   m.importMemory('env', 'memory', { initial: 1 });
@@ -124,11 +136,22 @@ export function buildHandlers(
   const checkSegment = m.importFunction('env', 'checkSegment', i32s(4), ['i32']);
   const raise = m.importFunction('env', 'raise', i32s(3), []);
   const helpers = {} as Record<HelperName, FunctionRef>;
-  for (const name of Object.keys(HELPERS) as HelperName[]) helpers[name] = m.importFunction('helpers', name, i32s(HELPER_ARGUMENTS), ['i32']);
+  for (const name of Object.keys(HELPERS) as HelperName[])
+    helpers[name] = m.importFunction('helpers', name, i32s(HELPER_ARGUMENTS), ['i32']);
   const signature = m.signature(['i32', 'i32'], ['i32']);
   const branchTo = m.declare('branchTo', ['i32', 'i32', 'i32', 'i64'], ['i32']);
   const resume = m.declare('resume', ['i32'], ['i32']);
-  const module: HandlerModule = { resume, signature, table: tableRef, slowLoad, slowStore, checkSegment, raise, helpers, branchTo };
+  const module: HandlerModule = {
+    resume,
+    signature,
+    table: tableRef,
+    slowLoad,
+    slowStore,
+    checkSegment,
+    raise,
+    helpers,
+    branchTo,
+  };
 
   m.define(branchTo, (f) => emitBranchTo(f, long, module));
   m.exportFunction('branchTo', branchTo);
@@ -143,13 +166,21 @@ export function buildHandlers(
       const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];
       const to = f.let(recordRip(f, long));
       // branchTo gives back remaining - 1 instructions; this record counts as one that was never taken
-      f.store('i32.store', ctx, f.op['i32.add'](f.load('i32.load', ctx, offsetOf('budget')), f.i32(1)), offsetOf('budget'));
+      f.store(
+        'i32.store',
+        ctx,
+        f.op['i32.add'](f.load('i32.load', ctx, offsetOf('budget')), f.i32(1)),
+        offsetOf('budget'),
+      );
       f.returnCall(branchTo, [ctx, rec, f.i32(RECORD.linkNext), to]);
     }),
     m.function('resync', ['i32', 'i32'], ['i32'], (f) => {
       const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];
       emitRipToRecord(f, long);
-      const budget = f.op['i32.add'](f.load('i32.load', ctx, offsetOf('budget')), f.load('i32.load8_u', rec, RECORD.remaining));
+      const budget = f.op['i32.add'](
+        f.load('i32.load', ctx, offsetOf('budget')),
+        f.load('i32.load8_u', rec, RECORD.remaining),
+      );
       f.store('i32.store', ctx, budget, offsetOf('budget'));
       f.return(f.i32(Exit.LOOKUP));
     }),
@@ -162,22 +193,37 @@ export function buildHandlers(
     for (const form of formsOf(encoding, long)) {
       let stage!: InterpreterStage;
       const name = `${encoding.instruction.mnemonic} ${encoding.text} ${form.operandSize}${form.memory ? ' mem' : ''}`;
-      functions.push(m.function(name, ['i32', 'i32'], ['i32'], (f) => {
-        stage = emitHandler(f, form, module);
-      }));
+      functions.push(
+        m.function(name, ['i32', 'i32'], ['i32'], (f) => {
+          stage = emitHandler(f, form, module);
+        }),
+      );
       index.set(formKey(form), { index: firstIndex + functions.length - 1, ends: stage.ended, effects: stage.effects });
     }
   }
   m.element(firstIndex, functions);
-  m.function('run', ['i32', 'i32'], ['i32'], (f) => {
-    const rec = f.param<'i32'>(1);
-    f.returnCallIndirect(signature, f.load('i32.load', rec, RECORD.handler), [f.param(0), rec], tableRef);
-  }, { export: 'run' });
+  m.function(
+    'run',
+    ['i32', 'i32'],
+    ['i32'],
+    (f) => {
+      const rec = f.param<'i32'>(1);
+      f.returnCallIndirect(signature, f.load('i32.load', rec, RECORD.handler), [f.param(0), rec], tableRef);
+    },
+    { export: 'run' },
+  );
 
   const needed = firstIndex + functions.length;
   if (functionTable.length < needed) functionTable.grow(needed - functionTable.length);
   const instance = new WebAssembly.Instance(new WebAssembly.Module(m.build()), {
-    env: { memory, table: functionTable, slowLoad: imports.slowLoad, slowStore: imports.slowStore, checkSegment: imports.checkSegment, raise: imports.raise },
+    env: {
+      memory,
+      table: functionTable,
+      slowLoad: imports.slowLoad,
+      slowStore: imports.slowStore,
+      checkSegment: imports.checkSegment,
+      raise: imports.raise,
+    },
     helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
   });
   const handlers: Handlers = {

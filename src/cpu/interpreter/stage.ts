@@ -8,12 +8,31 @@
 import type { Encoding, Operand } from '../../isa/encoding.ts';
 import { operandBits } from '../../isa/encoding.ts';
 import { HELPERS, type HelperName, type LightHelper, type SystemHelper } from '../../isa/helpers.ts';
-import { type Access, type Address, type Bits, type FlagName, type FlagValues, type I32, type I64, type Int, RSP, Stage } from '../../isa/stage.ts';
+import {
+  type Access,
+  type Address,
+  type Bits,
+  type FlagName,
+  type FlagValues,
+  type I32,
+  type I64,
+  type Int,
+  RSP,
+  Stage,
+} from '../../isa/stage.ts';
 import type { FunctionBuilder, FunctionRef, Local, Signature, TableRef, Value } from '../../wasm/index.ts';
 import { CONTEXT, type FieldName, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
+import {
+  emitCondition,
+  emitFlag,
+  emitFlags,
+  emitLogicFlags,
+  emitLowFlags,
+  emitSetFlags,
+  emitSetLowFlags,
+} from './flags.ts';
 import { emitHeat } from './heat.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
-import { emitCondition, emitFlag, emitFlags, emitLogicFlags, emitLowFlags, emitSetFlags, emitSetLowFlags } from './flags.ts';
 import { TLB_ENTRY } from './tlb-access.ts';
 
 /** What handlers share: imports and common functions of the module. */
@@ -195,7 +214,8 @@ export class InterpreterStage extends Stage {
       case 'memory': {
         const address = this.address(i, bits / 8, operand.access === 'r' ? 'r' : 'rw');
         if (bits === 128) {
-          if (operand.access !== 'r') throw new Error(`${this.form.encoding.text}: 128-bit memory is not read and written`);
+          if (operand.access !== 'r')
+            throw new Error(`${this.form.encoding.text}: 128-bit memory is not read and written`);
           return this.load128(address);
         }
         if (operand.access === 'r') return this.load(bits, address);
@@ -225,7 +245,9 @@ export class InterpreterStage extends Stage {
   }
 
   operands(): Local[] {
-    return this.form.encoding.operands.map((operand, i) => (operand.access === 'w' ? (undefined as unknown as Local) : this.operand(i)));
+    return this.form.encoding.operands.map((operand, i) =>
+      operand.access === 'w' ? (undefined as unknown as Local) : this.operand(i),
+    );
   }
 
   write(i: number, value: Value): void {
@@ -274,7 +296,8 @@ export class InterpreterStage extends Stage {
 
   private offsetTree(displaced?: I64): I64 {
     const { f } = this;
-    if (this.form.encoding.operands.some((o) => o.letter === 'O')) return f.load('i64.load', this.rec, RECORD.displacement);
+    if (this.form.encoding.operands.some((o) => o.letter === 'O'))
+      return f.load('i64.load', this.rec, RECORD.displacement);
     const base = f.load('i64.load', this.add(this.ctx as I32, this.recordU16(RECORD.base)), 0);
     const index = f.load('i64.load', this.add(this.ctx as I32, this.recordU16(RECORD.index)), 0);
     const scaled = this.shl(index as I64, this.op['i64.extend_i32_u'](this.recordU8(RECORD.scale)) as I64);
@@ -307,20 +330,34 @@ export class InterpreterStage extends Stage {
     const { f } = this;
     const cache = () => this.add(this.ctx as I32, this.recordU16(RECORD.segmentCache));
     const segment = f.let(this.recordU8(RECORD.segment)) as Local<'i32'>;
-    if (this.long) return { linear: f.let(this.add(offset, f.load('i64.load', cache(), SEGMENT.base) as I64)), segment };
+    if (this.long)
+      return { linear: f.let(this.add(offset, f.load('i64.load', cache(), SEGMENT.base) as I64)), segment };
     const off = f.let(offset);
     const place = f.let(cache());
     if (bytes > 0) this.checkLimit(place, 0, segment, off, bytes, access);
-    return { linear: f.let(this.and(this.add(off as I64, f.load('i64.load', place, SEGMENT.base) as I64), 0xffffffff)), segment };
+    return {
+      linear: f.let(this.and(this.add(off as I64, f.load('i64.load', place, SEGMENT.base) as I64), 0xffffffff)),
+      segment,
+    };
   }
 
-  private checkLimit(place: Value<'i32'>, offset: number, segment: I32, off: Local<'i64'>, bytes: number, access: Access): void {
+  private checkLimit(
+    place: Value<'i32'>,
+    offset: number,
+    segment: I32,
+    off: Local<'i64'>,
+    bytes: number,
+    access: Access,
+  ): void {
     const { f } = this;
     const end = f.load('i64.load', place, offset + (access === 'r' ? SEGMENT.readEnd : SEGMENT.writeEnd)) as I64;
     f.if(this.gtU(this.add(off as I64, bytes), end), () => {
       this.saveRecord();
       const status = f.call(this.module.checkSegment, [
-        segment, this.wrap(off), this.wrap(this.shrU(off as I64, 32)), f.i32(bytes | (access === 'r' ? 0 : 1 << 8)),
+        segment,
+        this.wrap(off),
+        this.wrap(this.shrU(off as I64, 32)),
+        f.i32(bytes | (access === 'r' ? 0 : 1 << 8)),
       ]) as Local<'i32'>;
       f.if(status, () => f.return(f.i32(Exit.ABORT)));
     });
@@ -330,11 +367,19 @@ export class InterpreterStage extends Stage {
     const { f } = this;
     if (this.long) {
       if (segment < 4) return { linear: f.let(offset), segment };
-      return { linear: f.let(this.add(offset, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64)), segment };
+      return {
+        linear: f.let(this.add(offset, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64)),
+        segment,
+      };
     }
     const off = f.let(offset);
     if (bytes > 0) this.checkLimit(this.ctx as I32, segmentOffset(segment, 'base'), f.i32(segment), off, bytes, access);
-    return { linear: f.let(this.and(this.add(off as I64, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64), 0xffffffff)), segment };
+    return {
+      linear: f.let(
+        this.and(this.add(off as I64, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64), 0xffffffff),
+      ),
+      segment,
+    };
   }
 
   // ---- registers
@@ -418,7 +463,11 @@ export class InterpreterStage extends Stage {
     const { f } = this;
     this.saveRecord();
     const { linear } = address;
-    const status = f.call(access, [this.wrap(linear), this.wrap(this.shrU(linear as I64, 32)), this.info(address, bytes, flags)]) as Local<'i32'>;
+    const status = f.call(access, [
+      this.wrap(linear),
+      this.wrap(this.shrU(linear as I64, 32)),
+      this.info(address, bytes, flags),
+    ]) as Local<'i32'>;
     f.if(status, () => f.return(f.i32(Exit.ABORT)));
   }
 
@@ -640,7 +689,12 @@ export class InterpreterStage extends Stage {
       f.if(this.op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)));
       emitHeat(f, next);
       f.store('i32.store', this.ctx, after, this.at('budget'));
-      f.returnCallIndirect(this.module.signature, f.load('i32.load', next, RECORD.handler), [this.ctx, next], this.module.table);
+      f.returnCallIndirect(
+        this.module.signature,
+        f.load('i32.load', next, RECORD.handler),
+        [this.ctx, next],
+        this.module.table,
+      );
     });
     f.returnCall(this.module.branchTo, [this.ctx, this.rec, f.i32(link), to]);
   }
@@ -740,7 +794,12 @@ export class InterpreterStage extends Stage {
     if (this.ended) return;
     const { f } = this;
     const next = f.let(this.add(this.rec as I32, RECORD_SIZE));
-    f.returnCallIndirect(this.module.signature, f.load('i32.load', next, RECORD.handler), [this.ctx, next], this.module.table);
+    f.returnCallIndirect(
+      this.module.signature,
+      f.load('i32.load', next, RECORD.handler),
+      [this.ctx, next],
+      this.module.table,
+    );
   }
 }
 

@@ -3,10 +3,10 @@
  * of memory that is always reached through the slow path, no system.
  */
 import { SILENT } from '../../bus/log.ts';
-import { type HelperName, HELPERS } from '../../isa/helpers.ts';
+import { HELPERS, type HelperName } from '../../isa/helpers.ts';
 import { INSTRUCTIONS } from '../../isa/index.ts';
 import type { Feature, Instruction } from '../../isa/instruction.ts';
-import { Vector, type Stage } from '../../isa/stage.ts';
+import { type Stage, Vector } from '../../isa/stage.ts';
 import { InstructionTable } from '../../isa/table.ts';
 import type { Local } from '../../wasm/index.ts';
 import { CONTEXT_SIZE } from '../context.ts';

@@ -1,5 +1,5 @@
 /** How emitted code finds a TLB entry (layout: memory/tlb.ts). */
-import { TLB_ENTRIES, TLB_ENTRY as ENTRY, TLB_ENTRY_SIZE } from '../memory/tlb.ts';
+import { TLB_ENTRY as ENTRY, TLB_ENTRIES, TLB_ENTRY_SIZE } from '../memory/tlb.ts';
 
 /** log2 of the bytes of an entry. */
 const ENTRY_SHIFT = Math.log2(TLB_ENTRY_SIZE);

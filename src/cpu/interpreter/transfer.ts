@@ -11,11 +11,18 @@ export function executeEntry(f: FunctionBuilder, linear: Local<'i64'>) {
   const { op } = f;
   const ctx = f.param<'i32'>(0);
   const low = f.let(op['i32.wrap_i64'](linear));
-  const entry = f.let(op['i32.add'](
-    f.load('i32.load', ctx, offsetOf('tlb')),
-    op['i32.and'](op['i32.shr_u'](low, f.i32(TLB_ENTRY.indexShift)), f.i32(TLB_ENTRY.indexMask)),
-  ));
-  const tag = f.let(op['i64.or'](op['i64.and'](linear, f.i64(-4096n)), op['i64.extend_i32_u'](f.load('i32.load', ctx, offsetOf('mode')))));
+  const entry = f.let(
+    op['i32.add'](
+      f.load('i32.load', ctx, offsetOf('tlb')),
+      op['i32.and'](op['i32.shr_u'](low, f.i32(TLB_ENTRY.indexShift)), f.i32(TLB_ENTRY.indexMask)),
+    ),
+  );
+  const tag = f.let(
+    op['i64.or'](
+      op['i64.and'](linear, f.i64(-4096n)),
+      op['i64.extend_i32_u'](f.load('i32.load', ctx, offsetOf('mode'))),
+    ),
+  );
   return { low, entry, tag };
 }
 
@@ -31,7 +38,10 @@ export function linearRip(f: FunctionBuilder, long: boolean, rip: Local<'i64'>):
 export function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i32'>, tag: Local<'i64'>): Local<'i32'> {
   const { op } = f;
   f.if(op['i64.ne'](f.load('i64.load', entry, TLB_ENTRY.executeTag), tag), () => f.return(f.i32(Exit.LOOKUP)));
-  const slot = op['i32.add'](f.load('i32.load', entry, TLB_ENTRY.codeTable), op['i32.shl'](op['i32.and'](low, f.i32(0xfff)), f.i32(2)));
+  const slot = op['i32.add'](
+    f.load('i32.load', entry, TLB_ENTRY.codeTable),
+    op['i32.shl'](op['i32.and'](low, f.i32(0xfff)), f.i32(2)),
+  );
   const next = f.let(f.load('i32.load', slot, 0));
   f.if(op['i32.eqz'](next), () => f.return(f.i32(Exit.LOOKUP)));
   return next;

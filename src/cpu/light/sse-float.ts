@@ -9,6 +9,20 @@ import { setFault } from '../fault.ts';
 import { EQUAL, LESS, type Relation, UNORDERED } from '../float/arithmetic.ts';
 import { FloatEnvironment } from '../float/environment.ts';
 import {
+  add32,
+  add64,
+  type BinaryOperation,
+  divide32,
+  divide64,
+  multiply32,
+  multiply64,
+  squareRoot32,
+  squareRoot64,
+  subtract32,
+  subtract64,
+  type UnaryOperation,
+} from '../float/sse.ts';
+import {
   compare32,
   compare64,
   maximum32,
@@ -32,20 +46,6 @@ import {
   round32,
   round64,
 } from '../float/sse-convert.ts';
-import {
-  add32,
-  add64,
-  type BinaryOperation,
-  divide32,
-  divide64,
-  multiply32,
-  multiply64,
-  squareRoot32,
-  squareRoot64,
-  subtract32,
-  subtract64,
-  type UnaryOperation,
-} from '../float/sse.ts';
 import { type CpuState, word } from '../state.ts';
 import { CR4 } from '../system/registers.ts';
 

@@ -7,8 +7,8 @@ import type { Log } from '../../bus/log.ts';
 import { Vector } from '../../isa/stage.ts';
 import { CS, SS, segmentOffset } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
-import type { CpuModel } from '../model.ts';
 import { setFault } from '../fault.ts';
+import type { CpuModel } from '../model.ts';
 import { Pending, word } from '../state.ts';
 import { type Arena, PAGE_SIZE } from './arena.ts';
 import { AccessClass, FETCH, PageWalker, PagingFormat, READ, Right, WRITE } from './paging.ts';
@@ -255,7 +255,8 @@ export class SlowPath {
   private preparePiece(lo: number, hi: number, bytes: number, write: boolean, segment: number): number {
     const address = this.locate(lo, hi, write ? WRITE : READ, segment);
     if (address === FAULT) return 1;
-    if (address !== ELSEWHERE && !(write && this.holdsCode && this.physical.holdsCodeAt(this.page, lo & 0xfff, bytes))) return 0;
+    if (address !== ELSEWHERE && !(write && this.holdsCode && this.physical.holdsCodeAt(this.page, lo & 0xfff, bytes)))
+      return 0;
     this.cpu.pending = Pending.INTERPRET;
     return 1;
   }

@@ -73,7 +73,9 @@ export interface Machine {
   readonly linear: ReturnType<typeof createProcessorMemory>['linear'];
 }
 
-export function machine(options: { banks?: number; computeMode?: (cpu: Cpu) => number; vendor?: 'amd' | 'intel' } = {}): Machine {
+export function machine(
+  options: { banks?: number; computeMode?: (cpu: Cpu) => number; vendor?: 'amd' | 'intel' } = {},
+): Machine {
   const limit = HIGH_RAM_BASE + HIGH_RAM;
   const arena = new Arena({
     ramBytes: LOW_RAM + HIGH_RAM + MiB,

@@ -6,7 +6,7 @@ import { offsetOf } from '../context.ts';
 import type { HandlerImports } from '../interpreter/handlers.ts';
 import { emitHeat } from '../interpreter/heat.ts';
 import { Exit, RECORD } from '../interpreter/record.ts';
-import { HELPER_ARGUMENTS, type HandlerModule } from '../interpreter/stage.ts';
+import { type HandlerModule, HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import type { RegionBlock } from './graph.ts';
 import { RegionStage } from './stage.ts';
 
@@ -33,7 +33,11 @@ const PAGE_SIZE = 4096;
 const I32_3 = ['i32', 'i32', 'i32'] as const;
 
 /** Compiles a batch into one module and puts its functions into the table from `firstIndex` on. Returns the module's size in bytes. */
-export function compileRegions(plans: readonly RegionPlan[], firstIndex: number, environment: CompilerEnvironment): number {
+export function compileRegions(
+  plans: readonly RegionPlan[],
+  firstIndex: number,
+  environment: CompilerEnvironment,
+): number {
   const m = new ModuleBuilder({ names: true });
   m.importMemory('env', 'memory', { initial: 1 });
   const table = m.importTable('env', 'table', { initial: 0 });
@@ -41,7 +45,9 @@ export function compileRegions(plans: readonly RegionPlan[], firstIndex: number,
   const slowStore = m.importFunction('env', 'slowStore', I32_3, ['i32']);
   const checkSegment = m.importFunction('env', 'checkSegment', [...I32_3, 'i32'], ['i32']);
   const raise = m.importFunction('env', 'raise', I32_3, []);
-  const branchTo = [false, true].map((long) => m.importFunction('env', long ? 'branchToLong' : 'branchToLegacy', ['i32', 'i32', 'i32', 'i64'], ['i32']));
+  const branchTo = [false, true].map((long) =>
+    m.importFunction('env', long ? 'branchToLong' : 'branchToLegacy', ['i32', 'i32', 'i32', 'i64'], ['i32']),
+  );
   const helpers = {} as Record<HelperName, FunctionRef>;
   const parameters = Array.from({ length: HELPER_ARGUMENTS }, () => 'i32' as const);
   for (const name of Object.keys(HELPERS) as HelperName[]) {
@@ -50,18 +56,32 @@ export function compileRegions(plans: readonly RegionPlan[], firstIndex: number,
   const signature = m.signature(['i32', 'i32'], ['i32']);
   const functions = plans.map((plan) => {
     const module: HandlerModule = {
-      signature, table, slowLoad, slowStore, checkSegment, raise, helpers, branchTo: branchTo[plan.long ? 1 : 0],
+      signature,
+      table,
+      slowLoad,
+      slowStore,
+      checkSegment,
+      raise,
+      helpers,
+      branchTo: branchTo[plan.long ? 1 : 0],
       // system instructions are not part of regions
       resume: branchTo[0],
     };
-    return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) => new RegionWriter(f, plan, module, environment).write());
+    return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) =>
+      new RegionWriter(f, plan, module, environment).write(),
+    );
   });
   m.element(firstIndex, functions, table);
   const bytes = m.build();
   const { memory, imports } = environment;
   new WebAssembly.Instance(new WebAssembly.Module(bytes), {
     env: {
-      memory, table: environment.table, slowLoad: imports.slowLoad, slowStore: imports.slowStore, checkSegment: imports.checkSegment, raise: imports.raise,
+      memory,
+      table: environment.table,
+      slowLoad: imports.slowLoad,
+      slowStore: imports.slowStore,
+      checkSegment: imports.checkSegment,
+      raise: imports.raise,
       branchToLong: environment.branchTo(true),
       branchToLegacy: plans.some((plan) => !plan.long) ? environment.branchTo(false) : environment.branchTo(true),
     },
@@ -121,7 +141,12 @@ class RegionWriter {
     const paid = f.load('i32.load', ctx, offsetOf('budget'));
     const budget = f.let(op['i32.add'](paid, f.load('i32.load8_u', record, RECORD.remaining)));
     f.if(op['i32.lt_s'](budget, f.i32(this.plan.blocks[0].longestPath)), () =>
-      f.returnCallIndirect(this.module.signature, f.load('i32.load', record, RECORD.interpreted), [ctx, record], this.module.table),
+      f.returnCallIndirect(
+        this.module.signature,
+        f.load('i32.load', record, RECORD.interpreted),
+        [ctx, record],
+        this.module.table,
+      ),
     );
     f.store('i32.store', ctx, budget, offsetOf('budget'));
   }
@@ -229,7 +254,12 @@ class RegionWriter {
       f.if(op['i32.lt_s'](left, f.i32(0)), () => f.return(f.i32(Exit.STOP)));
       emitHeat(f, next);
       f.store('i32.store', ctx, left, offsetOf('budget'));
-      f.returnCallIndirect(this.module.signature, f.load('i32.load', next, RECORD.handler), [ctx, next], this.module.table);
+      f.returnCallIndirect(
+        this.module.signature,
+        f.load('i32.load', next, RECORD.handler),
+        [ctx, next],
+        this.module.table,
+      );
     });
     stage.leaveCommitted();
     f.returnCall(this.module.branchTo, [ctx, f.i32(record), f.i32(RECORD.link), to]);

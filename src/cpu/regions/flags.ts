@@ -12,13 +12,30 @@ export type FlagsState =
   /** In the two word variables. */
   | { readonly kind: 'words' }
   /** Those of a + b or a - b giving `result`; `compares` unless a borrow went in. */
-  | { readonly kind: 'add' | 'sub'; readonly a: Local; readonly b: Local; readonly result: Local; readonly bits: Bits; readonly compares: boolean }
+  | {
+      readonly kind: 'add' | 'sub';
+      readonly a: Local;
+      readonly b: Local;
+      readonly result: Local;
+      readonly bits: Bits;
+      readonly compares: boolean;
+    }
   /** Those of a + 1 or a - 1, with CF given. */
-  | { readonly kind: 'inc' | 'dec'; readonly a: Local; readonly result: Local; readonly carry: Local<'i32'>; readonly bits: Bits }
+  | {
+      readonly kind: 'inc' | 'dec';
+      readonly a: Local;
+      readonly result: Local;
+      readonly carry: Local<'i32'>;
+      readonly bits: Bits;
+    }
   /** SF, ZF and PF of `result`; CF, OF and AF given, or clear. */
   | {
-      readonly kind: 'result'; readonly result: Local; readonly bits: Bits;
-      readonly CF?: Local<'i32'>; readonly OF?: Local<'i32'>; readonly AF?: Local<'i32'>;
+      readonly kind: 'result';
+      readonly result: Local;
+      readonly bits: Bits;
+      readonly CF?: Local<'i32'>;
+      readonly OF?: Local<'i32'>;
+      readonly AF?: Local<'i32'>;
     };
 
 const WORDS: FlagsState = { kind: 'words' };
@@ -65,8 +82,12 @@ export class LazyFlags {
     const { x } = this;
     if (values.result !== undefined && values.CF !== undefined && values.OF !== undefined && values.AF !== undefined) {
       this.state = {
-        kind: 'result', result: x.let(values.result as Value) as Local, bits,
-        CF: x.let(values.CF) as Local<'i32'>, OF: x.let(values.OF) as Local<'i32'>, AF: x.let(values.AF) as Local<'i32'>,
+        kind: 'result',
+        result: x.let(values.result as Value) as Local,
+        bits,
+        CF: x.let(values.CF) as Local<'i32'>,
+        OF: x.let(values.OF) as Local<'i32'>,
+        AF: x.let(values.AF) as Local<'i32'>,
       };
       return;
     }
@@ -98,7 +119,10 @@ export class LazyFlags {
   private setAll(flags: Record<FlagName, I32>): void {
     const { x } = this;
     const parityDelta = x.xor(flags.PF, flags.ZF);
-    const low = x.or(x.or(x.shl(flags.AF, 3), x.shl(parityDelta, PARITY_DELTA_SHIFT)), x.shl(flags.SF, SIGN_DELTA_SHIFT));
+    const low = x.or(
+      x.or(x.shl(flags.AF, 3), x.shl(parityDelta, PARITY_DELTA_SHIFT)),
+      x.shl(flags.SF, SIGN_DELTA_SHIFT),
+    );
     const carries = x.let(this.carryWord(flags.CF, flags.OF, x.extendU(low)));
     this.settleTo(x.extendU(x.xor(flags.ZF, 1)), carries);
   }
@@ -247,7 +271,10 @@ export class LazyFlags {
   lowFlags(): Value<'i32'> {
     const { x } = this;
     const place = (name: FlagName, bit: number) => x.shl(x.let(this.flag(name)) as I32, bit);
-    return x.or(x.or(x.or(place('CF', 0), place('PF', 2)), x.or(place('AF', 4), place('ZF', 6))), x.or(place('SF', 7), 2));
+    return x.or(
+      x.or(x.or(place('CF', 0), place('PF', 2)), x.or(place('AF', 4), place('ZF', 6))),
+      x.or(place('SF', 7), 2),
+    );
   }
 
   // ---- one form

@@ -85,7 +85,11 @@ export function discover(entry: number, read: InstructionReader): RegionBlock[] 
       }
       block.instructions.push(instruction);
       offset += instruction.length;
-      if (instruction.target !== undefined) block.taken = { offset: instruction.target, block: instruction.follows ? blocks.get(instruction.target) : undefined };
+      if (instruction.target !== undefined)
+        block.taken = {
+          offset: instruction.target,
+          block: instruction.follows ? blocks.get(instruction.target) : undefined,
+        };
       if (instruction.ends) break;
       if (instruction.target !== undefined || blocks.has(offset)) {
         block.next = { offset, block: blocks.get(offset) };
@@ -131,7 +135,8 @@ function analyse(entry: RegionBlock): RegionBlock[] {
   for (let i = order.length - 1; i >= 0; i--) {
     const block = order[i];
     let longest = 0;
-    for (const { block: to } of block.edges()) if (to && to.order > block.order) longest = Math.max(longest, to.longestPath);
+    for (const { block: to } of block.edges())
+      if (to && to.order > block.order) longest = Math.max(longest, to.longestPath);
     block.longestPath = block.instructions.length + longest;
   }
   return order;

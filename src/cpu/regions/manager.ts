@@ -112,7 +112,11 @@ export class RegionManager {
         if (last) this.blocks.claim(page, block.offset, last.offset + last.length - block.offset);
         this.statistics.instructions += block.instructions.length;
       }
-      plans.push({ name: `region ${page.toString(16)}:${offset.toString(16)}`, long: (mode & MODE_SIZE_MASK) === MODE_64, blocks });
+      plans.push({
+        name: `region ${page.toString(16)}:${offset.toString(16)}`,
+        long: (mode & MODE_SIZE_MASK) === MODE_64,
+        blocks,
+      });
       records.push(record);
     }
     if (plans.length === 0) return;

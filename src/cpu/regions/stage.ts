@@ -6,12 +6,23 @@
 
 import { type Operand, operandBits } from '../../isa/encoding.ts';
 import { HELPERS, type LightHelper, type SystemHelper } from '../../isa/helpers.ts';
-import { type Access, type Address, type Bits, type FlagName, type FlagValues, type I32, type I64, type Int, RSP, Stage } from '../../isa/stage.ts';
+import {
+  type Access,
+  type Address,
+  type Bits,
+  type FlagName,
+  type FlagValues,
+  type I32,
+  type I64,
+  type Int,
+  RSP,
+  Stage,
+} from '../../isa/stage.ts';
 import type { FunctionBuilder, FunctionRef, Label, Local, Value, Variable } from '../../wasm/index.ts';
-import { FS, type FieldName, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
+import { type FieldName, FS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
 import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { Exit } from '../interpreter/record.ts';
-import { HELPER_ARGUMENTS, type HandlerModule } from '../interpreter/stage.ts';
+import { type HandlerModule, HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { TLB_ENTRY } from '../interpreter/tlb-access.ts';
 import { enterBlock, executeEntry, findBlock, linearRip } from '../interpreter/transfer.ts';
 import { LazyFlags } from './flags.ts';
@@ -246,7 +257,9 @@ export class RegionStage extends Stage {
   }
 
   operands(): Local[] {
-    return this.current.form.encoding.operands.map((operand, i) => (operand.access === 'w' ? (undefined as unknown as Local) : this.operand(i)));
+    return this.current.form.encoding.operands.map((operand, i) =>
+      operand.access === 'w' ? (undefined as unknown as Local) : this.operand(i),
+    );
   }
 
   farSelector(): I32 {
@@ -321,7 +334,12 @@ export class RegionStage extends Stage {
   }
   addressAfterPop(_operand: number, bytes: number): Address {
     const fromStack = this.current.decoded.base === RSP;
-    return this.linear(this.current.decoded.segment, this.offsetTree(fromStack ? (this.f.i64(bytes) as I64) : undefined), bytes, 'w');
+    return this.linear(
+      this.current.decoded.segment,
+      this.offsetTree(fromStack ? (this.f.i64(bytes) as I64) : undefined),
+      bytes,
+      'w',
+    );
   }
   throughOperandSegment(offset: I64, bytes: number, access: Access): Address {
     return this.linear(this.current.decoded.segment, offset, bytes, access);
@@ -331,19 +349,34 @@ export class RegionStage extends Stage {
     const { f } = this;
     if (this.env.long) {
       if (segment < FS) return { linear: f.let(offset), segment };
-      return { linear: f.let(this.add(offset, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64)), segment };
+      return {
+        linear: f.let(this.add(offset, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64)),
+        segment,
+      };
     }
     const off = f.let(offset);
     if (bytes > 0) {
-      const end = f.load('i64.load', this.ctx, segmentOffset(segment, 'base') + (access === 'r' ? SEGMENT.readEnd : SEGMENT.writeEnd)) as I64;
+      const end = f.load(
+        'i64.load',
+        this.ctx,
+        segmentOffset(segment, 'base') + (access === 'r' ? SEGMENT.readEnd : SEGMENT.writeEnd),
+      ) as I64;
       f.if(this.gtU(this.add(off as I64, bytes), end), () => {
         const status = f.call(this.env.module.checkSegment, [
-          f.i32(segment), this.wrap(off), this.wrap(this.shrU(off as I64, 32)), f.i32(bytes | (access === 'r' ? 0 : 1 << 8)),
+          f.i32(segment),
+          this.wrap(off),
+          this.wrap(this.shrU(off as I64, 32)),
+          f.i32(bytes | (access === 'r' ? 0 : 1 << 8)),
         ]) as Local<'i32'>;
         f.if(status, () => this.abort());
       });
     }
-    return { linear: f.let(this.and(this.add(off as I64, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64), 0xffffffff)), segment };
+    return {
+      linear: f.let(
+        this.and(this.add(off as I64, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64), 0xffffffff),
+      ),
+      segment,
+    };
   }
 
   // ---- registers
@@ -428,7 +461,11 @@ export class RegionStage extends Stage {
   private slow(access: FunctionRef, address: Address, bytes: number, flags = 0): void {
     const { f } = this;
     const info = bytes | flags | INFO_FROM_REGION | ((address.segment as number) << INFO_SEGMENT_SHIFT);
-    const status = f.call(access, [this.wrap(address.linear), this.wrap(this.shrU(address.linear as I64, 32)), f.i32(info)]) as Local<'i32'>;
+    const status = f.call(access, [
+      this.wrap(address.linear),
+      this.wrap(this.shrU(address.linear as I64, 32)),
+      f.i32(info),
+    ]) as Local<'i32'>;
     f.if(status, () => this.abort());
   }
 
@@ -632,7 +669,8 @@ export class RegionStage extends Stage {
       return to;
     }
     const to = f.let(this.toI64(this.bits === 16 ? this.and(this.toI32(target), 0xffff) : this.toI32(target)));
-    if (!this.env.long) this.faultIf(this.gtU(this.wrap(to), f.load('i32.load', this.ctx, segmentOffset(1, 'limit')) as I32), 13, 0);
+    if (!this.env.long)
+      this.faultIf(this.gtU(this.wrap(to), f.load('i32.load', this.ctx, segmentOffset(1, 'limit')) as I32), 13, 0);
     return to;
   }
   jump(target: I64, _hint: 'indirect' | 'call' | 'return'): void {
@@ -693,7 +731,10 @@ export class RegionStage extends Stage {
   // ---- emission
 
   if(condition: I32, then: () => void, otherwise?: () => void): void {
-    this.flagsState.conditional((both) => this.f.if(condition, both(then), both(otherwise ?? (() => {}))), otherwise !== undefined);
+    this.flagsState.conditional(
+      (both) => this.f.if(condition, both(then), both(otherwise ?? (() => {}))),
+      otherwise !== undefined,
+    );
   }
   while(body: () => I32): void {
     this.f.loop((again) => this.f.brIf(again, body()));

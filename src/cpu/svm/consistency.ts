@@ -40,7 +40,8 @@ function badEvent(vmcb: VmcbReader): boolean {
   if (!(event & EventInjection.VALID)) return false;
   const type = (event >> EventInjection.TYPE_SHIFT) & EventInjection.TYPE_MASK;
   const vector = event & EventInjection.VECTOR_MASK;
-  if (type !== EventType.INTR && type !== EventType.NMI && type !== EventType.EXCEPTION && type !== EventType.SOFTWARE) return true;
+  if (type !== EventType.INTR && type !== EventType.NMI && type !== EventType.EXCEPTION && type !== EventType.SOFTWARE)
+    return true;
   return type === EventType.EXCEPTION && (vector === NMI_VECTOR || vector >= EXCEPTION_VECTORS);
 }
 
@@ -72,12 +73,17 @@ export const RULES: readonly Rule[] = [
     name: 'EFER.LME and CR0.PG are set and CR4.PAE is zero',
     violated: (v) => longPaged(v) && !(v.u32(SAVE.CR4) & CR4.PAE),
   },
-  { name: 'EFER.LME and CR0.PG are set and CR0.PE is zero', violated: (v) => longPaged(v) && !(v.u32(SAVE.CR0) & CR0.PE) },
+  {
+    name: 'EFER.LME and CR0.PG are set and CR0.PE is zero',
+    violated: (v) => longPaged(v) && !(v.u32(SAVE.CR0) & CR0.PE),
+  },
   {
     name: 'EFER.LME, CR0.PG, CR4.PAE, CS.L and CS.D are all set',
     violated: (v) => {
       const both = Attribute.L | Attribute.DB;
-      return longPaged(v) && (v.u32(SAVE.CR4) & CR4.PAE) !== 0 && (v.u16(SAVE.CS + SAVED_SEGMENT.attributes) & both) === both;
+      return (
+        longPaged(v) && (v.u32(SAVE.CR4) & CR4.PAE) !== 0 && (v.u16(SAVE.CS + SAVED_SEGMENT.attributes) & both) === both
+      );
     },
   },
   {
@@ -96,7 +102,8 @@ export const RULES: readonly Rule[] = [
   { name: 'the guest ASID is zero', violated: (v) => v.u32(CONTROL.GUEST_ASID) === 0 },
   {
     name: 'nested paging is on and N_CR3 has a reserved bit set',
-    violated: (v, cpu) => (v.u32(CONTROL.NP_ENABLE) & 1) !== 0 && v.u64(CONTROL.N_CR3) >> BigInt(cpu.model.physicalAddressBits) !== 0n,
+    violated: (v, cpu) =>
+      (v.u32(CONTROL.NP_ENABLE) & 1) !== 0 && v.u64(CONTROL.N_CR3) >> BigInt(cpu.model.physicalAddressBits) !== 0n,
   },
   {
     name: 'nested paging is on and G_PAT has an undefined type',
@@ -126,15 +133,28 @@ function plainlyConsistent(v: VmcbReader, cpu: Cpu): boolean {
   const cr4 = v.u32(SAVE.CR4);
   const beyondPhysical = ~(2 ** (cpu.model.physicalAddressBits - 32) - 1);
   const highs =
-    v.u32(SAVE.EFER + 4) | v.u32(SAVE.CR0 + 4) | v.u32(SAVE.CR4 + 4) | v.u32(SAVE.DR6 + 4) | v.u32(SAVE.DR7 + 4) |
-    ((v.u32(SAVE.CR3 + 4) | v.u32(CONTROL.MSRPM_BASE_PA + 4) | v.u32(CONTROL.IOPM_BASE_PA + 4) | v.u32(CONTROL.N_CR3 + 4)) & beyondPhysical);
+    v.u32(SAVE.EFER + 4) |
+    v.u32(SAVE.CR0 + 4) |
+    v.u32(SAVE.CR4 + 4) |
+    v.u32(SAVE.DR6 + 4) |
+    v.u32(SAVE.DR7 + 4) |
+    ((v.u32(SAVE.CR3 + 4) |
+      v.u32(CONTROL.MSRPM_BASE_PA + 4) |
+      v.u32(CONTROL.IOPM_BASE_PA + 4) |
+      v.u32(CONTROL.N_CR3 + 4)) &
+      beyondPhysical);
   if (highs !== 0 || efer & ~EFER_KNOWN || !(efer & EFER.SVME) || cr4 & ~cr4Mask(cpu)) return false;
   if ((cr0 & (CR0.CD | CR0.NW)) === CR0.NW) return false;
   const both = Attribute.L | Attribute.DB;
   if (efer & EFER.LME && cr0 & CR0.PG) {
-    if (!(cr4 & CR4.PAE) || !(cr0 & CR0.PE) || (v.u16(SAVE.CS + SAVED_SEGMENT.attributes) & both) === both) return false;
+    if (!(cr4 & CR4.PAE) || !(cr0 & CR0.PE) || (v.u16(SAVE.CS + SAVED_SEGMENT.attributes) & both) === both)
+      return false;
   }
-  if (!(v.u32(CONTROL.INTERCEPTS + 4 * InterceptWord.INSTRUCTION2) & VMRUN_INTERCEPT) || v.u32(CONTROL.GUEST_ASID) === 0) return false;
+  if (
+    !(v.u32(CONTROL.INTERCEPTS + 4 * InterceptWord.INSTRUCTION2) & VMRUN_INTERCEPT) ||
+    v.u32(CONTROL.GUEST_ASID) === 0
+  )
+    return false;
   // the maps' ends may lie beyond where their starts do not
   if ((v.u32(CONTROL.MSRPM_BASE_PA) | v.u32(CONTROL.IOPM_BASE_PA)) >>> 16 === 0xffff || badEvent(v)) return false;
   if (v.u32(CONTROL.NP_ENABLE) & 1) {

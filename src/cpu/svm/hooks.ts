@@ -1,9 +1,15 @@
 /** Intercepts that need a look at operands or events, and the virtual interrupt (APM vol. 2 15.7-15.15, 15.21). */
-import { type Cpu } from '../cpu.ts';
+import type { Cpu } from '../cpu.ts';
 import { guestExit } from '../fault.ts';
 import { readFlags } from '../flags.ts';
 import { word } from '../state.ts';
-import { type DeliveredEvent, MACHINE_STATUS_WORD, type PortAccess, type SystemHooks, type TaskSwitchSource } from '../system/hooks.ts';
+import {
+  type DeliveredEvent,
+  MACHINE_STATUS_WORD,
+  type PortAccess,
+  type SystemHooks,
+  type TaskSwitchSource,
+} from '../system/hooks.ts';
 import { CR0, FLAG } from '../system/registers.ts';
 import { EventInjection, EventType, ExitCode, InterceptWord, VirtualInterrupt } from './vmcb.ts';
 import { takeInjected } from './world-switch.ts';
@@ -31,7 +37,13 @@ const word3 = (cpu: Cpu): number => cpu.intercepts[InterceptWord.INSTRUCTION1];
 /** An event as EXITINTINFO reports it. */
 export function describeEvent(event: DeliveredEvent): bigint {
   const type =
-    event.kind === 'external' ? EventType.INTR : event.kind === 'nmi' ? EventType.NMI : event.kind === 'software' ? EventType.SOFTWARE : EventType.EXCEPTION;
+    event.kind === 'external'
+      ? EventType.INTR
+      : event.kind === 'nmi'
+        ? EventType.NMI
+        : event.kind === 'software'
+          ? EventType.SOFTWARE
+          : EventType.EXCEPTION;
   let info = EventInjection.VALID | event.vector | (type << EventInjection.TYPE_SHIFT);
   if (event.errorCode === undefined) return BigInt(info >>> 0);
   info |= EventInjection.ERROR_CODE_VALID;
@@ -70,7 +82,8 @@ function portIntercepted(cpu: Cpu, port: number, bytes: number): boolean {
 function portInfo({ port, bytes, input, string, repeat, segment, addressBits }: PortAccess): bigint {
   const size = bytes === 1 ? 1 << 4 : bytes === 2 ? 1 << 5 : 1 << 6;
   const address = addressBits === 16 ? 1 << 7 : addressBits === 32 ? 1 << 8 : 1 << 9;
-  const info = (input ? 1 : 0) | (string ? 1 << 2 : 0) | (repeat ? 1 << 3 : 0) | size | address | (string ? segment << 10 : 0);
+  const info =
+    (input ? 1 : 0) | (string ? 1 << 2 : 0) | (repeat ? 1 << 3 : 0) | size | address | (string ? segment << 10 : 0);
   return BigInt(((port << 16) | info) >>> 0);
 }
 
@@ -119,7 +132,8 @@ export const svmHooks: SystemHooks = {
     if (number === 0 && write && word3(cpu) & CR0_SEL_WRITE_BIT) {
       const selected = ~BigInt(CR0.TS | CR0.MP);
       // LMSW is intercepted whatever it changes (APM vol. 2 15.9)
-      if (register === MACHINE_STATUS_WORD || (value ^ cpu.cr0) & selected & 0xffffffffn) throw guestExit(cpu, BigInt(ExitCode.CR0_SEL_WRITE), info);
+      if (register === MACHINE_STATUS_WORD || (value ^ cpu.cr0) & selected & 0xffffffffn)
+        throw guestExit(cpu, BigInt(ExitCode.CR0_SEL_WRITE), info);
     }
   },
   debugRegister(cpu, number, write, register) {
@@ -128,7 +142,8 @@ export const svmHooks: SystemHooks = {
     }
   },
   modelSpecificRegister(cpu, index, write) {
-    if (word3(cpu) & MSR_BIT && msrIntercepted(cpu, index, write)) throw guestExit(cpu, BigInt(ExitCode.MSR), write ? 1n : 0n);
+    if (word3(cpu) & MSR_BIT && msrIntercepted(cpu, index, write))
+      throw guestExit(cpu, BigInt(ExitCode.MSR), write ? 1n : 0n);
   },
   port(cpu, access) {
     if (word3(cpu) & IOIO_BIT && portIntercepted(cpu, access.port, access.bytes)) {

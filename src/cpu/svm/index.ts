@@ -1,7 +1,7 @@
 /** AMD-V instructions (APM vol. 3 chapter 4, vol. 2 chapter 15) as system helpers. */
 import type { Intercept } from '../../isa/instruction.ts';
 import { Vector } from '../../isa/stage.ts';
-import { type Cpu } from '../cpu.ts';
+import type { Cpu } from '../cpu.ts';
 import { fault, guestExit } from '../fault.ts';
 import { word } from '../state.ts';
 import { interceptInstruction, plugHooks } from '../system/hooks.ts';
@@ -9,7 +9,7 @@ import { EFER } from '../system/registers.ts';
 import { refreshSegments } from '../system/segments.ts';
 import { svmHooks } from './hooks.ts';
 import { LOADED_REGISTERS, LOADED_SEGMENTS, VirtualInterrupt } from './vmcb.ts';
-import { canonicalHigh, pagesOf, vmcbOperand, vmrun as enter } from './world-switch.ts';
+import { canonicalHigh, vmrun as enter, pagesOf, vmcbOperand } from './world-switch.ts';
 
 const VINT = word('virtualInterrupt');
 const KERNEL_GS_BASE = word('kernelGsBase');

@@ -1,6 +1,7 @@
 /** Layout of the virtual machine control block (APM vol. 2 appendix B). */
-import { CS, DS, ES, FS, GS, LDTR, SS, TR } from '../context.ts';
+
 import type { FieldName } from '../context.ts';
+import { CS, DS, ES, FS, GS, LDTR, SS, TR } from '../context.ts';
 
 /** Control area. */
 export const CONTROL = {
@@ -31,39 +32,97 @@ export const CONTROL = {
 
 /** State save area. */
 export const SAVE = {
-  ES: 0x400, CS: 0x410, SS: 0x420, DS: 0x430, FS: 0x440, GS: 0x450, GDTR: 0x460, LDTR: 0x470, IDTR: 0x480, TR: 0x490,
-  CPL: 0x4cb, EFER: 0x4d0, CR4: 0x548, CR3: 0x550, CR0: 0x558, DR7: 0x560, DR6: 0x568, RFLAGS: 0x570, RIP: 0x578, RSP: 0x5d8, RAX: 0x5f8,
-  STAR: 0x600, LSTAR: 0x608, CSTAR: 0x610, SFMASK: 0x618, KERNEL_GS_BASE: 0x620,
-  SYSENTER_CS: 0x628, SYSENTER_ESP: 0x630, SYSENTER_EIP: 0x638, CR2: 0x640, G_PAT: 0x668,
-  DBGCTL: 0x670, BR_FROM: 0x678, BR_TO: 0x680, LASTEXCPFROM: 0x688, LASTEXCPTO: 0x690,
+  ES: 0x400,
+  CS: 0x410,
+  SS: 0x420,
+  DS: 0x430,
+  FS: 0x440,
+  GS: 0x450,
+  GDTR: 0x460,
+  LDTR: 0x470,
+  IDTR: 0x480,
+  TR: 0x490,
+  CPL: 0x4cb,
+  EFER: 0x4d0,
+  CR4: 0x548,
+  CR3: 0x550,
+  CR0: 0x558,
+  DR7: 0x560,
+  DR6: 0x568,
+  RFLAGS: 0x570,
+  RIP: 0x578,
+  RSP: 0x5d8,
+  RAX: 0x5f8,
+  STAR: 0x600,
+  LSTAR: 0x608,
+  CSTAR: 0x610,
+  SFMASK: 0x618,
+  KERNEL_GS_BASE: 0x620,
+  SYSENTER_CS: 0x628,
+  SYSENTER_ESP: 0x630,
+  SYSENTER_EIP: 0x638,
+  CR2: 0x640,
+  G_PAT: 0x668,
+  DBGCTL: 0x670,
+  BR_FROM: 0x678,
+  BR_TO: 0x680,
+  LASTEXCPFROM: 0x688,
+  LASTEXCPTO: 0x690,
 } as const;
 
 /** Within a segment register's 16 bytes. */
 export const SAVED_SEGMENT = { selector: 0, attributes: 2, limit: 4, base: 8 } as const;
 
 /** Segment registers that VMRUN and #VMEXIT swap. */
-export const SWAPPED_SEGMENTS = [[ES, SAVE.ES], [CS, SAVE.CS], [SS, SAVE.SS], [DS, SAVE.DS]] as const;
+export const SWAPPED_SEGMENTS = [
+  [ES, SAVE.ES],
+  [CS, SAVE.CS],
+  [SS, SAVE.SS],
+  [DS, SAVE.DS],
+] as const;
 /** Segment registers that VMLOAD and VMSAVE move. */
-export const LOADED_SEGMENTS = [[FS, SAVE.FS], [GS, SAVE.GS], [LDTR, SAVE.LDTR], [TR, SAVE.TR]] as const;
+export const LOADED_SEGMENTS = [
+  [FS, SAVE.FS],
+  [GS, SAVE.GS],
+  [LDTR, SAVE.LDTR],
+  [TR, SAVE.TR],
+] as const;
 
 type Move = readonly [field: FieldName, offset: number];
 
 /** 64-bit registers that VMRUN and #VMEXIT swap as they are. */
 export const SWAPPED_REGISTERS: readonly Move[] = [
-  ['cr3', SAVE.CR3], ['cr4', SAVE.CR4], ['efer', SAVE.EFER], ['rip', SAVE.RIP],
-  ['gdtrBase', SAVE.GDTR + SAVED_SEGMENT.base], ['idtrBase', SAVE.IDTR + SAVED_SEGMENT.base],
+  ['cr3', SAVE.CR3],
+  ['cr4', SAVE.CR4],
+  ['efer', SAVE.EFER],
+  ['rip', SAVE.RIP],
+  ['gdtrBase', SAVE.GDTR + SAVED_SEGMENT.base],
+  ['idtrBase', SAVE.IDTR + SAVED_SEGMENT.base],
 ];
 /** 64-bit registers of the guest that are loaded and saved besides. */
-export const GUEST_REGISTERS: readonly Move[] = [['cr2', SAVE.CR2], ['dr6', SAVE.DR6], ['dr7', SAVE.DR7]];
+export const GUEST_REGISTERS: readonly Move[] = [
+  ['cr2', SAVE.CR2],
+  ['dr6', SAVE.DR6],
+  ['dr7', SAVE.DR7],
+];
 /** 64-bit registers that VMLOAD and VMSAVE move. */
 export const LOADED_REGISTERS: readonly Move[] = [
-  ['kernelGsBase', SAVE.KERNEL_GS_BASE], ['star', SAVE.STAR], ['lstar', SAVE.LSTAR], ['cstar', SAVE.CSTAR], ['sfmask', SAVE.SFMASK],
-  ['sysenterCs', SAVE.SYSENTER_CS], ['sysenterEsp', SAVE.SYSENTER_ESP], ['sysenterEip', SAVE.SYSENTER_EIP],
+  ['kernelGsBase', SAVE.KERNEL_GS_BASE],
+  ['star', SAVE.STAR],
+  ['lstar', SAVE.LSTAR],
+  ['cstar', SAVE.CSTAR],
+  ['sfmask', SAVE.SFMASK],
+  ['sysenterCs', SAVE.SYSENTER_CS],
+  ['sysenterEsp', SAVE.SYSENTER_ESP],
+  ['sysenterEip', SAVE.SYSENTER_EIP],
 ];
 /** LBR virtualization. */
 export const LBR_REGISTERS: readonly Move[] = [
-  ['debugCtl', SAVE.DBGCTL], ['lastBranchFrom', SAVE.BR_FROM], ['lastBranchTo', SAVE.BR_TO],
-  ['lastExceptionFrom', SAVE.LASTEXCPFROM], ['lastExceptionTo', SAVE.LASTEXCPTO],
+  ['debugCtl', SAVE.DBGCTL],
+  ['lastBranchFrom', SAVE.BR_FROM],
+  ['lastBranchTo', SAVE.BR_TO],
+  ['lastExceptionFrom', SAVE.LASTEXCPFROM],
+  ['lastExceptionTo', SAVE.LASTEXCPTO],
 ];
 
 /** Bits of the word at VIRTUAL_INTERRUPT. */

@@ -10,8 +10,18 @@ import { CR0, CR4, EFER, FLAG } from '../system/registers.ts';
 import { refreshSegments } from '../system/segments.ts';
 import { type VmcbReader, violatedRule } from './consistency.ts';
 import {
-  CONTROL, EventInjection, EventType, ExitCode, GUEST_REGISTERS, LBR_REGISTERS, SAVE, SAVED_SEGMENT, SWAPPED_REGISTERS,
-  SWAPPED_SEGMENTS, TlbControl, VirtualInterrupt,
+  CONTROL,
+  EventInjection,
+  EventType,
+  ExitCode,
+  GUEST_REGISTERS,
+  LBR_REGISTERS,
+  SAVE,
+  SAVED_SEGMENT,
+  SWAPPED_REGISTERS,
+  SWAPPED_SEGMENTS,
+  TlbControl,
+  VirtualInterrupt,
 } from './vmcb.ts';
 
 const PAGE_MASK = 0xfffn;
@@ -90,7 +100,8 @@ export class VmcbPage implements VmcbReader {
 const GPR_RAX = offsetOf('gpr', RAX) >> 2;
 const GPR_RSP = offsetOf('gpr', RSP) >> 2;
 const RFLAGS_SAVED = SAVE.RFLAGS;
-const moves = (list: readonly (readonly [Parameters<typeof word>[0], number])[]) => list.map(([field, offset]) => [word(field), offset] as const);
+const moves = (list: readonly (readonly [Parameters<typeof word>[0], number])[]) =>
+  list.map(([field, offset]) => [word(field), offset] as const);
 const SWAPPED = moves(SWAPPED_REGISTERS);
 const GUEST = moves(GUEST_REGISTERS);
 const LBR = moves(LBR_REGISTERS);
@@ -179,7 +190,8 @@ export function vmrun(cpu: Cpu, low: number, high: number): void {
     loadHost(cpu, host);
     return;
   }
-  cpu.nestedPagingMode = (cpu.u32[CR4_WORD] & (CR4.PSE | CR4.PAE | CR4.SMEP)) | (cpu.u32[EFER_WORD] & (EFER.LMA | EFER.NXE));
+  cpu.nestedPagingMode =
+    (cpu.u32[CR4_WORD] & (CR4.PSE | CR4.PAE | CR4.SMEP)) | (cpu.u32[EFER_WORD] & (EFER.LMA | EFER.NXE));
   loadControls(cpu, vmcb);
   if (cpu.lbrVirtualization) for (const [index, offset] of LBR) host.save(offset, cpu, index);
   loadGuest(cpu, vmcb);
@@ -230,7 +242,7 @@ function loadGuest(cpu: Cpu, vmcb: VmcbPage): void {
   u32[DR7_WORD + 1] = 0;
   // LMA follows LME and PG whatever the image says
   const paged = CR0.PG | CR0.PE;
-  if (u32[EFER_WORD] & EFER.LME && ((u32[CR0_WORD] & paged) >>> 0) === paged >>> 0) u32[EFER_WORD] |= EFER.LMA;
+  if (u32[EFER_WORD] & EFER.LME && (u32[CR0_WORD] & paged) >>> 0 === paged >>> 0) u32[EFER_WORD] |= EFER.LMA;
   else u32[EFER_WORD] &= ~EFER.LMA;
   writeFlags(cpu, vmcb.u32(SAVE.RFLAGS));
   if (cpu.nestedPaging) cpu.guestPat = vmcb.u64(SAVE.G_PAT);
@@ -360,8 +372,10 @@ export function exitGuest(cpu: Cpu, fetch: InstructionFetch): void {
   cpu.exitIntInfo = 0n;
   cpu.gif = 0;
   if (cpu.log.enabled('exit')) {
-    cpu.log.write('exit', `#VMEXIT ${code.toString(16)}h info1=${cpu.exitInfo1.toString(16)}h info2=${cpu.exitInfo2.toString(16)}h rip=${cpu.rip.toString(16)}h`);
+    cpu.log.write(
+      'exit',
+      `#VMEXIT ${code.toString(16)}h info1=${cpu.exitInfo1.toString(16)}h info2=${cpu.exitInfo2.toString(16)}h rip=${cpu.rip.toString(16)}h`,
+    );
   }
   loadHost(cpu, host);
 }
-

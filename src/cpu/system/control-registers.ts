@@ -2,8 +2,8 @@
 import { RCX, Vector } from '../../isa/stage.ts';
 import { CS } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
-import type { CpuModel } from '../model.ts';
 import { fault } from '../fault.ts';
+import type { CpuModel } from '../model.ts';
 import { claims } from './cpuid.ts';
 import type { CpuidFlag } from './cpuid-flags.ts';
 import { Attribute } from './descriptors.ts';

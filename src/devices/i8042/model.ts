@@ -233,12 +233,7 @@ export class I8042 {
         this.#respond(INPUT_PORT);
         break;
       case COMMAND.READ_OUTPUT_PORT:
-        this.#respond(
-          OUTPUT_PORT.IDLE |
-            OUTPUT_PORT.NO_RESET |
-            (this.#a20 ? OUTPUT_PORT.A20 : 0) |
-            this.#outputFull(),
-        );
+        this.#respond(OUTPUT_PORT.IDLE | OUTPUT_PORT.NO_RESET | (this.#a20 ? OUTPUT_PORT.A20 : 0) | this.#outputFull());
         break;
       case COMMAND.WRITE_OUTPUT_PORT:
       case COMMAND.WRITE_KEYBOARD_BUFFER:

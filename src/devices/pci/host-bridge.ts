@@ -3,7 +3,7 @@
  * LPC bridge of the ICH9 (data sheet 316972), with the interrupt router in it.
  */
 import type { InterruptLine } from '../../bus/lines.ts';
-import { type PciInterruptSink, PciFunction } from './model.ts';
+import { PciFunction, type PciInterruptSink } from './model.ts';
 
 const INTEL = 0x8086;
 /** Subsystem that QEMU's devices carry. */

@@ -1,6 +1,7 @@
 /** Message signalled interrupts: MSI (PCI 3.0 section 6.8.1) and MSI-X (section 6.8.2). */
-import type { AccessSize, MmioDevice } from '../../bus/ports.ts';
+
 import { readDwordRegisters } from '../../bus/io-space.ts';
+import type { AccessSize, MmioDevice } from '../../bus/ports.ts';
 import { CAPABILITY } from './config-space.ts';
 import type { PciFunction } from './model.ts';
 

@@ -6,7 +6,7 @@
  * that reports it or by the next write. The receiver never overruns from the host's side: bytes wait in a backlog
  * until the FIFO has room and the guest is ready for them.
  */
-import type { TimerService, Timer } from '../../bus/clock.ts';
+import type { Timer, TimerService } from '../../bus/clock.ts';
 import type { InterruptLine } from '../../bus/lines.ts';
 import type { ByteStream } from '../../bus/streams.ts';
 

@@ -7,8 +7,16 @@ export function classicForms(opcode: number, digit: number, lock: boolean): stri
   const hex = (n: number) => (opcode + n).toString(16).toUpperCase().padStart(2, '0');
   const l = lock ? ' lock' : '';
   return [
-    `${hex(0)} Eb,Gb${l}`, `${hex(1)} Ev,Gv${l}`, `${hex(2)} Gb,Eb`, `${hex(3)} Gv,Ev`, `${hex(4)} AL,Ib`, `${hex(5)} rAX,Iz`,
-    `80 /${digit} Eb,Ib${l}`, `81 /${digit} Ev,Iz${l}`, `82 /${digit} Eb,Ib no64${l}`, `83 /${digit} Ev,Ibs${l}`,
+    `${hex(0)} Eb,Gb${l}`,
+    `${hex(1)} Ev,Gv${l}`,
+    `${hex(2)} Gb,Eb`,
+    `${hex(3)} Gv,Ev`,
+    `${hex(4)} AL,Ib`,
+    `${hex(5)} rAX,Iz`,
+    `80 /${digit} Eb,Ib${l}`,
+    `81 /${digit} Ev,Iz${l}`,
+    `82 /${digit} Eb,Ib no64${l}`,
+    `83 /${digit} Ev,Ibs${l}`,
   ];
 }
 

@@ -4,7 +4,11 @@ import { type I32, type I64, type Int, RCX, type Stage } from '../stage.ts';
 
 type StackBits = 16 | 32 | 64;
 
-export const JMP = instruction('JMP', { encodings: ['EB Jb f64', 'E9 Jz f64'], access: ['r'], execute: (x) => x.branch(0) });
+export const JMP = instruction('JMP', {
+  encodings: ['EB Jb f64', 'E9 Jz f64'],
+  access: ['r'],
+  execute: (x) => x.branch(0),
+});
 
 export const JCC = instruction('Jcc', {
   encodings: ['70+cc Jb f64', '0F 80+cc Jz f64'],
@@ -130,7 +134,11 @@ export const RET_FAR_RELEASE = instruction('RETF', {
   access: ['r'],
   execute: (x) => x.system('farReturn', x.bits, x.operand(0) as I32),
 });
-export const IRET = instruction('IRET', { encodings: ['CF os'], intercept: 'IRET', execute: (x) => x.system('iret', x.bits) });
+export const IRET = instruction('IRET', {
+  encodings: ['CF os'],
+  intercept: 'IRET',
+  execute: (x) => x.system('iret', x.bits),
+});
 export const INT = instruction('INT', {
   encodings: ['CD Ib'],
   access: ['r'],
@@ -138,7 +146,10 @@ export const INT = instruction('INT', {
 });
 export const INT3 = instruction('INT3', { encodings: ['CC'], execute: (x) => x.system('int3') });
 export const INT1 = instruction('INT1', { encodings: ['F1'], intercept: 'ICEBP', execute: (x) => x.system('int1') });
-export const INTO = instruction('INTO', { encodings: ['CE no64'], execute: (x) => x.if(x.flag('OF'), () => x.system('into')) });
+export const INTO = instruction('INTO', {
+  encodings: ['CE no64'],
+  execute: (x) => x.if(x.flag('OF'), () => x.system('into')),
+});
 export const UD2 = instruction('UD2', { encodings: ['0F 0B'], execute: (x) => x.fault(6) });
 /** AMD processors raise #UD without fetching the ModRM byte (Intel's fetch it first). */
 export const UD1 = instruction('UD1', { encodings: ['0F B9'], execute: (x) => x.fault(6) });
@@ -148,8 +159,17 @@ export const NOP = instruction('NOP', { encodings: ['90 norexb'], execute() {} }
 export const NOP_HINT = instruction('NOP', {
   // reserved hints, ENDBR among them
   encodings: [
-    '0F 19 Ev', '0F 1A Ev', '0F 1B Ev', '0F 1C Ev', '0F 1D Ev', '0F 1E Ev', '0F 1F Ev',
-    '0F 18 /4 Ev', '0F 18 /5 Ev', '0F 18 /6 Ev', '0F 18 /7 Ev',
+    '0F 19 Ev',
+    '0F 1A Ev',
+    '0F 1B Ev',
+    '0F 1C Ev',
+    '0F 1D Ev',
+    '0F 1E Ev',
+    '0F 1F Ev',
+    '0F 18 /4 Ev',
+    '0F 18 /5 Ev',
+    '0F 18 /6 Ev',
+    '0F 18 /7 Ev',
   ],
   access: ['r'],
   execute() {},
@@ -165,7 +185,10 @@ export const PAUSE = instruction('PAUSE', { encodings: ['F3 90 norexb'], execute
 
 export const CLC = instruction('CLC', { encodings: ['F8'], execute: (x) => x.setFlags({ CF: x.i32(0) }) });
 export const STC = instruction('STC', { encodings: ['F9'], execute: (x) => x.setFlags({ CF: x.i32(1) }) });
-export const CMC = instruction('CMC', { encodings: ['F5'], execute: (x) => x.setFlags({ CF: x.xor(x.flag('CF') as I32, 1) }) });
+export const CMC = instruction('CMC', {
+  encodings: ['F5'],
+  execute: (x) => x.setFlags({ CF: x.xor(x.flag('CF') as I32, 1) }),
+});
 export const CLD = instruction('CLD', { encodings: ['FC'], execute: (x) => x.setDirection(0) });
 export const STD = instruction('STD', { encodings: ['FD'], execute: (x) => x.setDirection(1) });
 /** AH is bits 15:8 of RAX. */
@@ -173,4 +196,7 @@ export const LAHF = instruction('LAHF', {
   encodings: ['9F'],
   execute: (x) => x.setGpr(0, 16, x.or(x.and(x.gpr(0, 16) as I32, 0xff), x.shl(x.lowFlags() as I32, 8))),
 });
-export const SAHF = instruction('SAHF', { encodings: ['9E'], execute: (x) => x.setLowFlags(x.shrU(x.gpr(0, 16) as I32, 8)) });
+export const SAHF = instruction('SAHF', {
+  encodings: ['9E'],
+  execute: (x) => x.setLowFlags(x.shrU(x.gpr(0, 16) as I32, 8)),
+});

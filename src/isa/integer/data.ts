@@ -1,11 +1,36 @@
 /** Data movement: MOV, MOVZX, MOVSX, MOVSXD, LEA, XCHG, XADD, CMPXCHG, CMPXCHG8B/16B, PUSH, POP, PUSHA, ENTER, LEAVE, CBW, CWD, XLAT, BCD. */
 import { instruction } from '../instruction.ts';
-import { type Bits, type I32, type I64, type Int, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, type Stage, Vector } from '../stage.ts';
+import {
+  type Bits,
+  type I32,
+  type I64,
+  type Int,
+  RAX,
+  RBP,
+  RBX,
+  RCX,
+  RDI,
+  RDX,
+  RSI,
+  RSP,
+  type Stage,
+  Vector,
+} from '../stage.ts';
 
 export const MOV = instruction('MOV', {
   encodings: [
-    '88 Eb,Gb', '89 Ev,Gv', '8A Gb,Eb', '8B Gv,Ev', 'A0 AL,Ob', 'A1 rAX,Ov', 'A2 Ob,AL', 'A3 Ov,rAX',
-    'B0+r Zb,Ib', 'B8+r Zv,Iv', 'C6 /0 Eb,Ib', 'C7 /0 Ev,Iz',
+    '88 Eb,Gb',
+    '89 Ev,Gv',
+    '8A Gb,Eb',
+    '8B Gv,Ev',
+    'A0 AL,Ob',
+    'A1 rAX,Ov',
+    'A2 Ob,AL',
+    'A3 Ov,rAX',
+    'B0+r Zb,Ib',
+    'B8+r Zv,Iv',
+    'C6 /0 Eb,Ib',
+    'C7 /0 Ev,Iz',
   ],
   access: ['w', 'r'],
   execute: (x) => x.write(0, x.operand(1)),
@@ -27,7 +52,11 @@ function signExtended(x: Stage): void {
   }
 }
 
-export const MOVSX = instruction('MOVSX', { encodings: ['0F BE Gv,Eb', '0F BF Gv,Ew'], access: ['w', 'r'], execute: signExtended });
+export const MOVSX = instruction('MOVSX', {
+  encodings: ['0F BE Gv,Eb', '0F BF Gv,Ew'],
+  access: ['w', 'r'],
+  execute: signExtended,
+});
 
 export const MOVSXD = instruction('MOVSXD', {
   // with a 16-bit operand size AMD processors still read 32 bits (Intel's only 16)
@@ -284,8 +313,16 @@ function asciiAdjust(x: Stage, subtract: boolean): void {
   x.setGpr(RAX, 16, x.and(changed, 0xff0f));
   x.setFlags({ CF: adjust, AF: adjust });
 }
-export const AAA = instruction('AAA', { encodings: ['37 no64'], undefinedFlags: 'OSZP', execute: (x) => asciiAdjust(x, false) });
-export const AAS = instruction('AAS', { encodings: ['3F no64'], undefinedFlags: 'OSZP', execute: (x) => asciiAdjust(x, true) });
+export const AAA = instruction('AAA', {
+  encodings: ['37 no64'],
+  undefinedFlags: 'OSZP',
+  execute: (x) => asciiAdjust(x, false),
+});
+export const AAS = instruction('AAS', {
+  encodings: ['3F no64'],
+  undefinedFlags: 'OSZP',
+  execute: (x) => asciiAdjust(x, true),
+});
 
 export const AAM = instruction('AAM', {
   encodings: ['D4 Ib no64'],

@@ -23,7 +23,16 @@ export const AND = logical('AND', 0x20, 4, (x, a, b) => x.and(a, b));
 export const XOR = logical('XOR', 0x30, 6, (x, a, b) => x.xor(a, b));
 
 export const TEST = instruction('TEST', {
-  encodings: ['84 Eb,Gb', '85 Ev,Gv', 'A8 AL,Ib', 'A9 rAX,Iz', 'F6 /0 Eb,Ib', 'F7 /0 Ev,Iz', 'F6 /1 Eb,Ib', 'F7 /1 Ev,Iz'],
+  encodings: [
+    '84 Eb,Gb',
+    '85 Ev,Gv',
+    'A8 AL,Ib',
+    'A9 rAX,Iz',
+    'F6 /0 Eb,Ib',
+    'F7 /0 Ev,Iz',
+    'F6 /1 Eb,Ib',
+    'F7 /1 Ev,Iz',
+  ],
   access: ['r', 'r'],
   undefinedFlags: 'A',
   execute(x) {

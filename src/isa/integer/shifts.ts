@@ -3,11 +3,23 @@ import { instruction } from '../instruction.ts';
 import type { Bits, I32, Int, Stage } from '../stage.ts';
 
 function forms(digit: number): string[] {
-  return [`C0 /${digit} Eb,Ib`, `C1 /${digit} Ev,Ib`, `D0 /${digit} Eb,1`, `D1 /${digit} Ev,1`, `D2 /${digit} Eb,CL`, `D3 /${digit} Ev,CL`];
+  return [
+    `C0 /${digit} Eb,Ib`,
+    `C1 /${digit} Ev,Ib`,
+    `D0 /${digit} Eb,1`,
+    `D1 /${digit} Ev,1`,
+    `D2 /${digit} Eb,CL`,
+    `D3 /${digit} Ev,CL`,
+  ];
 }
 
 /** The masked count, as an integer of the operand's type. A zero count changes nothing, flags included. */
-function shift(mnemonic: string, digits: number[], undefinedFlags: string, body: (x: Stage, a: Int, count: Int, bits: Bits) => void) {
+function shift(
+  mnemonic: string,
+  digits: number[],
+  undefinedFlags: string,
+  body: (x: Stage, a: Int, count: Int, bits: Bits) => void,
+) {
   return instruction(mnemonic, {
     encodings: digits.flatMap(forms),
     access: ['rw', 'r'],

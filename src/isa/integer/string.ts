@@ -86,7 +86,10 @@ function portString(name: 'INS' | 'OUTS', byteOpcode: string, opcode: string) {
         x.system('stringOperation', StringOperation[name], width(x), x.addressBits, x.segment as I32, repeat);
       },
     });
-  return [define('B', `${byteOpcode} rep as`, () => 8), define('', `${opcode} rep as os`, (x) => Math.min(x.bits, 32))] as const;
+  return [
+    define('B', `${byteOpcode} rep as`, () => 8),
+    define('', `${opcode} rep as os`, (x) => Math.min(x.bits, 32)),
+  ] as const;
 }
 export const INS = portString('INS', '6C', '6D');
 export const OUTS = portString('OUTS', '6E', '6F');

@@ -3,7 +3,7 @@
  * instructions that exist for XMM and for MMX registers alike.
  */
 import type { Local, Operators, Value } from '../../wasm/index.ts';
-import { type Feature, type Instruction, instruction, type InstructionOptions } from '../instruction.ts';
+import { type Feature, type Instruction, type InstructionOptions, instruction } from '../instruction.ts';
 import { type I64, type Int, type Stage, Vector } from '../stage.ts';
 
 export type V128 = Value<'v128'>;

@@ -1,7 +1,7 @@
 /** Starts the processor at the reset vector, in a firmware image below 4 GiB (SDM vol. 3A section 10.1.4). */
 import {
-  BootError,
   type BootCpuState,
+  BootError,
   CR0,
   type MemoryWrite,
   RFLAGS_RESERVED,

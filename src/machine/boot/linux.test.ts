@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type BootPlan, BootError, type KernelOptions } from './boot-plan.ts';
+import { BootError, type BootPlan, type KernelOptions } from './boot-plan.ts';
 import { isLinuxKernel, planLinux } from './linux.ts';
 import { boardMemoryMap } from './memory-map.ts';
 import { bzImage, memoryOf, stringAt } from './test-images.ts';

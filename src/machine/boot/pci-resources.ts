@@ -2,8 +2,9 @@
  * What firmware does to PCI before it starts a kernel: gives base address registers their places, routes interrupts, and
  * enables decoding. Direct kernel boot stands in for it, for kernels that rely on it.
  */
-import { routePirq } from '../../devices/pci/host-bridge.ts';
+
 import { COMMAND, CONFIG } from '../../devices/pci/config-space.ts';
+import { routePirq } from '../../devices/pci/host-bridge.ts';
 import type { BarOptions, PciBus, PciFunction } from '../../devices/pci/model.ts';
 import { PIRQ_COUNT, pirqOf } from '../acpi/chipset.ts';
 import { alignUp } from '../bytes.ts';

@@ -115,9 +115,7 @@ const FLOAT: Record<string, FloatOperator> = {
   max: (a, b) => Math.max(a, b),
   copysign: (a, b) => (isNegative(a) === isNegative(b) ? a : -a),
   // By the specification these choose an operand; Math.min and Math.max treat zeros and NaN differently.
-  // biome-ignore lint/complexity/useMathMinMax: as said
   pmin: (a, b) => (b < a ? b : a),
-  // biome-ignore lint/complexity/useMathMinMax: as said
   pmax: (a, b) => (a < b ? b : a),
 };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { MEMORY_BASE, MEMORY_SIZE, named, TestMachine } from '../../cpu/interpreter/testing.ts';
-import { Vector } from '../stage.ts';
+import { MEMORY_BASE, MEMORY_SIZE, named, TestMachine } from '../../src/cpu/interpreter/testing.ts';
+import { Vector } from '../../src/isa/stage.ts';
 
 const words = (...values: number[]) => values.reduceRight((all, v) => (all << 16n) | BigInt(v & 0xffff), 0n);
 

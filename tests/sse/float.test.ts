@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { MEMORY_BASE, named, TestMachine, withConstantImmediates } from '../../cpu/interpreter/testing.ts';
-import { lightHelpers } from '../../cpu/light/index.ts';
-import { CR4 } from '../../cpu/system/registers.ts';
-import { Vector } from '../stage.ts';
+import { MEMORY_BASE, named, TestMachine, withConstantImmediates } from '../../src/cpu/interpreter/testing.ts';
+import { lightHelpers } from '../../src/cpu/light/index.ts';
+import { CR4 } from '../../src/cpu/system/registers.ts';
+import { Vector } from '../../src/isa/stage.ts';
 
 const PRECISION = 0x20;
 const MXCSR_DEFAULT = 0x1f80;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { named, TestMachine, withConstantImmediates } from '../../cpu/interpreter/testing.ts';
+import { named, TestMachine, withConstantImmediates } from '../../src/cpu/interpreter/testing.ts';
 
 const A = 0x0f0e0d0c_0b0a0908_07060504_03020100n;
 const B = 0x1f1e1d1c_1b1a1918_17161514_13121110n;
