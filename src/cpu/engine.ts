@@ -16,7 +16,6 @@ import type { RegionManager } from './regions/manager.ts';
 import { Activity, InterruptShadow, Pending, word } from './state.ts';
 import { reportDebugCauses } from './system/debug-registers.ts';
 import { deliverDebugTrap, deliverPendingFault } from './system/exceptions.ts';
-import { hooks } from './system/hooks.ts';
 import { pollInterrupts } from './system/interrupts.ts';
 import { branchMayHaveBeenTaken, watchesBranches } from './system/last-branch.ts';
 
@@ -375,7 +374,8 @@ export class Engine {
    */
   private nothingDue(): boolean {
     const { cpu, u32 } = this;
-    if (this.kicked || this.interruptDue()) return false;
+    // In guest mode every boundary goes through the run loop: going on there lost an event of a guest of KVM's (real clock).
+    if (this.kicked || cpu.guestMode !== 0 || this.interruptDue()) return false;
     const special =
       u32[ACTIVITY] |
       u32[SINGLE_STEP] |
@@ -384,7 +384,7 @@ export class Engine {
       (u32[DR7] & DR7_ENABLES);
     if (special !== 0 || watchesBranches(cpu)) return false;
     if (u32[SHADOW] === InterruptShadow.NONE) return true;
-    if (u32[SHADOW] !== InterruptShadow.STI || cpu.guestMode !== 0 || this.i32[BUDGET] < 1) return false;
+    if (u32[SHADOW] !== InterruptShadow.STI || this.i32[BUDGET] < 1) return false;
     u32[SHADOW] = InterruptShadow.NONE;
     return true;
   }
@@ -392,7 +392,6 @@ export class Engine {
   /** Whether an interrupt may be deliverable at this boundary. */
   private interruptDue(): boolean {
     const { cpu, u32 } = this;
-    if (u32[GUEST_MODE] !== 0) return cpu.apic.waiting !== false || hooks.interruptWaiting(cpu);
     if (cpu.apic.waiting === false || u32[GIF] === 0) return false;
     return cpu.apic.nmiPending || cpu.apic.smiPending === true || (u32[RFLAGS] & RFLAGS_IF) !== 0;
   }
