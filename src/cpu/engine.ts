@@ -16,7 +16,8 @@ import type { RegionManager } from './regions/manager.ts';
 import { Activity, InterruptShadow, Pending, word } from './state.ts';
 import { reportDebugCauses } from './system/debug-registers.ts';
 import { deliverDebugTrap, deliverPendingFault } from './system/exceptions.ts';
-import { pollInterrupts } from './system/interrupts.ts';
+import { hooks } from './system/hooks.ts';
+import { interruptsEnabled, pollInterrupts } from './system/interrupts.ts';
 import { branchMayHaveBeenTaken, watchesBranches } from './system/last-branch.ts';
 
 const RIP = word('rip');
@@ -35,7 +36,6 @@ const DR6_PENDING = word('dr6Pending');
 const SINGLE_STEP = word('singleStep');
 
 const RFLAGS_TF = 1 << 8;
-const RFLAGS_IF = 1 << 9;
 const RFLAGS_RF = 1 << 16;
 /** Enable bits of the four breakpoints. */
 const DR7_ENABLES = 0xff;
@@ -374,8 +374,7 @@ export class Engine {
    */
   private nothingDue(): boolean {
     const { cpu, u32 } = this;
-    // In guest mode every boundary goes through the run loop: going on there lost an event of a guest of KVM's (real clock).
-    if (this.kicked || cpu.guestMode !== 0 || this.interruptDue()) return false;
+    if (this.kicked || this.interruptDue()) return false;
     const special =
       u32[ACTIVITY] |
       u32[SINGLE_STEP] |
@@ -392,8 +391,11 @@ export class Engine {
   /** Whether an interrupt may be deliverable at this boundary. */
   private interruptDue(): boolean {
     const { cpu, u32 } = this;
-    if (cpu.apic.waiting === false || u32[GIF] === 0) return false;
-    return cpu.apic.nmiPending || cpu.apic.smiPending === true || (u32[RFLAGS] & RFLAGS_IF) !== 0;
+    if (u32[GIF] === 0) return false;
+    // A virtual interrupt waits in the VMCB's fields, not in the APIC, until the guest lets it in.
+    if (u32[GUEST_MODE] !== 0 && hooks.interruptWaiting(cpu)) return true;
+    if (cpu.apic.waiting === false) return false;
+    return cpu.apic.nmiPending || cpu.apic.smiPending === true || interruptsEnabled(cpu);
   }
 
   /** The block at rip, decoded if need be; 0 if the fetch faults (pending). */
