@@ -8,7 +8,7 @@ import { type FunctionBuilder, type FunctionRef, ModuleBuilder } from '../../was
 import { offsetOf } from '../context.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { type Effects, type HandlerForm, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
-import { TLB_ENTRY } from './tlb-access.ts';
+import { TLB_EXECUTE } from './tlb-access.ts';
 import { enterBlock, executeEntry, findBlock, linearRip } from './transfer.ts';
 
 /** What the module imports from TypeScript. */
@@ -256,8 +256,11 @@ function emitCrossing(f: FunctionBuilder, long: boolean, module: HandlerModule):
   const first = linearRip(f, long, f.let(f.load('i64.load', ctx, offsetOf('rip'))));
   const second = op['i64.add'](first, f.i64(4096n));
   const { entry, tag } = executeEntry(f, f.let(long ? second : op['i64.and'](second, f.i64(0xffffffffn))));
-  const mapped = op['i64.eq'](f.load('i64.load', entry, TLB_ENTRY.executeTag), tag);
-  const same = op['i32.eq'](f.load('i32.load', entry, TLB_ENTRY.codeTable), f.load('i32.load', rec, RECORD.immediate));
+  const mapped = op['i64.eq'](f.load('i64.load', entry, TLB_EXECUTE.tag), tag);
+  const same = op['i32.eq'](
+    f.load('i32.load', entry, TLB_EXECUTE.codeTable),
+    f.load('i32.load', rec, RECORD.immediate),
+  );
   f.if(op['i32.and'](mapped, same), () => {
     const next = f.let(op['i32.add'](rec, f.i32(RECORD_SIZE)));
     f.returnCallIndirect(module.signature, f.load('i32.load', next, RECORD.handler), [ctx, next], module.table);

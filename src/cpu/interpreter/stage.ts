@@ -33,7 +33,7 @@ import {
 } from './flags.ts';
 import { emitHeat } from './heat.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
-import { TLB_ENTRY } from './tlb-access.ts';
+import { TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
 
 /** What handlers share: imports and common functions of the module. */
 export interface HandlerModule {
@@ -443,16 +443,16 @@ export class InterpreterStage extends Stage {
 
   /** TLB entry for a linear address. */
   private tlbEntry(linear: Local<'i64'>): Local<'i32'> {
-    const index = this.and(this.shrU(this.wrap(linear), TLB_ENTRY.indexShift), TLB_ENTRY.indexMask);
+    const index = this.and(this.shrU(this.wrap(linear), TLB_INDEX.shift), TLB_INDEX.mask);
     return this.f.let(this.add(this.field32('tlb') as I32, index));
   }
   /** Whether an access of `bytes` bytes hits: page-crossing ones never do. */
-  private hit(entry: Local<'i32'>, linear: Local<'i64'>, bytes: number, tag: number): I32 {
+  private hit(entry: Local<'i32'>, linear: Local<'i64'>, bytes: number, { tag }: TlbFields): I32 {
     const page = this.and(bytes === 1 ? (linear as I64) : this.add(linear as I64, bytes - 1), this.f.i64(-4096n));
     return this.eq(this.f.load('i64.load', entry, tag) as I64, page);
   }
-  private host(entry: Local<'i32'>, linear: Local<'i64'>): Value<'i32'> {
-    return this.add(this.wrap(linear), this.f.load('i32.load', entry, TLB_ENTRY.addend) as I32);
+  private host(entry: Local<'i32'>, linear: Local<'i64'>, { addend }: TlbFields): Value<'i32'> {
+    return this.add(this.wrap(linear), this.f.load('i32.load', entry, addend) as I32);
   }
   private info(address: Address, bytes: number, flags = 0): I32 {
     const constant = bytes | flags;
@@ -478,8 +478,8 @@ export class InterpreterStage extends Stage {
     const entry = this.tlbEntry(linear);
     return f.ifValue(
       bits === 64 ? 'i64' : 'i32',
-      this.hit(entry, linear, bytes, TLB_ENTRY.readTag),
-      () => f.load(LOADS[bits], this.host(entry, linear), 0),
+      this.hit(entry, linear, bytes, TLB_READ),
+      () => f.load(LOADS[bits], this.host(entry, linear, TLB_READ), 0),
       () => {
         this.slow(this.module.slowLoad, address, bytes);
         return f.load(LOADS[bits], this.ctx, this.at('slowValue'));
@@ -493,8 +493,8 @@ export class InterpreterStage extends Stage {
     const entry = this.tlbEntry(linear);
     return f.ifValue(
       'v128',
-      this.hit(entry, linear, 16, TLB_ENTRY.readTag),
-      () => f.load('v128.load', this.host(entry, linear), 0),
+      this.hit(entry, linear, 16, TLB_READ),
+      () => f.load('v128.load', this.host(entry, linear, TLB_READ), 0),
       () => {
         this.slow(this.module.slowLoad, address, 16);
         return f.load('v128.load', this.ctx, this.at('slowValue'));
@@ -509,8 +509,8 @@ export class InterpreterStage extends Stage {
     const { linear } = address;
     const entry = this.tlbEntry(linear);
     f.if(
-      this.hit(entry, linear, bytes, TLB_ENTRY.writeTag),
-      () => f.store(STORES[bits], this.host(entry, linear), v, 0),
+      this.hit(entry, linear, bytes, TLB_WRITE),
+      () => f.store(STORES[bits], this.host(entry, linear, TLB_WRITE), v, 0),
       () => {
         f.store(STORES[bits], this.ctx, v, this.at('slowValue'));
         this.slow(this.module.slowStore, address, bytes);
@@ -524,8 +524,8 @@ export class InterpreterStage extends Stage {
     const { linear } = address;
     const entry = this.tlbEntry(linear);
     f.if(
-      this.hit(entry, linear, 16, TLB_ENTRY.writeTag),
-      () => f.store('v128.store', this.host(entry, linear), v, 0),
+      this.hit(entry, linear, 16, TLB_WRITE),
+      () => f.store('v128.store', this.host(entry, linear, TLB_WRITE), v, 0),
       () => {
         f.store('v128.store', this.ctx, v, this.at('slowValue'));
         this.slow(this.module.slowStore, address, 16);
@@ -542,9 +542,9 @@ export class InterpreterStage extends Stage {
     const place = f.variable('i32', f.i32(0));
     const value = f.ifValue(
       bits === 64 ? 'i64' : 'i32',
-      this.hit(entry, linear, bytes, TLB_ENTRY.writeTag),
+      this.hit(entry, linear, bytes, TLB_WRITE),
       () => {
-        place.set(this.host(entry, linear));
+        place.set(this.host(entry, linear, TLB_WRITE));
         return f.load(LOADS[bits], place.get(), 0);
       },
       () => {

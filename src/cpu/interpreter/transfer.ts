@@ -4,7 +4,7 @@ import { CS, offsetOf, segmentOffset } from '../context.ts';
 import { emitHeat } from './heat.ts';
 import { Exit, RECORD } from './record.ts';
 import type { HandlerModule } from './stage.ts';
-import { TLB_ENTRY } from './tlb-access.ts';
+import { TLB_EXECUTE, TLB_INDEX } from './tlb-access.ts';
 
 /** TLB entry of a linear address, and the execute tag it must have. */
 export function executeEntry(f: FunctionBuilder, linear: Local<'i64'>) {
@@ -14,7 +14,7 @@ export function executeEntry(f: FunctionBuilder, linear: Local<'i64'>) {
   const entry = f.let(
     op['i32.add'](
       f.load('i32.load', ctx, offsetOf('tlb')),
-      op['i32.and'](op['i32.shr_u'](low, f.i32(TLB_ENTRY.indexShift)), f.i32(TLB_ENTRY.indexMask)),
+      op['i32.and'](op['i32.shr_u'](low, f.i32(TLB_INDEX.shift)), f.i32(TLB_INDEX.mask)),
     ),
   );
   const tag = f.let(
@@ -37,9 +37,9 @@ export function linearRip(f: FunctionBuilder, long: boolean, rip: Local<'i64'>):
 /** The block at an address whose TLB entry is given; returns `Exit.LOOKUP` if there is none. */
 export function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i32'>, tag: Local<'i64'>): Local<'i32'> {
   const { op } = f;
-  f.if(op['i64.ne'](f.load('i64.load', entry, TLB_ENTRY.executeTag), tag), () => f.return(f.i32(Exit.LOOKUP)));
+  f.if(op['i64.ne'](f.load('i64.load', entry, TLB_EXECUTE.tag), tag), () => f.return(f.i32(Exit.LOOKUP)));
   const slot = op['i32.add'](
-    f.load('i32.load', entry, TLB_ENTRY.codeTable),
+    f.load('i32.load', entry, TLB_EXECUTE.codeTable),
     op['i32.shl'](op['i32.and'](low, f.i32(0xfff)), f.i32(2)),
   );
   const next = f.let(f.load('i32.load', slot, 0));

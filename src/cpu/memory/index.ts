@@ -13,7 +13,6 @@ export { DmaMemory } from './dma.ts';
 export { LinearAccess } from './linear.ts';
 export { GRANULE_SIZE, type MmioBus, PageFlag, PhysicalSpace, type PhysicalSpaceOptions } from './physical.ts';
 export { AccessInfo } from './slow-path.ts';
-export { TLB_BANK_SIZE, TLB_BANKS, TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE } from './tlb.ts';
 export { Translation } from './translation.ts';
 
 /** Arena overhead of one processor's TLB banks in bytes, alignment included. */

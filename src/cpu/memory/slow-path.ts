@@ -13,7 +13,18 @@ import { Pending, word } from '../state.ts';
 import { type Arena, PAGE_SIZE } from './arena.ts';
 import { AccessClass, FETCH, PageWalker, PagingFormat, READ, Right, WRITE } from './paging.ts';
 import { PageFlag, type PhysicalSpace } from './physical.ts';
-import { ADDEND, CODE_TABLE, EXECUTE_TAG, Grant, PAGE_MASK, READ_TAG, SLOW, type TlbBanks, WRITE_TAG } from './tlb.ts';
+import {
+  ADDEND,
+  CODE_TABLE,
+  EXECUTE_TABLE,
+  INVALID,
+  PAGE_MASK,
+  READ_TABLE,
+  SLOW,
+  TAG,
+  type TlbBanks,
+  WRITE_TABLE,
+} from './tlb.ts';
 import type { Translation } from './translation.ts';
 
 /** Layout of the `info` argument of the slow paths. */
@@ -117,24 +128,15 @@ export class SlowPath {
    * access must go through {@link PhysicalSpace} (page in `this.page`), FAULT if it may not take place.
    */
   protected locate(lo: number, hi: number, access: number, segment: number): number {
-    const entry = this.banks.entryWord(this.bank, lo);
+    const table = access === READ ? READ_TABLE : WRITE_TABLE;
+    const entry = this.banks.entryWord(this.bank, table, lo);
     const tag = lo & PAGE_MASK;
     const i32 = this.i32;
-    if (access === READ) {
-      if ((i32[entry + READ_TAG] & ~SLOW) === tag && i32[entry + READ_TAG + 1] === hi) {
-        this.holdsCode = false;
-        return (lo + i32[entry + ADDEND]) >>> 0;
-      }
-    } else if (i32[entry + WRITE_TAG + 1] === hi) {
-      const writeTag = i32[entry + WRITE_TAG];
-      if (writeTag === tag) {
-        this.holdsCode = false;
-        return (lo + i32[entry + ADDEND]) >>> 0;
-      }
-      if (writeTag === (tag | SLOW)) {
-        this.page = this.banks.pageAt(this.bank, lo);
-        return this.locateForWrite(lo, hi);
-      }
+    const known = i32[entry + TAG];
+    if ((known & ~SLOW) === tag && i32[entry + TAG + 1] === hi) {
+      if (access !== READ && known !== tag) return this.locateForWrite(lo, hi, entry);
+      this.holdsCode = false;
+      return (lo + i32[entry + ADDEND]) >>> 0;
     }
     if (!this.isCanonical(hi)) return this.nonCanonical(segment);
     if (this.walker.translate(this.translation.space, lo, hi, access, this.accessClass) !== 0) return FAULT;
@@ -142,29 +144,42 @@ export class SlowPath {
     const writable = access === READ || this.physical.frameForWrite(this.page) !== 0;
     const frame = this.physical.frameForRead(this.page);
     if (frame === 0) return ELSEWHERE;
-    this.enter(lo, hi, frame);
+    this.enter(lo, hi, frame, table);
     if (!writable) return ELSEWHERE;
     this.holdsCode = access === WRITE && (this.physical.flags[this.page] & PageFlag.HAS_CODE) !== 0;
     return frame * PAGE_SIZE + (lo & 0xfff);
   }
 
-  /** Enters the walker's result in the current bank and returns the entry's word index. */
-  private enter(lo: number, hi: number, frame: number): number {
-    const { rights, isGlobal, isLarge, page } = this.walker;
+  /**
+   * Enters the walker's result in one table of the current bank. What is written is mostly read too: a write enters the
+   * page for reading unless another page's entry would have to give way.
+   */
+  private enter(lo: number, hi: number, frame: number, table: number): void {
+    const { rights, page } = this.walker;
     const slowOnly =
       this.accessClass === AccessClass.USER_ALIGNMENT_CHECKED || this.translation.breakpoints.watches(lo, hi);
-    const read = !(rights & Right.READ) ? Grant.NONE : slowOnly ? Grant.SLOW : Grant.FAST;
-    const write = !(rights & Right.WRITE)
-      ? Grant.NONE
-      : slowOnly || !this.physical.isFreelyWritable(page)
-        ? Grant.SLOW
-        : Grant.FAST;
-    return this.banks.fill(this.bank, lo, hi, page, frame * PAGE_SIZE, read, write, isGlobal, isLarge);
+    if (table === READ_TABLE) {
+      this.fill(READ_TABLE, lo, hi, frame, slowOnly);
+      return;
+    }
+    this.fill(WRITE_TABLE, lo, hi, frame, slowOnly || !this.physical.isFreelyWritable(page));
+    if (!(rights & Right.READ)) return;
+    const entry = this.banks.entryWord(this.bank, READ_TABLE, lo);
+    const tag = this.i32[entry + TAG];
+    if (tag === INVALID || ((tag & PAGE_MASK) === (lo & PAGE_MASK) && this.i32[entry + TAG + 1] === hi))
+      this.fill(READ_TABLE, lo, hi, frame, slowOnly);
   }
 
-  /** A permitted write to `this.page`: makes the frame writable and its TLB entry fast if nothing speaks against it. */
-  private locateForWrite(lo: number, hi: number): number {
-    const { physical, page } = this;
+  private fill(table: number, lo: number, hi: number, frame: number, slowOnly: boolean): void {
+    const { isGlobal, isLarge, page } = this.walker;
+    this.banks.fill(this.bank, table, lo, hi, slowOnly ? SLOW : 0, page, frame * PAGE_SIZE, isGlobal, isLarge);
+  }
+
+  /** A permitted write through a slow entry: makes the frame writable and the entry fast if nothing speaks against it. */
+  private locateForWrite(lo: number, hi: number, entry: number): number {
+    const { physical } = this;
+    const page = this.banks.pageAt(entry);
+    this.page = page;
     const before = physical.frames[page];
     const frame = physical.frameForWrite(page);
     if (frame === 0) return ELSEWHERE;
@@ -176,7 +191,7 @@ export class SlowPath {
       this.accessClass !== AccessClass.USER_ALIGNMENT_CHECKED &&
       !this.translation.breakpoints.watches(lo, hi)
     ) {
-      this.banks.allowFastWrites(this.bank, lo);
+      this.banks.allowFastWrites(entry);
     }
     return frame * PAGE_SIZE + (lo & 0xfff);
   }
@@ -395,9 +410,9 @@ export class SlowPath {
     hi |= 0;
     const mode = this.cpu.u32[MODE];
     const i32 = this.i32;
-    const hit = this.banks.entryWord(this.bank, lo);
-    if (i32[hit + EXECUTE_TAG] === ((lo & PAGE_MASK) | mode) && i32[hit + EXECUTE_TAG + 1] === hi) {
-      this.executePage = this.banks.pageAt(this.bank, lo);
+    const hit = this.banks.entryWord(this.bank, EXECUTE_TABLE, lo);
+    if (i32[hit + TAG] === ((lo & PAGE_MASK) | mode) && i32[hit + TAG + 1] === hi) {
+      this.executePage = this.banks.pageAt(hit);
       return (lo + i32[hit + ADDEND]) >>> 0;
     }
     if (!this.isCanonical(hi)) {
@@ -416,12 +431,11 @@ export class SlowPath {
       }
       // No instruction starts with ones: #UD.
       frame = this.physical.undrivenFrame;
-      this.walker.rights = Right.EXECUTE;
     }
     const codeTable = this.codeTableFor(page, mode);
-    const entry = this.enter(lo, hi, frame);
-    i32[entry + EXECUTE_TAG] = (lo & PAGE_MASK) | mode;
-    i32[entry + EXECUTE_TAG + 1] = hi;
+    const { isGlobal, isLarge } = this.walker;
+    const address = frame * PAGE_SIZE;
+    const entry = this.banks.fill(this.bank, EXECUTE_TABLE, lo, hi, mode, page, address, isGlobal, isLarge);
     i32[entry + CODE_TABLE] = codeTable;
     this.executePage = page;
     return frame * PAGE_SIZE + (lo & 0xfff);
@@ -429,7 +443,7 @@ export class SlowPath {
 
   /** Code table of the page {@link translateExecute} was last asked for. */
   codeTable(lo: number): number {
-    return this.i32[this.banks.entryWord(this.translation.bank, lo) + CODE_TABLE] >>> 0;
+    return this.i32[this.banks.entryWord(this.translation.bank, EXECUTE_TABLE, lo) + CODE_TABLE] >>> 0;
   }
 
   /** Guest page of the same. */

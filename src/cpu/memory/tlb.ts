@@ -1,11 +1,13 @@
 /**
  * The software TLB: direct-mapped banks in the arena that emitted code looks into on every memory access.
  *
- * An access of n bytes at `linear` hits if `((linear + n - 1) & ~0xfff)` equals the tag of its kind in entry
- * `(linear >> 12) & 1023` of the current bank; then its arena address is the low 32 bits of `linear` plus the addend.
- * Accesses that cross a page therefore miss. The execute tag holds the decode mode key in its low 12 bits.
+ * A bank has a table of its own for each kind of access, so that a copy whose source and target lie a multiple of the
+ * table's reach apart, or code and its data, do not push each other out. An access of n bytes at `linear` hits if
+ * `((linear + n - 1) & ~0xfff)` equals the tag in entry `(linear >> 12) & 1023` of its kind's table in the current bank;
+ * then its arena address is the low 32 bits of `linear` plus the addend. Accesses that cross a page therefore miss. The
+ * tag of an EXECUTE entry holds the decode mode key in its low 12 bits.
  *
- * A read or write tag with bit 0 set ({@link SLOW}) never matches in emitted code, but tells the slow path that the
+ * A READ or WRITE tag with bit 0 set ({@link SLOW}) never matches in emitted code, but tells the slow path that the
  * access is permitted and where it goes: pages with translated code, clean pages, ROM, pages with a breakpoint.
  */
 import { type Arena, PAGE_SHIFT } from './arena.ts';
@@ -13,43 +15,45 @@ import type { PhysicalSpace, TranslationListener } from './physical.ts';
 
 /** Byte offsets inside an entry. */
 export const TLB_ENTRY = {
-  readTag: 0,
-  writeTag: 8,
-  executeTag: 16,
+  /** 64 bits. */
+  tag: 0,
   /** 32 bits: arena address = low half of the linear address + addend, modulo 2^32. */
-  addend: 24,
-  /** 32 bits: what the decoder gave for this page and mode. */
-  codeTable: 28,
+  addend: 8,
+  /** 32 bits, of EXECUTE entries: what the decoder gave for this page and mode. */
+  codeTable: 12,
 } as const;
-export const TLB_ENTRY_SIZE = 32;
+export const TLB_ENTRY_SIZE = 16;
+/** Entries of each kind. */
 export const TLB_ENTRIES = 1024;
-export const TLB_BANK_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
+const TABLE_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
+/** Kinds of access, as byte offsets of their tables in a bank. */
+export const TLB_KIND = { READ: 0, WRITE: TABLE_SIZE, EXECUTE: 2 * TABLE_SIZE } as const;
+const KINDS = Object.keys(TLB_KIND).length;
+export const TLB_BANK_SIZE = KINDS * TABLE_SIZE;
 export const TLB_BANKS = 64;
 
 /** The same places as word offsets, for the slow path. */
-export const READ_TAG = TLB_ENTRY.readTag >> 2;
-export const WRITE_TAG = TLB_ENTRY.writeTag >> 2;
-export const EXECUTE_TAG = TLB_ENTRY.executeTag >> 2;
+export const TAG = TLB_ENTRY.tag >> 2;
 export const ADDEND = TLB_ENTRY.addend >> 2;
 export const CODE_TABLE = TLB_ENTRY.codeTable >> 2;
-export const ENTRY_WORDS = TLB_ENTRY_SIZE >> 2;
-export const INDEX_MASK = TLB_ENTRIES - 1;
+export const READ_TABLE = TLB_KIND.READ >> 2;
+export const WRITE_TABLE = TLB_KIND.WRITE >> 2;
+export const EXECUTE_TABLE = TLB_KIND.EXECUTE >> 2;
+const ENTRY_SHIFT = Math.log2(TLB_ENTRY_SIZE >> 2);
+const INDEX_MASK = TLB_ENTRIES - 1;
 const BANK_WORDS = TLB_BANK_SIZE >> 2;
+/** Entries of a bank, all kinds together: slots, numbered as they lie in the arena. */
+const BANK_SLOTS = KINDS * TLB_ENTRIES;
 
-/** Bit 0 of a read or write tag: permitted, but only the slow path may do it. */
+/** Bit 0 of a READ or WRITE tag: permitted, but only the slow path may do it. */
 export const SLOW = 1;
 /** Both halves of an invalid tag. */
-const INVALID = -1;
+export const INVALID = -1;
 /** Mask of the page address in the low half of a tag. */
 export const PAGE_MASK = ~0xfff;
 
-/** How a fill enters a kind of access. */
-export const Grant = { NONE: 0, SLOW: 1, FAST: 2 } as const;
-
-/** Words of a bitmap with a bit per entry of a bank. */
-const BITMAP_WORDS = TLB_ENTRIES / 32;
-/** A page hint that gives no single entry: all have to be looked at. */
-const MANY = 0xffff_ffff;
+/** Words of a bitmap with a bit per slot of a bank. */
+const BITMAP_WORDS = BANK_SLOTS / 32;
 
 /** Linear regions for which a bank remembers having seen large pages: 1 GiB, the largest page there is. */
 const REGION_SHIFT = 30;
@@ -64,9 +68,9 @@ export class TlbBanks implements TranslationListener {
   readonly address: number;
   private readonly i32: Int32Array;
   private readonly firstWord: number;
-  /** Guest page behind each entry. */
+  /** Guest page behind each slot. */
   private readonly pages: Uint32Array;
-  /** Entries in use; not global; cut out of a page larger than 4 KiB. Bits per bank and entry. */
+  /** Slots in use; not global; cut out of a page larger than 4 KiB. Bits per bank and slot. */
   private readonly filled: Int32Array;
   private readonly local: Int32Array;
   private readonly large: Int32Array;
@@ -74,25 +78,28 @@ export class TlbBanks implements TranslationListener {
   private readonly used: Uint8Array;
   private readonly largeRegions: Int32Array;
   /**
-   * Per guest page, where it can be found: 0 nowhere, n entry n - 1 only, {@link MANY} anywhere. May name entries that
-   * have gone. Kept for fast write tags apart, since code pages are revoked often and shared widely.
+   * A doubly linked list per guest page of the slots that hold it, by number + 1. A slot stays in its page's list until
+   * it is filled for another one, valid or not.
    */
-  private readonly holders: Uint32Array;
-  private readonly writers: Uint32Array;
+  private readonly heads: Int32Array;
+  private readonly next: Int32Array;
+  private readonly previous: Int32Array;
 
   constructor(arena: Arena, physical: PhysicalSpace, count = TLB_BANKS) {
     this.count = count;
     this.address = arena.reserve(count * TLB_BANK_SIZE, TLB_BANK_SIZE);
     this.i32 = arena.i32;
     this.firstWord = this.address >>> 2;
-    this.pages = new Uint32Array(count * TLB_ENTRIES);
+    const slots = count * BANK_SLOTS;
+    this.pages = new Uint32Array(slots);
     this.filled = new Int32Array(count * BITMAP_WORDS);
     this.local = new Int32Array(count * BITMAP_WORDS);
     this.large = new Int32Array(count * BITMAP_WORDS);
     this.used = new Uint8Array(count);
     this.largeRegions = new Int32Array(count);
-    this.holders = new Uint32Array(physical.pageCount);
-    this.writers = new Uint32Array(physical.pageCount);
+    this.heads = new Int32Array(physical.pageCount);
+    this.next = new Int32Array(slots);
+    this.previous = new Int32Array(slots);
     this.i32.fill(INVALID, this.firstWord, this.firstWord + count * BANK_WORDS);
     physical.attach(this);
   }
@@ -102,56 +109,55 @@ export class TlbBanks implements TranslationListener {
     return this.address + bank * TLB_BANK_SIZE;
   }
 
-  /** Index in the arena's 32-bit words of the entry for a linear page. */
-  entryWord(bank: number, lo: number): number {
-    return this.firstWord + bank * BANK_WORDS + ((lo >>> PAGE_SHIFT) & INDEX_MASK) * ENTRY_WORDS;
+  /** Index in the arena's 32-bit words of the entry for a linear page in a table ({@link READ_TABLE} and so on). */
+  entryWord(bank: number, table: number, lo: number): number {
+    return this.firstWord + bank * BANK_WORDS + table + (((lo >>> PAGE_SHIFT) & INDEX_MASK) << ENTRY_SHIFT);
+  }
+
+  private slotOf(entry: number): number {
+    return (entry - this.firstWord) >> ENTRY_SHIFT;
+  }
+
+  private entryOf(slot: number): number {
+    return this.firstWord + (slot << ENTRY_SHIFT);
   }
 
   /** Guest page behind an entry. */
-  pageAt(bank: number, lo: number): number {
-    return this.pages[bank * TLB_ENTRIES + ((lo >>> PAGE_SHIFT) & INDEX_MASK)];
+  pageAt(entry: number): number {
+    return this.pages[this.slotOf(entry)];
   }
 
   /**
-   * Enters a translation and returns the entry's word index. An execute tag of the same translation stays.
-   * `frameAddress` is the arena address of the page's frame.
+   * Enters a translation in one table and returns the entry's word index.
+   *
+   * @param tagBits low 12 bits of the tag: {@link SLOW}, or the mode key of an EXECUTE entry
+   * @param page guest page
+   * @param frameAddress arena address of the page's frame
    */
   fill(
     bank: number,
+    table: number,
     lo: number,
     hi: number,
+    tagBits: number,
     page: number,
     frameAddress: number,
-    read: number,
-    write: number,
     isGlobal: boolean,
     isLarge: boolean,
   ): number {
     this.fills++;
     const i32 = this.i32;
-    const index = (lo >>> PAGE_SHIFT) & INDEX_MASK;
-    const entry = this.firstWord + bank * BANK_WORDS + index * ENTRY_WORDS;
+    const entry = this.entryWord(bank, table, lo);
     const tag = lo & PAGE_MASK;
-    const addend = (frameAddress - tag) | 0;
-    if (
-      i32[entry + ADDEND] !== addend ||
-      (i32[entry + EXECUTE_TAG] & PAGE_MASK) !== tag ||
-      i32[entry + EXECUTE_TAG + 1] !== hi
-    ) {
-      i32[entry + EXECUTE_TAG] = INVALID;
-      i32[entry + EXECUTE_TAG + 1] = INVALID;
-      i32[entry + ADDEND] = addend;
-    }
-    i32[entry + READ_TAG] = read === Grant.FAST ? tag : read === Grant.SLOW ? tag | SLOW : INVALID;
-    i32[entry + READ_TAG + 1] = read === Grant.NONE ? INVALID : hi;
-    i32[entry + WRITE_TAG] = write === Grant.FAST ? tag : write === Grant.SLOW ? tag | SLOW : INVALID;
-    i32[entry + WRITE_TAG + 1] = write === Grant.NONE ? INVALID : hi;
+    i32[entry + TAG] = tag | tagBits;
+    i32[entry + TAG + 1] = hi;
+    i32[entry + ADDEND] = (frameAddress - tag) | 0;
 
-    const slot = bank * TLB_ENTRIES + index;
-    this.pages[slot] = page;
+    const slot = this.slotOf(entry);
+    if (this.pages[slot] !== page || this.previous[slot] === 0) this.link(slot, page);
     this.used[bank] = 1;
-    const word = bank * BITMAP_WORDS + (index >>> 5);
-    const bit = 1 << (index & 31);
+    const word = slot >>> 5;
+    const bit = 1 << (slot & 31);
     this.filled[word] |= bit;
     if (isGlobal) this.local[word] &= ~bit;
     else this.local[word] |= bit;
@@ -161,72 +167,80 @@ export class TlbBanks implements TranslationListener {
     } else {
       this.large[word] &= ~bit;
     }
-    this.hint(this.holders, page, slot);
-    if (write === Grant.FAST) this.hint(this.writers, page, slot);
     return entry;
   }
 
-  /** Turns a slow write tag into a fast one. */
-  allowFastWrites(bank: number, lo: number): void {
-    const index = (lo >>> PAGE_SHIFT) & INDEX_MASK;
-    this.i32[this.firstWord + bank * BANK_WORDS + index * ENTRY_WORDS + WRITE_TAG] = lo & PAGE_MASK;
-    const slot = bank * TLB_ENTRIES + index;
-    this.hint(this.writers, this.pages[slot], slot);
+  /** Moves a slot to the list of a page. The first slot's `previous` is minus the page, less one. */
+  private link(slot: number, page: number): void {
+    const { heads, next, previous } = this;
+    const before = previous[slot];
+    if (before !== 0) {
+      const after = next[slot];
+      if (before > 0) next[before - 1] = after;
+      else heads[-before - 1] = after;
+      if (after !== 0) previous[after - 1] = before;
+      previous[slot] = 0;
+    }
+    this.pages[slot] = page;
+    // no one asks for pages of devices
+    if (page >= heads.length) return;
+    const first = heads[page];
+    next[slot] = first;
+    previous[slot] = -page - 1;
+    if (first !== 0) previous[first - 1] = slot + 1;
+    heads[page] = slot + 1;
   }
 
-  private hint(hints: Uint32Array, page: number, slot: number): void {
-    if (page >= hints.length) return;
-    const old = hints[page];
-    if (old === 0 || (old !== MANY && this.pages[old - 1] !== page)) hints[page] = slot + 1;
-    else if (old !== slot + 1) hints[page] = MANY;
+  /** Turns a slow WRITE entry into a fast one. */
+  allowFastWrites(entry: number): void {
+    this.i32[entry + TAG] &= ~SLOW;
   }
 
   // ---- invalidation by linear address
 
-  private clear(bank: number, index: number): void {
-    this.clearEntry(this.firstWord + bank * BANK_WORDS + index * ENTRY_WORDS);
+  private clear(entry: number): void {
+    this.i32[entry + TAG] = INVALID;
+    this.i32[entry + TAG + 1] = INVALID;
   }
 
   /** Drops the translation of a linear page, and all those that share a large page with it. */
   dropLinear(bank: number, lo: number, hi: number): void {
     if (this.used[bank] === 0) return;
-    const index = (lo >>> PAGE_SHIFT) & INDEX_MASK;
-    this.clear(bank, index);
+    this.clear(this.entryWord(bank, READ_TABLE, lo));
+    this.clear(this.entryWord(bank, WRITE_TABLE, lo));
+    this.clear(this.entryWord(bank, EXECUTE_TABLE, lo));
     const region = regionLow(lo, hi);
     if (!(this.largeRegions[bank] & (1 << (region & 31)))) return;
-    for (let word = 0; word < BITMAP_WORDS; word++) {
-      let bits = this.large[bank * BITMAP_WORDS + word];
+    this.forEachBit(this.large, bank, (slot) => {
+      const entry = this.entryOf(slot);
+      if (regionLow(this.i32[entry + TAG], this.i32[entry + TAG + 1]) === region) this.clear(entry);
+    });
+  }
+
+  /** Calls `action` with the slots of a bank whose bits are set. */
+  private forEachBit(bitmap: Int32Array, bank: number, action: (slot: number) => void): void {
+    for (let word = bank * BITMAP_WORDS; word < (bank + 1) * BITMAP_WORDS; word++) {
+      let bits = bitmap[word];
       while (bits !== 0) {
         const bit = 31 - Math.clz32(bits);
         bits &= ~(1 << bit);
-        if (this.isInRegion(bank, word * 32 + bit, region)) this.clear(bank, word * 32 + bit);
+        action(word * 32 + bit);
       }
     }
   }
 
-  private isInRegion(bank: number, index: number, region: number): boolean {
-    const entry = this.firstWord + bank * BANK_WORDS + index * ENTRY_WORDS;
-    // Whichever tag is valid has the linear address; the read tag is missing on execute-only fills (SMAP).
-    const tag = this.i32[entry + READ_TAG] === INVALID ? entry + EXECUTE_TAG : entry + READ_TAG;
-    return regionLow(this.i32[tag], this.i32[tag + 1]) === region;
-  }
+  private readonly clearSlot = (slot: number): void => this.clear(this.entryOf(slot));
 
   /** Empties a bank, or leaves global translations in it. */
   flush(bank: number, keepGlobal: boolean): void {
     if (this.used[bank] === 0) return;
     const victims = keepGlobal ? this.local : this.filled;
+    this.forEachBit(victims, bank, this.clearSlot);
     for (let word = bank * BITMAP_WORDS; word < (bank + 1) * BITMAP_WORDS; word++) {
-      let bits = victims[word];
-      if (bits === 0) continue;
+      const bits = victims[word];
       this.filled[word] &= ~bits;
       this.large[word] &= ~bits;
       this.local[word] = 0;
-      const first = (word - bank * BITMAP_WORDS) * 32;
-      while (bits !== 0) {
-        const bit = 31 - Math.clz32(bits);
-        bits &= ~(1 << bit);
-        this.clear(bank, first + bit);
-      }
     }
     if (keepGlobal) return;
     this.used[bank] = 0;
@@ -235,72 +249,52 @@ export class TlbBanks implements TranslationListener {
 
   // ---- invalidation by guest page
 
-  /** Calls `action` with the entry word of every filled entry of a guest page; `hints` tells where to look. */
-  private forEachEntryOf(hints: Uint32Array, page: number, action: (entry: number) => void): void {
-    if (page >= hints.length) return;
-    const hint = hints[page];
-    if (hint === 0) return;
-    hints[page] = 0;
-    if (hint !== MANY) {
-      if (this.pages[hint - 1] === page) action(this.firstWord + (hint - 1) * ENTRY_WORDS);
-      return;
-    }
-    for (let bank = 0; bank < this.count; bank++) {
-      if (this.used[bank] === 0) continue;
-      for (let slot = bank * TLB_ENTRIES; slot < (bank + 1) * TLB_ENTRIES; slot++) {
-        if (this.pages[slot] === page) action(this.firstWord + slot * ENTRY_WORDS);
-      }
+  private isOfTable(slot: number, table: number): boolean {
+    return (slot % BANK_SLOTS) >> Math.log2(TLB_ENTRIES) === table / (TABLE_SIZE >> 2);
+  }
+
+  revokeWrites(page: number): void {
+    if (page >= this.heads.length) return;
+    for (let at = this.heads[page]; at !== 0; at = this.next[at - 1]) {
+      if (this.isOfTable(at - 1, WRITE_TABLE)) this.revoke(this.entryOf(at - 1));
     }
   }
 
-  private readonly revokeEntry = (entry: number): void => {
-    if (this.i32[entry + WRITE_TAG] !== INVALID) this.i32[entry + WRITE_TAG] |= SLOW;
-  };
-  private readonly clearEntry = (entry: number): void => {
-    const i32 = this.i32;
-    for (let tag = entry + READ_TAG; tag < entry + ADDEND; tag++) i32[tag] = INVALID;
-  };
-  private readonly clearExecuteTag = (entry: number): void => {
-    this.i32[entry + EXECUTE_TAG] = INVALID;
-    this.i32[entry + EXECUTE_TAG + 1] = INVALID;
-  };
-
-  revokeWrites(page: number): void {
-    this.forEachEntryOf(this.writers, page, this.revokeEntry);
+  private revoke(entry: number): void {
+    if (this.i32[entry + TAG] !== INVALID) this.i32[entry + TAG] |= SLOW;
   }
 
   dropPage(page: number): void {
-    this.forEachEntryOf(this.holders, page, this.clearEntry);
+    if (page >= this.heads.length) return;
+    for (let at = this.heads[page]; at !== 0; at = this.next[at - 1]) this.clearSlot(at - 1);
   }
 
   /** The code table given for a page is no longer good. */
   dropExecute(page: number): void {
-    const hint = page < this.holders.length ? this.holders[page] : 0;
-    this.forEachEntryOf(this.holders, page, this.clearExecuteTag);
-    if (hint !== 0) this.holders[page] = hint;
+    if (page >= this.heads.length) return;
+    for (let at = this.heads[page]; at !== 0; at = this.next[at - 1]) {
+      if (this.isOfTable(at - 1, EXECUTE_TABLE)) this.clearSlot(at - 1);
+    }
   }
 
   /** No code table is good any longer. */
   dropAllExecute(): void {
-    this.forEachUsedEntry(this.clearExecuteTag);
+    this.forEachUsedEntry(EXECUTE_TABLE, (entry) => this.clear(entry));
   }
 
   revokeAllWrites(): void {
-    this.forEachUsedEntry(this.revokeEntry);
-    this.writers.fill(0);
+    this.forEachUsedEntry(WRITE_TABLE, (entry) => this.revoke(entry));
   }
 
   dropAll(): void {
     for (let bank = 0; bank < this.count; bank++) this.flush(bank, false);
-    this.holders.fill(0);
-    this.writers.fill(0);
   }
 
-  private forEachUsedEntry(action: (entry: number) => void): void {
+  private forEachUsedEntry(table: number, action: (entry: number) => void): void {
     for (let bank = 0; bank < this.count; bank++) {
       if (this.used[bank] === 0) continue;
-      const first = this.firstWord + bank * BANK_WORDS;
-      for (let entry = first; entry < first + BANK_WORDS; entry += ENTRY_WORDS) action(entry);
+      const first = this.firstWord + bank * BANK_WORDS + table;
+      for (let i = 0; i < TLB_ENTRIES; i++) action(first + (i << ENTRY_SHIFT));
     }
   }
 }

@@ -23,7 +23,7 @@ import { type FieldName, FS, offsetOf, SEGMENT, SS, segmentOffset } from '../con
 import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { Exit } from '../interpreter/record.ts';
 import { type HandlerModule, HELPER_ARGUMENTS } from '../interpreter/stage.ts';
-import { TLB_ENTRY } from '../interpreter/tlb-access.ts';
+import { TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from '../interpreter/tlb-access.ts';
 import { enterBlock, executeEntry, findBlock, linearRip } from '../interpreter/transfer.ts';
 import { LazyFlags } from './flags.ts';
 import { generalRegister, isHighByte, type RegionInstruction } from './instruction.ts';
@@ -447,15 +447,15 @@ export class RegionStage extends Stage {
   // ---- memory
 
   private tlbEntry(linear: Local<'i64'>): Local<'i32'> {
-    const index = this.and(this.shrU(this.wrap(linear), TLB_ENTRY.indexShift), TLB_ENTRY.indexMask);
+    const index = this.and(this.shrU(this.wrap(linear), TLB_INDEX.shift), TLB_INDEX.mask);
     return this.f.let(this.add(this.tlb as I32, index));
   }
-  private hit(entry: Local<'i32'>, linear: Local<'i64'>, bytes: number, tag: number): I32 {
+  private hit(entry: Local<'i32'>, linear: Local<'i64'>, bytes: number, { tag }: TlbFields): I32 {
     const page = this.and(bytes === 1 ? (linear as I64) : this.add(linear as I64, bytes - 1), this.f.i64(-4096n));
     return this.eq(this.f.load('i64.load', entry, tag) as I64, page);
   }
-  private host(entry: Local<'i32'>, linear: Local<'i64'>): Value<'i32'> {
-    return this.add(this.wrap(linear), this.f.load('i32.load', entry, TLB_ENTRY.addend) as I32);
+  private host(entry: Local<'i32'>, linear: Local<'i64'>, { addend }: TlbFields): Value<'i32'> {
+    return this.add(this.wrap(linear), this.f.load('i32.load', entry, addend) as I32);
   }
   /** A slow access; one to a device or into translated code comes back as not done. */
   private slow(access: FunctionRef, address: Address, bytes: number, flags = 0): void {
@@ -475,8 +475,8 @@ export class RegionStage extends Stage {
     const entry = this.tlbEntry(linear);
     return f.ifValue(
       bits === 64 ? 'i64' : 'i32',
-      this.hit(entry, linear, bits / 8, TLB_ENTRY.readTag),
-      () => f.load(LOADS[bits], this.host(entry, linear), 0),
+      this.hit(entry, linear, bits / 8, TLB_READ),
+      () => f.load(LOADS[bits], this.host(entry, linear, TLB_READ), 0),
       () => {
         this.slow(this.env.module.slowLoad, address, bits / 8);
         return f.load(LOADS[bits], this.ctx, this.at('slowValue'));
@@ -489,8 +489,8 @@ export class RegionStage extends Stage {
     const entry = this.tlbEntry(linear);
     return f.ifValue(
       'v128',
-      this.hit(entry, linear, 16, TLB_ENTRY.readTag),
-      () => f.load('v128.load', this.host(entry, linear), 0),
+      this.hit(entry, linear, 16, TLB_READ),
+      () => f.load('v128.load', this.host(entry, linear, TLB_READ), 0),
       () => {
         this.slow(this.env.module.slowLoad, address, 16);
         return f.load('v128.load', this.ctx, this.at('slowValue'));
@@ -503,8 +503,8 @@ export class RegionStage extends Stage {
     const { linear } = address;
     const entry = this.tlbEntry(linear);
     f.if(
-      this.hit(entry, linear, bits / 8, TLB_ENTRY.writeTag),
-      () => f.store(STORES[bits], this.host(entry, linear), v, 0),
+      this.hit(entry, linear, bits / 8, TLB_WRITE),
+      () => f.store(STORES[bits], this.host(entry, linear, TLB_WRITE), v, 0),
       () => {
         f.store(STORES[bits], this.ctx, v, this.at('slowValue'));
         this.slow(this.env.module.slowStore, address, bits / 8);
@@ -517,8 +517,8 @@ export class RegionStage extends Stage {
     const { linear } = address;
     const entry = this.tlbEntry(linear);
     f.if(
-      this.hit(entry, linear, 16, TLB_ENTRY.writeTag),
-      () => f.store('v128.store', this.host(entry, linear), v, 0),
+      this.hit(entry, linear, 16, TLB_WRITE),
+      () => f.store('v128.store', this.host(entry, linear, TLB_WRITE), v, 0),
       () => {
         f.store('v128.store', this.ctx, v, this.at('slowValue'));
         this.slow(this.env.module.slowStore, address, 16);
@@ -532,9 +532,9 @@ export class RegionStage extends Stage {
     const place = f.variable('i32', f.i32(0));
     const value = f.ifValue(
       bits === 64 ? 'i64' : 'i32',
-      this.hit(entry, linear, bits / 8, TLB_ENTRY.writeTag),
+      this.hit(entry, linear, bits / 8, TLB_WRITE),
       () => {
-        place.set(this.host(entry, linear));
+        place.set(this.host(entry, linear, TLB_WRITE));
         return f.load(LOADS[bits], place.get(), 0);
       },
       () => {

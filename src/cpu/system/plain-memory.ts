@@ -3,15 +3,14 @@
  * addresses travel as two signed 32-bit halves.
  */
 import type { Cpu } from '../cpu.ts';
-import { TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE } from '../memory/tlb.ts';
+import { TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE, TLB_KIND } from '../memory/tlb.ts';
 import { word } from '../state.ts';
 
 const PAGE_MASK = ~0xfff;
 const TLB = word('tlb');
 const ADDEND = TLB_ENTRY.addend >> 2;
-/** Distances of the tags from an entry, in words. */
-export const READ = TLB_ENTRY.readTag >> 2;
-export const WRITE = TLB_ENTRY.writeTag >> 2;
+/** The tables of the kinds of access, as byte offsets in a bank. */
+export const { READ, WRITE } = TLB_KIND;
 
 /** Views of the whole arena; indices are arena addresses divided by the element size. */
 export interface ArenaViews {
@@ -39,8 +38,8 @@ export function arenaOf(cpu: Cpu): ArenaViews {
 export function plainAddress(cpu: Cpu, words: Int32Array, low: number, high: number, access: number): number {
   const bank = cpu.u32[TLB];
   if (bank === 0) return 0;
-  const entry = (bank + ((low >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE) >> 2;
-  if (words[entry + access] !== (low & PAGE_MASK) || words[entry + access + 1] !== high) return 0;
+  const entry = (bank + access + ((low >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE) >> 2;
+  if (words[entry] !== (low & PAGE_MASK) || words[entry + 1] !== high) return 0;
   return (low + words[entry + ADDEND]) >>> 0;
 }
 
