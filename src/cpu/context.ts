@@ -46,10 +46,15 @@ const FIELDS = {
   rip: 'u64',
   /** During a system helper: the address of the next instruction; a helper that branches overwrites it. */
   nextRip: 'u64',
-  /** Last result, sign-extended: gives ZF, SF (xor signDelta) and PF (xor parityDelta). See cpu/flags.ts. */
+  /**
+   * The arithmetic flags (see cpu/flags.ts). Settled, when flagKind is 0: the last result, sign-extended, gives ZF, SF (xor
+   * signDelta) and PF (xor parityDelta).
+   */
   flagResult: 'u64',
-  /** CF in bit 63, CF^OF in bit 62, AF in bit 3, parity delta in bits 15:8, sign delta in bit 16. */
+  /** Settled: CF in bit 63, CF^OF in bit 62, AF in bit 3, parity delta in bits 15:8, sign delta in bit 16. */
   flagCarries: 'u64',
+  /** What regions have left in the two words above: an encoded FlagKind, or 0 for settled. */
+  flagKind: 'u32',
   /** RFLAGS without the six arithmetic flags (those bits are zero here); bit 1 always set. */
   rflags: 'u64',
 
@@ -183,6 +188,8 @@ const FIELDS = {
   budget: 'u32',
   /** Record of the instruction that called out last. */
   record: 'u32',
+  /** Where a region was left before completion of an instruction: see cpu/regions/sites.ts. */
+  site: 'u32',
   /** Value passed to or from a slow memory access (low 64 bits; 128-bit accesses use both). */
   slowValue: ['u64', 2],
   /** What ended the current instruction before completion: a Pending value (cpu/state.ts). */

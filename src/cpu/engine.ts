@@ -13,6 +13,7 @@ import type { Handlers } from './interpreter/handlers.ts';
 import { Exit, RECORD, RECORD_SIZE } from './interpreter/record.ts';
 import { MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { RegionManager } from './regions/manager.ts';
+import { type RegionSites, VARIABLE_FLAG_KIND } from './regions/sites.ts';
 import { Activity, InterruptShadow, Pending, word } from './state.ts';
 import { reportDebugCauses } from './system/debug-registers.ts';
 import { deliverDebugTrap, deliverPendingFault } from './system/exceptions.ts';
@@ -24,6 +25,8 @@ const RIP = word('rip');
 const NEXT_RIP = word('nextRip');
 const BUDGET = word('budget');
 const RECORD_POINTER = word('record');
+const SITE = word('site');
+const FLAG_KIND = word('flagKind');
 const MODE = word('mode');
 const PENDING = word('pending');
 const RFLAGS = word('rflags');
@@ -73,6 +76,7 @@ export class Engine {
   private readonly memory16: Uint16Array;
   private readonly memory32: Uint32Array;
   private readonly regions: RegionManager | undefined;
+  private readonly sites: RegionSites;
   private readonly crossingBytes = new Uint8Array(MAX_INSTRUCTION_LENGTH);
   /** Instructions completed before the current slice. */
   private retiredBefore = 0;
@@ -98,6 +102,7 @@ export class Engine {
       fetch: CodeFetch;
       guestExit: GuestExitHandler;
       regions?: RegionManager;
+      sites: RegionSites;
     },
   ) {
     this.cpu = cpu;
@@ -106,6 +111,7 @@ export class Engine {
     this.fetch = parts.fetch;
     this.guestExit = parts.guestExit;
     this.regions = parts.regions;
+    this.sites = parts.sites;
     this.memory32 = new Uint32Array(cpu.bytes.buffer);
     this.u32 = cpu.u32;
     this.i32 = cpu.i32;
@@ -296,10 +302,11 @@ export class Engine {
         this.replaced = undefined;
       }
       if (exit === Exit.ABORT) this.commitAbort(long);
+      else if (exit === Exit.REGION_ABORT) this.commitRegionAbort(long);
       this.endSlice();
       if (exit === Exit.HOT) this.noteHot();
       else this.regions?.tick(this.retiredBefore);
-      if (exit === Exit.ABORT || exit === Exit.SYSTEM_ABORT) this.deliverPending();
+      if (exit === Exit.ABORT || exit === Exit.SYSTEM_ABORT || exit === Exit.REGION_ABORT) this.deliverPending();
       return;
     }
     this.endSlice();
@@ -328,6 +335,16 @@ export class Engine {
     const record = this.u32[RECORD_POINTER];
     this.advanceRip(this.memory16[(record + RECORD.delta) >> 1], RIP, long);
     this.i32[BUDGET] += this.memory8[record + RECORD.remaining];
+  }
+
+  /** The same where a region was left. */
+  private commitRegionAbort(long: boolean): void {
+    const { u32, sites } = this;
+    const site = u32[SITE];
+    this.advanceRip(sites.offset(site), RIP, long);
+    this.i32[BUDGET] += sites.remaining(site);
+    const kind = sites.flagKind(site);
+    if (kind !== VARIABLE_FLAG_KIND) u32[FLAG_KIND] = kind;
   }
 
   /** u32[to] = rip + delta. */

@@ -14,7 +14,6 @@ import { buildHandlers, type HandlerImports, type Handlers } from './interpreter
 import { lightHelpers } from './light/index.ts';
 import { x87 } from './light/x87-helper.ts';
 import {
-  AccessInfo,
   type Arena,
   createProcessorMemory,
   type LinearAccess,
@@ -26,7 +25,7 @@ import {
 import { computeMode, MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { CpuModel } from './model.ts';
 import { HEAT_THRESHOLD, RegionManager } from './regions/manager.ts';
-import { INFO_FROM_REGION } from './regions/stage.ts';
+import { RegionSites } from './regions/sites.ts';
 import { enableSvm, svmHelpers } from './svm/index.ts';
 import { exitGuest } from './svm/world-switch.ts';
 import { systemHelpers } from './system/index.ts';
@@ -71,6 +70,7 @@ export class Processor {
   readonly blocks: BlockCache;
   readonly translation: Translation;
   readonly regions: RegionManager | undefined;
+  private readonly sites = new RegionSites();
 
   constructor(options: ProcessorOptions) {
     const { arena, physical, model } = options;
@@ -138,6 +138,8 @@ export class Processor {
               memory: arena.memory,
               table: functionTable,
               imports,
+              sites: this.sites,
+              access: { ...long.handlers.regionAccess, regionRaise: imports.regionRaise },
               branchTo: (is64) => (is64 ? long.handlers : legacyHandlers().handlers).branchTo,
             },
             milliseconds: options.milliseconds ?? (() => 0),
@@ -154,6 +156,7 @@ export class Processor {
       handlers: { long: long.handlers, legacy: () => legacyHandlers().handlers },
       fetch: memory.linear,
       regions,
+      sites: this.sites,
       guestExit: (exiting) => {
         cpu.counters.exit(Number(exiting.exitCode));
         exitGuest(exiting, () => this.currentInstruction());
@@ -165,7 +168,7 @@ export class Processor {
 
   /** What emitted code calls. The engine exists by the time anything runs. */
   private imports(): HandlerImports {
-    const { cpu, linear } = this;
+    const { cpu, linear, sites } = this;
     const system = { ...systemHelpers, ...svmHelpers, x87 } as Record<string, (cpu: Cpu, ...args: number[]) => void>;
     const light = lightHelpers as unknown as Record<string, (cpu: Cpu, ...args: number[]) => number>;
     const helpers = {} as Record<HelperName, (...args: number[]) => number>;
@@ -183,13 +186,22 @@ export class Processor {
       }
     }
     return {
-      slowLoad: (lo, hi, info) => {
-        const refused =
-          info & INFO_FROM_REGION && linear.prepareForRegion(lo, hi, info, (info & AccessInfo.READ_MODIFY_WRITE) !== 0);
-        return refused || linear.slowLoad(lo, hi, info);
+      slowLoad: (lo, hi, info) => linear.slowLoad(lo, hi, info),
+      slowStore: (lo, hi, info) => linear.slowStore(lo, hi, info),
+      regionRead: (lo, hi, site) => {
+        const place = linear.regionRead(lo, hi, sites.access(site));
+        if (place === 0) cpu.site = site;
+        return place;
       },
-      slowStore: (lo, hi, info) =>
-        (info & INFO_FROM_REGION && linear.prepareForRegion(lo, hi, info, true)) || linear.slowStore(lo, hi, info),
+      regionWrite: (lo, hi, site) => {
+        const done = linear.regionWrite(lo, hi, sites.access(site));
+        if (done === 0) cpu.site = site;
+        return done;
+      },
+      regionRaise: (site) => {
+        setFault(cpu, sites.vector(site), sites.errorCode(site));
+        cpu.site = site;
+      },
       checkSegment: (segment, lo, hi, bytesAndAccess) =>
         checkSegment(cpu, segment, lo, hi, bytesAndAccess & 0xff, bytesAndAccess >> 8),
       raise: (vector, errorCode, has) => setFault(cpu, vector, has ? errorCode : undefined),

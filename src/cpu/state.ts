@@ -25,6 +25,8 @@ type NumberField =
   | 'tlb'
   | 'budget'
   | 'record'
+  | 'site'
+  | 'flagKind'
   | 'pending'
   | 'hostInterruptFlag'
   | 'hostSingleStep'

@@ -169,6 +169,8 @@ export const HELPERS = {
   sseFloat: { kind: 'light', result: 'status' },
   /** An x87 exception is pending and a waiting instruction comes: status #MF, or with CR0.NE clear none. */
   x87Pending: { kind: 'light', result: 'status' },
+  /** Turns the context's flag words, left by a region, into the settled form. */
+  settleFlags: { kind: 'light', result: 'none' },
   /** CRC32 step: (crc, value lo, hi, bits) -> crc. */
   crc32: { kind: 'light', result: 'i32' },
   /**

@@ -1,6 +1,7 @@
 /** A fingerprint of a machine's memory and processor state, by which two runs can be told apart. */
 import { CONTEXT } from '../cpu/context.ts';
 import type { Cpu } from '../cpu/cpu.ts';
+import { settleFlags } from '../cpu/flags.ts';
 import { PAGE_SIZE, type PhysicalSpace } from '../cpu/memory/index.ts';
 
 /** Multipliers and rotations of MurmurHash3's 32-bit mixing, with a different seed for each half. */
@@ -51,6 +52,7 @@ function isZero(words: Uint32Array, first: number): boolean {
  */
 export function hashMachineState(physical: PhysicalSpace, cpu: Cpu): string {
   const hash = new StateHash();
+  settleFlags(cpu);
   const { u32 } = physical.arena;
   physical.frames.forEach((frame, page) => {
     const first = frame * PAGE_WORDS;

@@ -14,8 +14,8 @@ import { offsetOf } from '../context.ts';
 const RESULT = offsetOf('flagResult');
 const CARRIES = offsetOf('flagCarries');
 const CARRY_BITS = (3n << 62n) | 8n;
-const SIGN_DELTA_SHIFT = 16;
-const PARITY_DELTA_SHIFT = 8;
+export const SIGN_DELTA_SHIFT = 16;
+export const PARITY_DELTA_SHIFT = 8;
 
 type Context = Local<'i32'>;
 
@@ -27,18 +27,18 @@ function result(x: Stage, ctx: Context): I64 {
 }
 
 /** A result widened to 64 bits by its sign. */
-function signed64(x: Stage, value: Int, bits: Bits): I64 {
+export function signed64(x: Stage, value: Int, bits: Bits): I64 {
   return bits === 64 ? (value as I64) : x.extendS(x.signExtend(x.toI32(value), bits));
 }
 
 /** Carries out of each bit of a + b (+ carry) or a - b (- borrow). */
-function carryVector(x: Stage, kind: 'add' | 'sub', a: Int, b: Int, r: Int): Int {
+export function carryVector(x: Stage, kind: 'add' | 'sub', a: Int, b: Int, r: Int): Int {
   if (kind === 'add') return x.or(x.and(a, b), x.and(x.or(a, b), x.not(r)));
   return x.or(x.and(x.not(a), b), x.and(x.not(x.xor(a, b)), r));
 }
 
 /** The carry vector of `bits` width with its two highest carries at bits 63 and 62, and AF at bit 3. */
-function normalised(x: Stage, vector: Int, bits: Bits): I64 {
+export function normalised(x: Stage, vector: Int, bits: Bits): I64 {
   if (bits === 64) return x.and(vector as I64, x.i64(CARRY_BITS) as I64);
   const v = x.let(x.toI32(vector)) as I32;
   const high = x.shl(x.extendU(x.and(x.shrU(v, bits - 2), 3)), 62);

@@ -17,6 +17,10 @@ export interface HandlerImports {
   slowStore(lo: number, hi: number, info: number): number;
   checkSegment(segment: number, lo: number, hi: number, bytesAndAccess: number): number;
   raise(vector: number, errorCode: number, hasErrorCode: number): void;
+  /** (linear lo, hi, site): what regions call where the TLB misses; see regions/stage.ts. */
+  regionRead(lo: number, hi: number, site: number): number;
+  regionWrite(lo: number, hi: number, site: number): number;
+  regionRaise(site: number): void;
   helpers: Record<HelperName, (...args: number[]) => number>;
 }
 
@@ -113,6 +117,8 @@ export interface Handlers {
   run(context: number, record: number): number;
   /** The function that continues at another address, for regions. */
   readonly branchTo: unknown;
+  /** `regionRead` and `regionWrite` with the linear address in one piece. */
+  readonly regionAccess: WebAssembly.ModuleImports;
 }
 
 /**
@@ -135,6 +141,8 @@ export function buildHandlers(
   const slowStore = m.importFunction('env', 'slowStore', i32s(3), ['i32']);
   const checkSegment = m.importFunction('env', 'checkSegment', i32s(4), ['i32']);
   const raise = m.importFunction('env', 'raise', i32s(3), []);
+  const regionRead = m.importFunction('env', 'regionRead', i32s(3), ['i32']);
+  const regionWrite = m.importFunction('env', 'regionWrite', i32s(3), ['i32']);
   const helpers = {} as Record<HelperName, FunctionRef>;
   for (const name of Object.keys(HELPERS) as HelperName[])
     helpers[name] = m.importFunction('helpers', name, i32s(HELPER_ARGUMENTS), ['i32']);
@@ -156,6 +164,8 @@ export function buildHandlers(
   m.define(branchTo, (f) => emitBranchTo(f, long, module));
   m.exportFunction('branchTo', branchTo);
   m.define(resume, (f) => emitResume(f, long, module));
+  for (const [name, access] of Object.entries({ regionRead, regionWrite }))
+    m.function(name, ['i64', 'i32'], ['i32'], (f) => emitRegionAccess(f, access), { export: name });
   const functions: FunctionRef[] = [];
   functions.push(
     m.function('stop', ['i32', 'i32'], ['i32'], (f) => {
@@ -223,6 +233,8 @@ export function buildHandlers(
       slowStore: imports.slowStore,
       checkSegment: imports.checkSegment,
       raise: imports.raise,
+      regionRead: imports.regionRead,
+      regionWrite: imports.regionWrite,
     },
     helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
   });
@@ -233,6 +245,7 @@ export function buildHandlers(
       return found;
     },
     branchTo: instance.exports.branchTo,
+    regionAccess: { regionRead: instance.exports.regionRead, regionWrite: instance.exports.regionWrite } as never,
     run: instance.exports.run as (context: number, record: number) => number,
   };
   return { handlers, nextIndex: needed };
@@ -248,6 +261,14 @@ function recordRip(f: FunctionBuilder, long: boolean) {
 
 function emitRipToRecord(f: FunctionBuilder, long: boolean): void {
   f.store('i64.store', f.param<'i32'>(0), recordRip(f, long), offsetOf('rip'));
+}
+
+/** Takes the address apart: a 64-bit integer would reach TypeScript as a BigInt. */
+function emitRegionAccess(f: FunctionBuilder, access: FunctionRef): void {
+  const { op } = f;
+  const linear = f.param<'i64'>(0);
+  const high = op['i32.wrap_i64'](op['i64.shr_u'](linear, f.i64(32)));
+  f.returnCall(access, [op['i32.wrap_i64'](linear), high, f.param<'i32'>(1)]);
 }
 
 function emitCrossing(f: FunctionBuilder, long: boolean, module: HandlerModule): void {

@@ -60,4 +60,6 @@ export const Exit = {
   HOT: 5,
   /** Of a system helper, to its handler: rip is right and nothing is due at this boundary, go on there. */
   CONTINUE: 6,
+  /** A region was left at `ctx.site` (`ctx.pending` says why): rip is that of the page's first byte, the rest is in the site. */
+  REGION_ABORT: 7,
 } as const;

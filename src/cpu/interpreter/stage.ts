@@ -108,6 +108,8 @@ export class InterpreterStage extends Stage {
   private readonly ctx: Local<'i32'>;
   private readonly rec: Local<'i32'>;
   private depth = 0;
+  /** Whether the flags are known to be settled. */
+  private settled = false;
   /** Set where `operand` read a memory destination with write access: how to write it back. */
   private writeBack: ((value: Int) => void) | undefined;
 
@@ -616,26 +618,41 @@ export class InterpreterStage extends Stage {
 
   // ---- flags
 
-  flags(kind: 'add' | 'sub' | 'inc' | 'dec', a: Int, b: Int, result: Int, bits: Bits = this.bits): void {
+  /** Before flags are looked at or kept: a region may have left them in another form. */
+  private settle(): void {
+    this.effects.readsFlags = true;
+    if (this.settled) return;
+    this.f.if(this.field32('flagKind'), () => void this.call('settleFlags'));
+    if (this.depth === 0) this.settled = true;
+  }
+  /** When all flags are set. */
+  private overwrite(): void {
     this.effects.writesFlags = true;
-    if (kind === 'inc' || kind === 'dec') this.effects.readsFlags = true;
-    emitFlags(this, this.ctx, kind, a, b, result, bits);
+    if (!this.settled) this.f.store('i32.store', this.ctx, this.f.i32(0), this.at('flagKind'));
+  }
+  flags(kind: 'add' | 'sub' | 'inc' | 'dec', a: Int, b: Int, result: Int, bits: Bits = this.bits): void {
+    const r = this.f.let(result) as Int;
+    if (kind === 'inc' || kind === 'dec') this.settle();
+    this.overwrite();
+    emitFlags(this, this.ctx, kind, a, b, r, bits);
   }
   logicFlags(result: Int, bits: Bits = this.bits): void {
-    this.effects.writesFlags = true;
-    emitLogicFlags(this, this.ctx, result, bits);
+    const r = this.f.let(result) as Int;
+    this.overwrite();
+    emitLogicFlags(this, this.ctx, r, bits);
   }
   setFlags(values: FlagValues, bits: Bits = this.bits): void {
+    for (const name of Object.keys(values) as (keyof FlagValues)[]) values[name] = this.f.let(values[name]!) as never;
+    this.settle();
     this.effects.writesFlags = true;
-    this.effects.readsFlags = true;
     emitSetFlags(this, this.ctx, values, bits);
   }
   flag(name: FlagName): Local<'i32'> {
-    this.effects.readsFlags = true;
+    this.settle();
     return this.f.let(emitFlag(this, this.ctx, name));
   }
   condition(cc: number): Local<'i32'> {
-    this.effects.readsFlags = true;
+    this.settle();
     return this.f.let(emitCondition(this, this.ctx, cc));
   }
   direction(): Local<'i64'> {
@@ -648,13 +665,14 @@ export class InterpreterStage extends Stage {
     this.f.store('i64.store', this.ctx, value ? this.or(old, 0x400) : this.and(old, ~0x400), this.at('rflags'));
   }
   lowFlags(): Local<'i32'> {
-    this.effects.readsFlags = true;
+    this.settle();
     return this.f.let(emitLowFlags(this, this.ctx));
   }
   setLowFlags(value: I32): void {
-    this.effects.readsFlags = true;
+    const v = this.f.let(value) as I32;
+    this.settle();
     this.effects.writesFlags = true;
-    emitSetLowFlags(this, this.ctx, value);
+    emitSetLowFlags(this, this.ctx, v);
   }
 
   // ---- control flow of the guest

@@ -16,6 +16,7 @@ import { ABORTED, setFault, setPageFault } from '../fault.ts';
 import { readFlags, writeFlags } from '../flags.ts';
 import { lightHelpers } from '../light/index.ts';
 import { x87 } from '../light/x87-helper.ts';
+import { TLB_BANK_SIZE } from '../memory/tlb.ts';
 import { MODE_64, MODE_OSFXSR } from '../mode.ts';
 import { Pending } from '../state.ts';
 import { CR0, CR4 } from '../system/registers.ts';
@@ -29,8 +30,6 @@ export const MEMORY_SIZE = 0x1000;
 const ARENA_PAGES = 64;
 const CONTEXT_ADDRESS = 0x1_0000;
 const TLB_ADDRESS = 0x2_0000;
-/** Entries of 32 bytes. */
-const TLB_BYTES = 1024 * 32;
 const RECORDS = { start: 0x3_0000, size: 0x1_0000 };
 /** Where code is put. */
 const CODE_ADDRESS = 0x5_0000;
@@ -82,7 +81,7 @@ export class TestMachine {
     cpu.x87Tag = 0xffff;
     cpu.tlb = TLB_ADDRESS;
     // tags that no page has: every access takes the slow path
-    cpu.bytes.fill(0xff, TLB_ADDRESS, TLB_ADDRESS + TLB_BYTES);
+    cpu.bytes.fill(0xff, TLB_ADDRESS, TLB_ADDRESS + TLB_BANK_SIZE);
     const table = new InstructionTable(instructions);
     const functionTable = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
     this.handlers = buildHandlers(table, true, arena, functionTable, 0, {
@@ -90,6 +89,10 @@ export class TestMachine {
       slowStore: (lo, _hi, info) => this.slowAccess(lo, info & 0xff, true),
       checkSegment: () => 0,
       raise: (vector, errorCode, has) => setFault(cpu, vector, has ? errorCode : undefined),
+      // there are no regions
+      regionRead: () => 0,
+      regionWrite: () => 0,
+      regionRaise() {},
       helpers: this.helpers(),
     }).handlers;
     this.blocks = new BlockCache({

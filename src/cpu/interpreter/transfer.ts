@@ -1,10 +1,16 @@
 /** How emitted code finds and enters the block at another address, in handlers and regions alike. */
-import type { FunctionBuilder, Local } from '../../wasm/index.ts';
+import type { FunctionBuilder, Local, Signature, TableRef } from '../../wasm/index.ts';
 import { CS, offsetOf, segmentOffset } from '../context.ts';
 import { emitHeat } from './heat.ts';
 import { Exit, RECORD } from './record.ts';
-import type { HandlerModule } from './stage.ts';
 import { TLB_EXECUTE, TLB_INDEX } from './tlb-access.ts';
+
+/** What a transfer needs of its module. */
+export interface TransferModule {
+  /** (context, record) -> Exit. */
+  readonly signature: Signature<readonly ['i32']>;
+  readonly table: TableRef;
+}
 
 /** TLB entry of a linear address, and the execute tag it must have. */
 export function executeEntry(f: FunctionBuilder, linear: Local<'i64'>) {
@@ -48,7 +54,12 @@ export function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i
 }
 
 /** Pays for a block and enters it, or returns because the budget does not last. */
-export function enterBlock(f: FunctionBuilder, budget: Local<'i32'>, block: Local<'i32'>, module: HandlerModule): void {
+export function enterBlock(
+  f: FunctionBuilder,
+  budget: Local<'i32'>,
+  block: Local<'i32'>,
+  module: TransferModule,
+): void {
   const { op } = f;
   const ctx = f.param<'i32'>(0);
   const after = f.let(op['i32.sub'](budget, f.load('i32.load8_u', block, RECORD.remaining)));

@@ -40,6 +40,7 @@ describe('no paging', () => {
   test('linear addresses are physical ones', () => {
     const m = machine();
     readsFrom(m, 0x12345n, 0x12345);
+    assert.equal(access(m, 'w', 0x12345n), undefined);
     assert.equal(tlbHit(m, 'w', 0x12345n), tlbHit(m, 'r', 0x12345n));
     assert.equal(access(m, 'x', 0x12345n), undefined);
     m.cpu.cpl = 3;

@@ -252,28 +252,53 @@ export class SlowPath {
   }
 
   /**
-   * Whether a region may do the access itself: it goes to memory, and a write hits no translated code. Both pages of a
-   * crossing access are translated and entered in the TLB.
-   * @returns 0 it may, 1 it may not, or a fault is pending
+   * Arena address of what a region accesses, all in one page; what it reads from two pages comes in `slowValue`. 0 if a
+   * fault is pending, or the interpreter has to do the instruction: devices, translated code, changes on two pages.
    */
-  prepareForRegion(lo: number, hi: number, info: number, write: boolean): number {
+  regionRead(lo: number, hi: number, info: number): number {
     this.begin(false);
+    lo |= 0;
+    hi |= 0;
     const bytes = info & AccessInfo.BYTES_MASK;
     const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
-    if (this.runsOut(lo | 0, hi | 0, bytes, segment) || this.misaligned(lo, hi | 0, bytes)) return 1;
-    const first = Math.min(bytes, PAGE_SIZE - (lo & 0xfff));
-    const status = this.preparePiece(lo | 0, hi | 0, first, write, segment);
-    if (status !== 0 || first === bytes) return status;
-    return this.preparePiece((lo + first) | 0, this.nextPageHigh(lo | 0, hi | 0), bytes - first, write, segment);
+    const write = (info & AccessInfo.READ_MODIFY_WRITE) !== 0;
+    if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 0;
+    if ((lo & 0xfff) + bytes <= PAGE_SIZE) return this.regionPiece(lo, hi, bytes, write, segment);
+    if (write || !this.regionPieces(lo, hi, bytes, false, segment)) return this.leaveToInterpreter();
+    return this.loadCrossing(lo, hi, bytes, READ, segment) === 0 ? this.value.byteOffset : 0;
   }
 
-  private preparePiece(lo: number, hi: number, bytes: number, write: boolean, segment: number): number {
+  /** Writes what a region has put into `slowValue`. 1 if done; 0 as with {@link regionRead}, and nothing was written. */
+  regionWrite(lo: number, hi: number, info: number): number {
+    this.begin(false);
+    lo |= 0;
+    hi |= 0;
+    const bytes = info & AccessInfo.BYTES_MASK;
+    const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
+    if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 0;
+    if (!this.regionPieces(lo, hi, bytes, true, segment)) return this.leaveToInterpreter();
+    return this.store(lo, hi, bytes, segment) === 0 ? 1 : 0;
+  }
+
+  /** Whether both pages of an access, or its only one, are as {@link regionPiece} wants them. */
+  private regionPieces(lo: number, hi: number, bytes: number, write: boolean, segment: number): boolean {
+    const first = Math.min(bytes, PAGE_SIZE - (lo & 0xfff));
+    if (this.regionPiece(lo, hi, first, write, segment) === 0) return false;
+    if (first === bytes) return true;
+    return this.regionPiece((lo + first) | 0, this.nextPageHigh(lo, hi), bytes - first, write, segment) !== 0;
+  }
+
+  private regionPiece(lo: number, hi: number, bytes: number, write: boolean, segment: number): number {
     const address = this.locate(lo, hi, write ? WRITE : READ, segment);
-    if (address === FAULT) return 1;
+    if (address === FAULT) return 0;
     if (address !== ELSEWHERE && !(write && this.holdsCode && this.physical.holdsCodeAt(this.page, lo & 0xfff, bytes)))
-      return 0;
-    this.cpu.pending = Pending.INTERPRET;
-    return 1;
+      return address;
+    return this.leaveToInterpreter();
+  }
+
+  private leaveToInterpreter(): 0 {
+    if (this.cpu.pending === Pending.NONE) this.cpu.pending = Pending.INTERPRET;
+    return 0;
   }
 
   protected load(lo: number, hi: number, bytes: number, access: number, segment: number): number {

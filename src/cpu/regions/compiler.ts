@@ -1,14 +1,15 @@
 /** Turns hot blocks into regions: discovers their graphs and writes one module for a batch of them. */
 
-import { HELPERS, type HelperName } from '../../isa/helpers.ts';
+import { HELPERS, type HelperName, type LightHelper } from '../../isa/helpers.ts';
 import { type FunctionBuilder, type FunctionRef, type Label, type Local, ModuleBuilder } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import type { HandlerImports } from '../interpreter/handlers.ts';
 import { emitHeat } from '../interpreter/heat.ts';
 import { Exit, RECORD } from '../interpreter/record.ts';
-import { type HandlerModule, HELPER_ARGUMENTS } from '../interpreter/stage.ts';
+import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import type { RegionBlock } from './graph.ts';
-import { RegionStage } from './stage.ts';
+import type { RegionSites } from './sites.ts';
+import { type RegionModule, RegionStage } from './stage.ts';
 
 /** A region to be written. */
 export interface RegionPlan {
@@ -24,13 +25,16 @@ export interface CompilerEnvironment {
   readonly imports: HandlerImports;
   /** `branchTo` of the interpreter's module for each mode class. */
   branchTo(long: boolean): unknown;
+  /** `regionRead`, `regionWrite` and `regionRaise`, see RegionModule. */
+  readonly access: WebAssembly.ModuleImports;
+  readonly sites: RegionSites;
+  /** Arena address of a record with delta 0 and remaining 0, for exits with the state committed. */
   readonly committedRecord: number;
   /** Arena address of a fresh record with a link field, for an exit. */
   exitRecord(): number;
 }
 
 const PAGE_SIZE = 4096;
-const I32_3 = ['i32', 'i32', 'i32'] as const;
 
 /** Compiles a batch into one module and puts its functions into the table from `firstIndex` on. Returns the module's size in bytes. */
 export function compileRegions(
@@ -41,31 +45,30 @@ export function compileRegions(
   const m = new ModuleBuilder({ names: true });
   m.importMemory('env', 'memory', { initial: 1 });
   const table = m.importTable('env', 'table', { initial: 0 });
-  const slowLoad = m.importFunction('env', 'slowLoad', I32_3, ['i32']);
-  const slowStore = m.importFunction('env', 'slowStore', I32_3, ['i32']);
-  const checkSegment = m.importFunction('env', 'checkSegment', [...I32_3, 'i32'], ['i32']);
-  const raise = m.importFunction('env', 'raise', I32_3, []);
+  const regionRead = m.importFunction('env', 'regionRead', ['i64', 'i32'], ['i32']);
+  const regionWrite = m.importFunction('env', 'regionWrite', ['i64', 'i32'], ['i32']);
+  const regionRaise = m.importFunction('env', 'regionRaise', ['i32'], []);
+  const checkSegment = m.importFunction('env', 'checkSegment', ['i32', 'i32', 'i32', 'i32'], ['i32']);
   const branchTo = [false, true].map((long) =>
     m.importFunction('env', long ? 'branchToLong' : 'branchToLegacy', ['i32', 'i32', 'i32', 'i64'], ['i32']),
   );
-  const helpers = {} as Record<HelperName, FunctionRef>;
+  const helpers = {} as Record<LightHelper, FunctionRef>;
   const parameters = Array.from({ length: HELPER_ARGUMENTS }, () => 'i32' as const);
   for (const name of Object.keys(HELPERS) as HelperName[]) {
-    if (HELPERS[name].kind === 'light') helpers[name] = m.importFunction('helpers', name, parameters, ['i32']);
+    if (HELPERS[name].kind === 'light')
+      helpers[name as LightHelper] = m.importFunction('helpers', name, parameters, ['i32']);
   }
   const signature = m.signature(['i32', 'i32'], ['i32']);
   const functions = plans.map((plan) => {
-    const module: HandlerModule = {
+    const module: RegionModule = {
       signature,
       table,
-      slowLoad,
-      slowStore,
+      regionRead,
+      regionWrite,
+      regionRaise,
       checkSegment,
-      raise,
       helpers,
       branchTo: branchTo[plan.long ? 1 : 0],
-      // system instructions are not part of regions
-      resume: branchTo[0],
     };
     return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) =>
       new RegionWriter(f, plan, module, environment).write(),
@@ -78,10 +81,8 @@ export function compileRegions(
     env: {
       memory,
       table: environment.table,
-      slowLoad: imports.slowLoad,
-      slowStore: imports.slowStore,
+      ...environment.access,
       checkSegment: imports.checkSegment,
-      raise: imports.raise,
       branchToLong: environment.branchTo(true),
       branchToLegacy: plans.some((plan) => !plan.long) ? environment.branchTo(false) : environment.branchTo(true),
     },
@@ -97,14 +98,14 @@ export function compileRegions(
 class RegionWriter {
   private readonly f: FunctionBuilder;
   private readonly plan: RegionPlan;
-  private readonly module: HandlerModule;
+  private readonly module: RegionModule;
   private readonly environment: CompilerEnvironment;
   private readonly stage: RegionStage;
   private readonly loops = new Map<RegionBlock, Label>();
   private readonly merges = new Map<RegionBlock, Label>();
   private block!: RegionBlock;
 
-  constructor(f: FunctionBuilder, plan: RegionPlan, module: HandlerModule, environment: CompilerEnvironment) {
+  constructor(f: FunctionBuilder, plan: RegionPlan, module: RegionModule, environment: CompilerEnvironment) {
     this.f = f;
     this.plan = plan;
     this.module = module;
@@ -124,7 +125,8 @@ class RegionWriter {
       entry: plan.blocks[0].offset,
       loaded,
       stored,
-      committedRecord: environment.committedRecord,
+      sites: environment.sites,
+      dirty: () => this.block.dirty,
       goTo: (edge) => this.goTo(edge),
     });
   }
@@ -161,7 +163,7 @@ class RegionWriter {
       this.emitWithin(block);
       return;
     }
-    this.stage.flagsState.settleForGood();
+    this.stage.flagsState.join();
     f.loop((label) => {
       this.loops.set(block, label);
       this.emitWithin(block);
@@ -194,7 +196,7 @@ class RegionWriter {
     block.instructions.forEach((instruction, i) => {
       this.block = block;
       stage.begin(instruction, count - i);
-      instruction.form.encoding.instruction.execute(stage);
+      this.f.scope(() => instruction.form.encoding.instruction.execute(stage));
     });
     const last = block.instructions[count - 1];
     if (!last || (last.target === undefined && !last.ends)) this.goTo('next');
@@ -210,11 +212,11 @@ class RegionWriter {
       this.emitExit(edge.offset, kind === 'taken' && last.truncates);
     } else if (to.order <= block.order) {
       // back to a loop's header, as long as the budget lasts for another round
-      stage.flagsState.settleForGood();
+      stage.flagsState.join();
       f.if(f.op['i32.lt_s'](stage.budget, f.i32(to.longestPath)), () => this.emitStop(to.offset));
       f.br(this.loops.get(to)!);
     } else if (to.forwardEdges > 1) {
-      stage.flagsState.settleForGood();
+      stage.flagsState.join();
       f.br(this.merges.get(to)!);
     } else {
       this.emitBlock(to);
@@ -226,7 +228,7 @@ class RegionWriter {
   private emitStop(offset: number): void {
     const { f, stage } = this;
     const ctx = f.param<'i32'>(0);
-    stage.storeState();
+    stage.storeState(this.block.dirty);
     f.store('i64.store', ctx, stage.rip(offset), offsetOf('rip'));
     f.store('i32.store', ctx, stage.budget, offsetOf('budget'));
     f.return(f.i32(Exit.STOP));
@@ -245,7 +247,7 @@ class RegionWriter {
       return;
     }
     const record = this.environment.exitRecord();
-    stage.storeState();
+    stage.storeState(this.block.dirty);
     const next = f.let(f.load('i32.load', f.i32(record), RECORD.link));
     f.if(next, () => {
       f.store('i64.store', ctx, to, offsetOf('rip'));

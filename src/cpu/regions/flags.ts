@@ -1,109 +1,109 @@
 /**
- * Arithmetic flags in the region stage. What set them last is kept symbolic, as the operands and result in locals, and
- * turned into the context's two words (see interpreter/flags.ts for their meaning) only where they leave the region or a
- * merge of paths needs one form. Most flags are overwritten before anyone looks.
+ * Arithmetic flags in the region stage. Two variables hold what `flagResult` and `flagCarries` of the context are to hold
+ * where the region is left: mostly the result and the first operand of the last operation, of which the flags follow (see
+ * cpu/flags.ts). What they mean is known while code is emitted, except where paths merge: there a third variable says it.
  */
 import type { Bits, FlagName, FlagValues, I32, I64, Int, Stage } from '../../isa/stage.ts';
 import type { Local, Value, Variable } from '../../wasm/index.ts';
 import type { FieldName } from '../context.ts';
+import { encodeFlagKind, FlagKind } from '../flags.ts';
+import { carryVector, normalised, PARITY_DELTA_SHIFT, SIGN_DELTA_SHIFT, signed64 } from '../interpreter/flags.ts';
+import { VARIABLE_FLAG_KIND } from './sites.ts';
 
-/** What the flags are. */
+/** What the variables hold. */
 export type FlagsState =
-  /** In the two word variables. */
+  /** What the kind variable says. */
+  | { readonly kind: 'variable' }
+  /** The settled words. */
   | { readonly kind: 'words' }
-  /** Those of a + b or a - b giving `result`; `compares` unless a borrow went in. */
-  | {
-      readonly kind: 'add' | 'sub';
-      readonly a: Local;
-      readonly b: Local;
-      readonly result: Local;
-      readonly bits: Bits;
-      readonly compares: boolean;
-    }
-  /** Those of a + 1 or a - 1, with CF given. */
-  | {
-      readonly kind: 'inc' | 'dec';
-      readonly a: Local;
-      readonly result: Local;
-      readonly carry: Local<'i32'>;
-      readonly bits: Bits;
-    }
-  /** SF, ZF and PF of `result`; CF, OF and AF given, or clear. */
-  | {
-      readonly kind: 'result';
-      readonly result: Local;
-      readonly bits: Bits;
-      readonly CF?: Local<'i32'>;
-      readonly OF?: Local<'i32'>;
-      readonly AF?: Local<'i32'>;
-    };
+  /** Result and first operand; the second operand is in a variable of its own. */
+  | { readonly kind: 'add' | 'sub'; readonly bits: Bits }
+  /** Result and CF. */
+  | { readonly kind: 'inc' | 'dec'; readonly bits: Bits }
+  | { readonly kind: 'logic'; readonly bits: Bits };
 
+const VARIABLE: FlagsState = { kind: 'variable' };
 const WORDS: FlagsState = { kind: 'words' };
+const KINDS = {
+  add: FlagKind.ADD,
+  sub: FlagKind.SUB,
+  inc: FlagKind.INC,
+  dec: FlagKind.DEC,
+  logic: FlagKind.LOGIC,
+} as const;
 const CARRY_BITS = (3n << 62n) | 8n;
-const SIGN_DELTA_SHIFT = 16;
-const PARITY_DELTA_SHIFT = 8;
 
 export class LazyFlags {
   private readonly x: Stage;
   private readonly ctx: Local<'i32'>;
   private readonly at: (name: FieldName) => number;
-  private resultWord: Variable<'i64'>;
-  private carriesWord: Variable<'i64'>;
-  state: FlagsState = WORDS;
-  /** Whether the current instruction subtracts with borrow, so that its operands do not compare as its flags do. */
-  borrows = false;
+  private readonly result: Variable<'i64'>;
+  private readonly other: Variable<'i64'>;
+  private readonly second: Variable<'i64'>;
+  private readonly kind: Variable<'i32'>;
+  state: FlagsState = VARIABLE;
+  /** Whether the current instruction takes a carry in, so that its flags do not follow from operand and result. */
+  carriesIn = false;
 
   constructor(x: Stage, ctx: Local<'i32'>, at: (name: FieldName) => number) {
     this.x = x;
     this.ctx = ctx;
     this.at = at;
-    this.resultWord = x.f.variable('i64', x.f.load('i64.load', ctx, at('flagResult')));
-    this.carriesWord = x.f.variable('i64', x.f.load('i64.load', ctx, at('flagCarries')));
+    const { f } = x;
+    this.result = f.variable('i64', f.load('i64.load', ctx, at('flagResult')));
+    this.other = f.variable('i64', f.load('i64.load', ctx, at('flagCarries')));
+    this.kind = f.variable('i32', f.load('i32.load', ctx, at('flagKind')));
+    this.second = f.variable('i64', f.i64(0));
+  }
+
+  /** `flagKind` now, for a site; see sites.ts. */
+  get encodedKind(): number {
+    const { state } = this;
+    if (state.kind === 'variable') return VARIABLE_FLAG_KIND;
+    return state.kind === 'words' ? 0 : encodeFlagKind(KINDS[state.kind], state.bits);
   }
 
   // ---- definitions
 
   arithmetic(kind: 'add' | 'sub' | 'inc' | 'dec', a: Int, b: Int, result: Int, bits: Bits): void {
     const { x } = this;
-    const al = x.let(a as Value) as Local;
-    const rl = x.let(result as Value) as Local;
     if (kind === 'inc' || kind === 'dec') {
-      this.state = { kind, a: al, result: rl, carry: x.let(this.flag('CF')) as Local<'i32'>, bits };
-    } else {
-      this.state = { kind, a: al, b: x.let(b as Value) as Local, result: rl, bits, compares: !this.borrows };
+      const carry = x.let(this.flag('CF')) as I32;
+      this.result.set(x.toI64(result));
+      this.other.set(x.extendU(carry));
+      this.state = { kind, bits };
+      return;
     }
+    if (this.carriesIn) {
+      const carries = x.let(normalised(x, carryVector(x, kind, a, b, result), bits)) as I64;
+      this.setWords(signed64(x, result, bits), carries);
+      return;
+    }
+    this.result.set(x.toI64(result));
+    this.other.set(x.toI64(a));
+    if (kind === 'sub') this.second.set(x.toI64(b));
+    this.state = { kind, bits };
   }
 
   logic(result: Int, bits: Bits): void {
-    this.state = { kind: 'result', result: this.x.let(result as Value) as Local, bits };
+    this.result.set(this.x.toI64(result));
+    this.state = { kind: 'logic', bits };
   }
 
   set(values: FlagValues, bits: Bits): void {
     const { x } = this;
-    if (values.result !== undefined && values.CF !== undefined && values.OF !== undefined && values.AF !== undefined) {
-      this.state = {
-        kind: 'result',
-        result: x.let(values.result as Value) as Local,
-        bits,
-        CF: x.let(values.CF) as Local<'i32'>,
-        OF: x.let(values.OF) as Local<'i32'>,
-        AF: x.let(values.AF) as Local<'i32'>,
-      };
-      return;
-    }
     const pick = (name: FlagName) => x.let((values[name] ?? this.flag(name)) as I32) as I32;
     if (values.result !== undefined) {
-      const r = x.let(this.signed64(values.result, bits));
+      const r = x.let(signed64(x, values.result, bits)) as I64;
       const [cf, of, af] = [pick('CF'), pick('OF'), pick('AF')];
-      this.settleTo(r, this.carryWord(cf, of, x.shl(x.extendU(af), 3)));
+      this.setWords(r, this.carryWord(cf, of, x.shl(x.extendU(af), 3)));
       return;
     }
     if (values.ZF === undefined && values.SF === undefined && values.PF === undefined) {
       const [cf, of, af] = [pick('CF'), pick('OF'), pick('AF')];
       this.settle();
-      const kept = x.and(this.carriesWord as Value as I64, x.i64(~CARRY_BITS) as I64);
-      this.carriesWord.set(x.or(kept, this.carryWord(cf, of, x.shl(x.extendU(af), 3))));
-      this.state = WORDS;
+      const kept = x.and(this.other as Value as I64, x.i64(~CARRY_BITS) as I64);
+      this.other.set(x.or(kept, this.carryWord(cf, of, x.shl(x.extendU(af), 3))));
       return;
     }
     this.setAll({ CF: pick('CF'), PF: pick('PF'), AF: pick('AF'), ZF: pick('ZF'), SF: pick('SF'), OF: pick('OF') });
@@ -123,75 +123,109 @@ export class LazyFlags {
       x.or(x.shl(flags.AF, 3), x.shl(parityDelta, PARITY_DELTA_SHIFT)),
       x.shl(flags.SF, SIGN_DELTA_SHIFT),
     );
-    const carries = x.let(this.carryWord(flags.CF, flags.OF, x.extendU(low)));
-    this.settleTo(x.extendU(x.xor(flags.ZF, 1)), carries);
+    this.setWords(x.extendU(x.xor(flags.ZF, 1)), this.carryWord(flags.CF, flags.OF, x.extendU(low)));
   }
 
   private carryWord(cf: I32, of: I32, low: I64): I64 {
     const { x } = this;
     return x.or(x.or(x.shl(x.extendU(cf), 63), x.shl(x.extendU(x.xor(cf, of)), 62)), low);
   }
-  private settleTo(result: I64, carries: I64): void {
+  private setWords(result: I64, carries: I64): void {
     const c = this.x.let(carries);
-    this.resultWord.set(result);
-    this.carriesWord.set(c);
+    this.result.set(result);
+    this.other.set(c);
     this.state = WORDS;
   }
 
   // ---- uses
 
-  private signed64(value: Int, bits: Bits): I64 {
+  private masked(value: Value, bits: Bits): I64 {
     const { x } = this;
-    return bits === 64 ? (value as I64) : x.extendS(x.signExtend(x.toI32(value), bits));
+    if (bits === 64 || bits === 32) return value as I64;
+    return x.and(value as I64, bits === 8 ? 0xff : 0xffff);
   }
-  /** The low `bits` of a value, comparable as unsigned. */
-  private unsigned(value: Local, bits: Bits): Int {
-    return this.x.zeroExtend(value as Int, bits);
+  private signed(value: Value, bits: Bits): Int {
+    const { x } = this;
+    return bits === 64 ? (value as I64) : x.signExtend(x.wrap(value as I64), bits);
   }
-  private signed(value: Local, bits: Bits): Int {
-    return this.x.signExtend(value as Int, bits);
+  private topBit(value: I64, bits: Bits): Value<'i32'> {
+    const { x } = this;
+    return bits === 64 ? x.wrap(x.shrU(value, 63)) : x.and(x.shrU(x.wrap(value), bits - 1), 1);
   }
 
   flag(name: FlagName): Value<'i32'> {
+    if (this.state.kind === 'variable') this.settle();
     const { x, state } = this;
-    if (state.kind === 'words') return this.flagOfWords(name);
-    const { result, bits } = state;
+    const result = this.result as Value as I64;
+    if (state.kind === 'words' || state.kind === 'variable') return this.flagOfWords(name);
+    const { kind, bits } = state;
     switch (name) {
       case 'ZF':
-        return x.eqz(this.unsigned(result, bits));
+        return x.eqz(this.masked(result, bits));
       case 'SF':
-        return x.signBit(result as Int, bits);
+        return this.topBit(result, bits);
       case 'PF':
-        return x.xor(x.and(x.popcnt(x.and(x.toI32(result as Int), 0xff)), 1), 1);
+        return x.xor(x.and(x.popcnt(x.and(x.wrap(result), 0xff)), 1), 1);
       case 'CF':
-        if (state.kind === 'result') return state.CF ?? x.i32(0);
-        if (state.kind === 'inc' || state.kind === 'dec') return state.carry;
-        return x.signBit(x.let(this.carryVector()) as Int, bits);
-      case 'OF': {
-        if (state.kind === 'result') return state.OF ?? x.i32(0);
-        const vector = x.let(this.carryVector()) as Int;
-        return x.and(x.toI32(x.shrU(x.xor(vector, x.shl(vector, 1)), bits - 1)), 1);
-      }
+        return this.carry(kind, bits);
+      case 'OF':
+        return this.overflow(kind, bits);
       case 'AF':
-        if (state.kind === 'result') return state.AF ?? x.i32(0);
-        return x.and(x.toI32(x.shrU(this.carryVector(), 3)), 1);
+        return this.auxiliary(kind);
     }
   }
 
-  private carryVector(): Int {
-    const { x, state } = this;
-    if (state.kind === 'words' || state.kind === 'result') throw new Error('no carries');
-    const a = state.a as Int;
-    const r = state.result as Int;
-    const b = state.kind === 'add' || state.kind === 'sub' ? (state.b as Int) : x.constant(1, state.bits);
-    if (state.kind === 'add' || state.kind === 'inc') return x.or(x.and(a, b), x.and(x.or(a, b), x.not(r)));
-    return x.or(x.and(x.not(a), b), x.and(x.not(x.xor(a, b)), r));
+  private carry(kind: keyof typeof KINDS, bits: Bits): Value<'i32'> {
+    const { x, result, other, second } = this;
+    switch (kind) {
+      case 'add':
+        return x.ltU(this.masked(result, bits), this.masked(other, bits));
+      case 'sub':
+        return x.ltU(this.masked(other, bits), this.masked(second, bits));
+      case 'logic':
+        return x.i32(0);
+      default:
+        return x.wrap(other as Value as I64);
+    }
+  }
+
+  private overflow(kind: keyof typeof KINDS, bits: Bits): Value<'i32'> {
+    const { x } = this;
+    const [r, a, b] = [this.result, this.other, this.second] as Value[] as I64[];
+    switch (kind) {
+      case 'add':
+        return this.topBit(x.and(x.xor(a, r), x.xor(x.sub(r, a), r)), bits);
+      case 'sub':
+        return this.topBit(x.and(x.xor(a, b), x.xor(a, r)), bits);
+      case 'logic':
+        return x.i32(0);
+      default: {
+        const least = 1n << BigInt(bits - 1);
+        return x.eq(this.masked(r, bits), x.i64(kind === 'inc' ? least : least - 1n) as I64);
+      }
+    }
+  }
+
+  private auxiliary(kind: keyof typeof KINDS): Value<'i32'> {
+    const { x } = this;
+    const [r, a, b] = [this.result, this.other, this.second].map((v) => x.wrap(v as Value as I64)) as I32[];
+    const bit4 = (value: I32) => x.and(x.shrU(value, 4), 1);
+    switch (kind) {
+      case 'add':
+        return bit4(x.xor(x.xor(a, r), x.sub(x.wrap(this.result as Value as I64), x.wrap(this.other as Value as I64))));
+      case 'sub':
+        return bit4(x.xor(x.xor(a, b), r));
+      case 'logic':
+        return x.i32(0);
+      default:
+        return x.eq(x.and(r, 0xf), kind === 'inc' ? 0 : 0xf);
+    }
   }
 
   private flagOfWords(name: FlagName): Value<'i32'> {
     const { x } = this;
-    const result = this.resultWord as Value as I64;
-    const carries = this.carriesWord as Value as I64;
+    const result = this.result as Value as I64;
+    const carries = this.other as Value as I64;
     switch (name) {
       case 'CF':
         return x.wrap(x.shrU(carries, 63));
@@ -212,7 +246,7 @@ export class LazyFlags {
     const { x } = this;
     const direct = this.direct(cc & ~1);
     if (direct) return cc & 1 ? x.eqz(x.let(direct)) : direct;
-    const flag = (name: FlagName) => this.flag(name) as I32;
+    const flag = (name: FlagName) => x.let(this.flag(name)) as I32;
     const base = (): I32 => {
       switch (cc >> 1) {
         case 0:
@@ -237,35 +271,35 @@ export class LazyFlags {
     return cc & 1 ? x.xor(value, 1) : value;
   }
 
-  /** Conditions that are one comparison of operands, for even condition numbers. */
+  /** Conditions that are one comparison, for even condition numbers. */
   private direct(cc: number): Value<'i32'> | undefined {
-    const { x, state } = this;
-    if (state.kind === 'sub' && state.compares) {
-      const { a, b, bits } = state;
+    const { x, state, result, other, second } = this;
+    if (state.kind === 'sub') {
+      const { bits } = state;
       switch (cc) {
-        case 2: // B
-          return x.ltU(this.unsigned(a, bits), this.unsigned(b, bits));
+        case 4: // E
+          return x.eq(this.masked(other, bits), this.masked(second, bits));
         case 6: // BE
-          return x.leU(this.unsigned(a, bits), this.unsigned(b, bits));
+          return x.leU(this.masked(other, bits), this.masked(second, bits));
         case 12: // L
-          return x.ltS(this.signed(a, bits), this.signed(b, bits));
+          return x.ltS(this.signed(other, bits), this.signed(second, bits));
         case 14: // LE
-          return x.eqz(x.let(x.gtS(this.signed(a, bits), this.signed(b, bits))));
+          return x.eqz(x.let(x.gtS(this.signed(other, bits), this.signed(second, bits))));
         default:
           return undefined;
       }
     }
-    if (state.kind === 'result' && state.CF === undefined && state.OF === undefined) {
-      switch (cc) {
-        case 12: // L: SF
-          return x.signBit(state.result as Int, state.bits);
-        case 14: // LE: result <= 0
-          return x.eqz(x.let(x.gtS(this.signed(state.result, state.bits), 0)));
-        default:
-          return undefined;
-      }
+    if (state.kind !== 'logic') return undefined;
+    switch (cc) {
+      case 6: // BE: ZF
+        return this.flag('ZF');
+      case 12: // L: SF
+        return this.flag('SF');
+      case 14: // LE: result <= 0
+        return x.eqz(x.let(x.gtS(this.signed(result, state.bits), 0)));
+      default:
+        return undefined;
     }
-    return undefined;
   }
 
   lowFlags(): Value<'i32'> {
@@ -279,68 +313,60 @@ export class LazyFlags {
 
   // ---- one form
 
-  /** Computes the words without changing what is known: for paths that leave the region. */
-  settle(): void {
-    const { x, state } = this;
-    if (state.kind === 'words') return;
-    const { result, bits } = state;
-    this.resultWord.set(this.signed64(result as Int, bits));
-    if (state.kind === 'result') {
-      if (state.CF === undefined) this.carriesWord.set(x.i64(0) as I64);
-      else {
-        const af = x.shl(x.extendU((state.AF ?? x.i32(0)) as I32), 3);
-        this.carriesWord.set(this.carryWord(state.CF as I32, (state.OF ?? x.i32(0)) as I32, af));
-      }
-      return;
-    }
-    const vector = x.let(this.carryVector()) as Int;
-    if (state.kind === 'inc' || state.kind === 'dec') {
-      const of = x.let(x.and(x.toI32(x.shrU(x.xor(vector, x.shl(vector, 1)), bits - 1)), 1)) as I32;
-      this.carriesWord.set(this.carryWord(state.carry as I32, of, x.and(x.toI64(vector), 8)));
-      return;
-    }
-    if (bits === 64) this.carriesWord.set(x.and(vector as I64, x.i64(CARRY_BITS) as I64));
-    else {
-      const high = x.shl(x.extendU(x.and(x.shrU(vector as I32, bits - 2), 3)), 62);
-      this.carriesWord.set(x.or(high, x.extendU(x.and(vector as I32, 8))));
-    }
-  }
-
-  /** Makes the words the only form: where paths merge. */
-  settleForGood(): void {
-    this.settle();
+  /** Makes the variables hold the settled words: where single flags change, or are asked for behind a merge of paths. */
+  private settle(): void {
+    const { f } = this.x;
+    if (this.state.kind === 'words') return;
+    const emit = () => {
+      this.store();
+      this.x.call('settleFlags');
+      this.result.set(f.load('i64.load', this.ctx, this.at('flagResult')));
+      this.other.set(f.load('i64.load', this.ctx, this.at('flagCarries')));
+    };
+    if (this.state.kind === 'variable') f.if(this.kind as Value<'i32'>, emit);
+    else emit();
     this.state = WORDS;
   }
 
-  /** At the start of a merge: its predecessors have made words. */
+  /** Where paths merge: notes in the kind variable what is known here. */
+  join(): void {
+    if (this.state.kind !== 'variable') this.kind.set(this.x.i32(this.encodedKind));
+    this.state = VARIABLE;
+  }
+
+  /** At a merge, whose predecessors have joined. */
   forget(): void {
-    this.state = WORDS;
+    this.state = VARIABLE;
   }
 
-  /** Stores the words to the context. */
+  /** Stores the variables to the context. */
   store(): void {
     const { f } = this.x;
-    this.settle();
-    f.store('i64.store', this.ctx, this.resultWord as Value, this.at('flagResult'));
-    f.store('i64.store', this.ctx, this.carriesWord as Value, this.at('flagCarries'));
+    f.store('i64.store', this.ctx, this.result as Value, this.at('flagResult'));
+    f.store('i64.store', this.ctx, this.other as Value, this.at('flagCarries'));
+    const { state } = this;
+    f.store(
+      'i32.store',
+      this.ctx,
+      state.kind === 'variable' ? this.kind : f.i32(this.encodedKind),
+      this.at('flagKind'),
+    );
   }
 
   /**
    * Emits a conditional whose arms may set flags. `emit` gets a wrapper for each arm. With a single arm that leaves the
-   * flags alone nothing is computed.
+   * flags alone nothing is emitted.
    */
   conditional(emit: (both: (arm: () => void) => () => void) => void, twoArms: boolean): void {
-    if (twoArms) this.settleForGood();
+    if (twoArms) this.join();
     const before = this.state;
     let changed = false;
     emit((arm) => () => {
       this.state = before;
       arm();
-      if (this.state !== before) {
-        this.settleForGood();
-        changed = true;
-      } else if (changed) this.settle();
+      if (this.state !== before) changed = true;
+      if (changed) this.join();
     });
-    this.state = changed ? WORDS : before;
+    this.state = changed ? VARIABLE : before;
   }
 }

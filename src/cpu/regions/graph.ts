@@ -31,6 +31,8 @@ export class RegionBlock {
   forwardEdges = 0;
   /** Most instructions from here to the end of any acyclic path. */
   longestPath = 0;
+  /** General registers that may have changed between the region's entry and the block's end, a bit mask. */
+  dirty = 0;
 
   constructor(offset: number) {
     this.offset = offset;
@@ -139,7 +141,23 @@ function analyse(entry: RegionBlock): RegionBlock[] {
       if (to && to.order > block.order) longest = Math.max(longest, to.longestPath);
     block.longestPath = block.instructions.length + longest;
   }
+  markDirty(order);
   return order;
+}
+
+/** Registers that may have changed: forwards along the edges until nothing is added. */
+function markDirty(order: RegionBlock[]): void {
+  for (const block of order) for (const { written } of block.instructions) block.dirty |= written;
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const block of order) {
+      for (const { block: to } of block.edges()) {
+        if (!to || (to.dirty | block.dirty) === to.dirty) continue;
+        to.dirty |= block.dirty;
+        changed = true;
+      }
+    }
+  }
 }
 
 /** Cooper, Harvey and Kennedy's iteration over reverse postorder. */

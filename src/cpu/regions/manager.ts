@@ -87,7 +87,8 @@ export class RegionManager {
   /** All blocks are gone. */
   flushed(): void {
     this.waiting = [];
-    const { table } = this.environment;
+    const { table, sites } = this.environment;
+    sites.clear();
     for (let i = this.firstIndex; i < this.nextIndex; i++) table.set(i, null);
     this.nextIndex = this.firstIndex;
   }

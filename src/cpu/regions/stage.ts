@@ -22,23 +22,41 @@ import type { FunctionBuilder, FunctionRef, Label, Local, Value, Variable } from
 import { type FieldName, FS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
 import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { Exit } from '../interpreter/record.ts';
-import { type HandlerModule, HELPER_ARGUMENTS } from '../interpreter/stage.ts';
+import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from '../interpreter/tlb-access.ts';
-import { enterBlock, executeEntry, findBlock, linearRip } from '../interpreter/transfer.ts';
+import { enterBlock, executeEntry, findBlock, linearRip, type TransferModule } from '../interpreter/transfer.ts';
 import { LazyFlags } from './flags.ts';
 import { generalRegister, isHighByte, type RegionInstruction } from './instruction.ts';
+import { RegionSites } from './sites.ts';
+
+/** What the regions of a module share: imports. */
+export interface RegionModule extends TransferModule {
+  /** (segment, offset lo, hi, bytes | write << 8) -> 0 or 1. */
+  readonly checkSegment: FunctionRef;
+  /** (linear, site) -> arena address, or 0: leave at the site. Reads; or reads and writes, as the site says. */
+  readonly regionRead: FunctionRef;
+  /** (linear, site), value in `slowValue` -> 1 if it was written, or 0. */
+  readonly regionWrite: FunctionRef;
+  /** (site): describes the site's exception. */
+  readonly regionRaise: FunctionRef;
+  /** Each takes HELPER_ARGUMENTS i32 values and gives an i32. */
+  readonly helpers: Readonly<Record<LightHelper, FunctionRef>>;
+  /** As of the interpreter's module. */
+  readonly branchTo: FunctionRef;
+}
 
 /** What a region's function gets from its compiler. */
 export interface RegionEnvironment {
-  readonly module: HandlerModule;
+  readonly module: RegionModule;
   readonly long: boolean;
   /** Page offset of the region's entry. */
   readonly entry: number;
   /** Registers to load at entry and to store at exits, bit masks. */
   readonly loaded: number;
   readonly stored: number;
-  /** Arena address of a record with delta 0 and remaining 0, for exits with the state committed. */
-  readonly committedRecord: number;
+  readonly sites: RegionSites;
+  /** Registers that may have changed since the region's entry, as far as the current block's end; a bit mask. */
+  dirty(): number;
   /** Takes an edge of the current block. */
   goTo(edge: 'taken' | 'next'): void;
 }
@@ -48,8 +66,6 @@ const STORES = { 8: 'i32.store8', 16: 'i32.store16', 32: 'i32.store', 64: 'i64.s
 const FIXED_REGISTERS: Readonly<Record<string, number>> = { AL: 0, CL: 1, AX: 0, DX: 2, rAX: 0 };
 const INFO_SEGMENT_SHIFT = 8;
 const INFO_WRITE = 1 << 16;
-/** Tells the slow store that a region calls: a write to translated code must be left to the interpreter. */
-export const INFO_FROM_REGION = 1 << 17;
 
 export class RegionStage extends Stage {
   readonly f: FunctionBuilder;
@@ -64,7 +80,6 @@ export class RegionStage extends Stage {
   private readonly base: Local<'i64'>;
   readonly budget: Variable<'i32'>;
   private readonly tlb: Local<'i32'>;
-  private readonly exitOffset: Variable<'i32'>;
   private abortLabel: Label | undefined;
   private writeBack: ((value: Int) => void) | undefined;
 
@@ -79,7 +94,6 @@ export class RegionStage extends Stage {
     this.base = f.let(this.sub(f.load('i64.load', this.ctx, this.at('rip')) as I64, env.entry)) as Local<'i64'>;
     this.budget = f.variable('i32', f.load('i32.load', this.ctx, this.at('budget')));
     this.tlb = f.let(f.load('i32.load', this.ctx, this.at('tlb'))) as Local<'i32'>;
-    this.exitOffset = f.variable('i32', f.i32(0));
     this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name));
   }
 
@@ -91,13 +105,12 @@ export class RegionStage extends Stage {
       emit();
       f.unreachable();
     });
-    // those who come here have made words
+    // what the words mean, and where in the page the instruction is, the site tells
     this.flagsState.forget();
-    this.storeState();
-    f.store('i64.store', this.ctx, this.ripAt(this.extendU(this.exitOffset as Value as I32)), this.at('rip'));
-    f.store('i32.store', this.ctx, f.i32(this.env.committedRecord), this.at('record'));
+    this.storeState(this.env.stored);
+    f.store('i64.store', this.ctx, this.base, this.at('rip'));
     f.store('i32.store', this.ctx, this.budget as Value, this.at('budget'));
-    f.return(f.i32(Exit.ABORT));
+    f.return(f.i32(Exit.REGION_ABORT));
   }
 
   /** Begins an instruction. `remaining` counts it and those behind it in its block. */
@@ -105,7 +118,8 @@ export class RegionStage extends Stage {
     this.current = instruction;
     this.remaining = remaining;
     this.writeBack = undefined;
-    this.flagsState.borrows = instruction.form.encoding.instruction.mnemonic === 'SBB';
+    const { mnemonic } = instruction.form.encoding.instruction;
+    this.flagsState.carriesIn = mnemonic === 'ADC' || mnemonic === 'SBB';
   }
 
   // ---- state
@@ -121,11 +135,11 @@ export class RegionStage extends Stage {
   rip(offset: number): I64 {
     return this.ripAt(this.f.i64(offset) as I64);
   }
-  /** Writes registers and flags back. */
-  storeState(): void {
+  /** Writes registers (a bit mask) and flags back. */
+  storeState(registers: number): void {
     const { f } = this;
     for (let i = 0; i < 16; i++) {
-      if ((this.env.stored >> i) & 1) f.store('i64.store', this.ctx, this.registers[i]! as Value, this.at('gpr', i));
+      if ((registers >> i) & 1) f.store('i64.store', this.ctx, this.registers[i]! as Value, this.at('gpr', i));
     }
     this.flagsState.store();
   }
@@ -203,7 +217,7 @@ export class RegionStage extends Stage {
     return { number, high: isHighByte(operand, decoded, raw) };
   }
   /** Context offset of an XMM, MMX or segment register operand. */
-  private place(i: number): number {
+  private contextPlace(i: number): number {
     const { letter } = this.operandOf(i);
     const { decoded } = this.current;
     switch (letter) {
@@ -242,8 +256,8 @@ export class RegionStage extends Stage {
       case 'register': {
         const general = this.general(i);
         if (general) return this.readGpr(general.number, bits as Bits, general.high);
-        if (bits === 128) return f.let(f.load('v128.load', this.ctx, this.place(i)));
-        return f.let(f.load(LOADS[bits], this.ctx, this.place(i)));
+        if (bits === 128) return f.let(f.load('v128.load', this.ctx, this.contextPlace(i)));
+        return f.let(f.load(LOADS[bits], this.ctx, this.contextPlace(i)));
       }
     }
   }
@@ -288,7 +302,7 @@ export class RegionStage extends Stage {
       this.writeGpr(general.number, bits as Bits, value as Int, general.high);
       return;
     }
-    const place = this.place(i);
+    const place = this.contextPlace(i);
     const { letter } = this.operandOf(i);
     if (value.type === 'v128') f.store('v128.store', this.ctx, value, place);
     else if (letter === 'P' || letter === 'Q' || letter === 'N') {
@@ -299,8 +313,8 @@ export class RegionStage extends Stage {
 
   writeZeroExtended(i: number, value: Int): void {
     const { f } = this;
-    f.store('i64.store', this.ctx, this.toI64(value), this.place(i));
-    f.store('i64.store', this.ctx, f.i64(0), this.place(i) + 8);
+    f.store('i64.store', this.ctx, this.toI64(value), this.contextPlace(i));
+    f.store('i64.store', this.ctx, f.i64(0), this.contextPlace(i) + 8);
   }
 
   effectiveAddress(_operand: number): Local<'i64'> {
@@ -457,102 +471,68 @@ export class RegionStage extends Stage {
   private host(entry: Local<'i32'>, linear: Local<'i64'>, { addend }: TlbFields): Value<'i32'> {
     return this.add(this.wrap(linear), this.f.load('i32.load', entry, addend) as I32);
   }
-  /** A slow access; one to a device or into translated code comes back as not done. */
-  private slow(access: FunctionRef, address: Address, bytes: number, flags = 0): void {
-    const { f } = this;
-    const info = bytes | flags | INFO_FROM_REGION | ((address.segment as number) << INFO_SEGMENT_SHIFT);
-    const status = f.call(access, [
-      this.wrap(address.linear),
-      this.wrap(this.shrU(address.linear as I64, 32)),
-      f.i32(info),
-    ]) as Local<'i32'>;
-    f.if(status, () => this.abort());
+  /** Number of the site of the current instruction, for an access. */
+  private accessSite(address: Address, bytes: number, flags = 0): Value<'i32'> {
+    return this.f.i32(this.site(bytes | flags | ((address.segment as number) << INFO_SEGMENT_SHIFT)));
   }
-
-  load(bits: Bits, address: Address): Local {
+  /**
+   * Arena address of what is accessed, in the TLB or found by the slow path, which gives 0 where there is a fault, or the
+   * access is better left to the interpreter: to a device, into translated code.
+   */
+  private place(address: Address, bytes: number, fields: TlbFields, slow: FunctionRef, flags = 0): Local<'i32'> {
     const { f } = this;
     const { linear } = address;
     const entry = this.tlbEntry(linear);
     return f.ifValue(
-      bits === 64 ? 'i64' : 'i32',
-      this.hit(entry, linear, bits / 8, TLB_READ),
-      () => f.load(LOADS[bits], this.host(entry, linear, TLB_READ), 0),
+      'i32',
+      this.hit(entry, linear, bytes, fields),
+      () => this.host(entry, linear, fields),
       () => {
-        this.slow(this.env.module.slowLoad, address, bits / 8);
-        return f.load(LOADS[bits], this.ctx, this.at('slowValue'));
+        const found = f.call(slow, [linear, this.accessSite(address, bytes, flags)]) as Local<'i32'>;
+        f.brIf(this.abortLabel!, this.eqz(found));
+        return found;
       },
     );
+  }
+  load(bits: Bits, address: Address): Local {
+    const place = this.place(address, bits / 8, TLB_READ, this.env.module.regionRead);
+    return this.f.let(this.f.load(LOADS[bits], place, 0));
   }
   load128(address: Address): Local<'v128'> {
-    const { f } = this;
-    const { linear } = address;
-    const entry = this.tlbEntry(linear);
-    return f.ifValue(
-      'v128',
-      this.hit(entry, linear, 16, TLB_READ),
-      () => f.load('v128.load', this.host(entry, linear, TLB_READ), 0),
-      () => {
-        this.slow(this.env.module.slowLoad, address, 16);
-        return f.load('v128.load', this.ctx, this.at('slowValue'));
-      },
-    );
+    const place = this.place(address, 16, TLB_READ, this.env.module.regionRead);
+    return this.f.let(this.f.load('v128.load', place, 0));
   }
   store(bits: Bits, address: Address, value: Int): void {
-    const { f } = this;
-    const v = f.let(bits === 64 ? value : this.toI32(value));
-    const { linear } = address;
-    const entry = this.tlbEntry(linear);
-    f.if(
-      this.hit(entry, linear, bits / 8, TLB_WRITE),
-      () => f.store(STORES[bits], this.host(entry, linear, TLB_WRITE), v, 0),
-      () => {
-        f.store(STORES[bits], this.ctx, v, this.at('slowValue'));
-        this.slow(this.env.module.slowStore, address, bits / 8);
-      },
-    );
+    this.storeValue(STORES[bits], address, bits / 8, bits === 64 ? value : this.toI32(value));
   }
   store128(address: Address, value: Value<'v128'>): void {
+    this.storeValue('v128.store', address, 16, value);
+  }
+  private storeValue(
+    operator: (typeof STORES)[Bits] | 'v128.store',
+    address: Address,
+    bytes: number,
+    value: Value,
+  ): void {
     const { f } = this;
     const v = f.let(value);
     const { linear } = address;
     const entry = this.tlbEntry(linear);
     f.if(
-      this.hit(entry, linear, 16, TLB_WRITE),
-      () => f.store('v128.store', this.host(entry, linear, TLB_WRITE), v, 0),
+      this.hit(entry, linear, bytes, TLB_WRITE),
+      () => f.store(operator, this.host(entry, linear, TLB_WRITE), v, 0),
       () => {
-        f.store('v128.store', this.ctx, v, this.at('slowValue'));
-        this.slow(this.env.module.slowStore, address, 16);
+        f.store(operator, this.ctx, v, this.at('slowValue'));
+        const done = f.call(this.env.module.regionWrite, [linear, this.accessSite(address, bytes)]) as Local<'i32'>;
+        f.brIf(this.abortLabel!, this.eqz(done));
       },
     );
   }
   modify(bits: Bits, address: Address): { value: Local; write(value: Int): void } {
     const { f } = this;
-    const { linear } = address;
-    const entry = this.tlbEntry(linear);
-    const place = f.variable('i32', f.i32(0));
-    const value = f.ifValue(
-      bits === 64 ? 'i64' : 'i32',
-      this.hit(entry, linear, bits / 8, TLB_WRITE),
-      () => {
-        place.set(this.host(entry, linear, TLB_WRITE));
-        return f.load(LOADS[bits], place.get(), 0);
-      },
-      () => {
-        this.slow(this.env.module.slowLoad, address, bits / 8, INFO_WRITE);
-        return f.load(LOADS[bits], this.ctx, this.at('slowValue'));
-      },
-    );
-    const write = (result: Int) => {
-      const v = f.let(bits === 64 ? result : this.toI32(result));
-      f.if(
-        place.get(),
-        () => f.store(STORES[bits], place.get(), v, 0),
-        () => {
-          f.store(STORES[bits], this.ctx, v, this.at('slowValue'));
-          this.slow(this.env.module.slowStore, address, bits / 8);
-        },
-      );
-    };
+    const place = this.place(address, bits / 8, TLB_WRITE, this.env.module.regionRead, INFO_WRITE);
+    const value = f.let(f.load(LOADS[bits], place, 0));
+    const write = (result: Int) => f.store(STORES[bits], place, bits === 64 ? result : this.toI32(result), 0);
     return { value, write };
   }
   requireAligned(i: number, bytes: number): void {
@@ -655,7 +635,7 @@ export class RegionStage extends Stage {
     this.env.goTo('taken');
   }
   branchIf(condition: I32, _operand: number): void {
-    // neither arm comes back, so what is known of the flags holds in both
+    // neither arm comes back, so what is known of the flags here holds in both
     const known = this.flagsState.state;
     this.f.if(condition, () => this.env.goTo('taken'));
     this.flagsState.state = known;
@@ -680,7 +660,7 @@ export class RegionStage extends Stage {
   /** Leaves the region for an address, found as the interpreter finds it. */
   continueAt(to: Local<'i64'>): void {
     const { f } = this;
-    this.storeState();
+    this.storeState(this.env.dirty());
     const budget = f.let(this.budget as Value as I32) as Local<'i32'>;
     f.store('i64.store', this.ctx, to, this.at('rip'));
     f.store('i32.store', this.ctx, budget, this.at('budget'));
@@ -697,17 +677,20 @@ export class RegionStage extends Stage {
 
   // ---- faults and helpers
 
+  /** A site of the current instruction, with what the flags are now. */
+  private site(detail: number): number {
+    const { offset } = this.current;
+    const { remaining } = this;
+    return this.env.sites.add({ offset, remaining, flagKind: this.flagsState.encodedKind }, detail);
+  }
   /** Leaves with the current instruction not done; the context says why. */
   private abort(): void {
-    this.flagsState.settle();
-    this.exitOffset.set(this.f.i32(this.current.offset));
-    this.budget.set(this.add(this.budget as Value as I32, this.remaining));
+    this.f.store('i32.store', this.ctx, this.f.i32(this.site(0)), this.at('site'));
     this.f.br(this.abortLabel!);
   }
   fault(vector: number, errorCode?: number): void {
-    const { f } = this;
-    f.call(this.env.module.raise, [f.i32(vector), f.i32(errorCode ?? 0), f.i32(errorCode === undefined ? 0 : 1)]);
-    this.abort();
+    this.f.call(this.env.module.regionRaise, [this.f.i32(this.site(RegionSites.exception(vector, errorCode)))]);
+    this.f.br(this.abortLabel!);
   }
   system(_helper: SystemHelper): void {
     throw new Error(`${this.current.form.encoding.text}: system instructions are not part of regions`);

@@ -167,6 +167,7 @@ function lods(cpu: Cpu, run: Run): void {
 
 const FLAG_RESULT = word('flagResult');
 const FLAG_CARRIES = word('flagCarries');
+const FLAG_KIND = word('flagKind');
 
 /** The flags of a - b. */
 function compare(cpu: Cpu, a: bigint, b: bigint, bits: number): void {
@@ -175,6 +176,7 @@ function compare(cpu: Cpu, a: bigint, b: bigint, bits: number): void {
   const overflow = Number((((a ^ b) & (a ^ result)) >> BigInt(bits - 1)) & 1n);
   const auxiliary = Number(((a ^ b ^ result) >> 4n) & 1n);
   const extended = BigInt.asUintN(64, BigInt.asIntN(bits, result));
+  cpu.u32[FLAG_KIND] = 0;
   cpu.u32[FLAG_RESULT] = Number(extended & 0xffff_ffffn);
   cpu.u32[FLAG_RESULT + 1] = Number(extended >> 32n);
   cpu.u32[FLAG_CARRIES] = auxiliary << 3;
