@@ -140,7 +140,7 @@ export class Processor {
               imports,
               sites: this.sites,
               access: { ...long.handlers.regionAccess, regionRaise: imports.regionRaise },
-              branchTo: (is64) => (is64 ? long.handlers : legacyHandlers().handlers).branchTo,
+              handlers: (is64) => (is64 ? long.handlers : legacyHandlers().handlers),
             },
             milliseconds: options.milliseconds ?? (() => 0),
           });

@@ -55,7 +55,11 @@ export interface Encoding {
   /** Form the ModRM operand must have. */
   readonly form: 'register' | 'memory' | 'any';
   readonly operands: readonly Operand[];
-  readonly attributes: ReadonlySet<Attribute>;
+  readonly attributes: Readonly<Record<Attribute, boolean>>;
+  /** Whether handlers of this row differ by operand size. */
+  readonly dependsOnOperandSize: boolean;
+  /** Whether the ModRM operand is a register whatever its mod field says (control and debug registers). */
+  readonly ignoresMod: boolean;
 }
 
 const ATTRIBUTES = [
@@ -96,6 +100,8 @@ const FIXED: Readonly<Record<string, string>> = {
 const OPERAND = /^([EGMRZIJAOSCDVWUPQN])(|b|bs|w|d|q|dq|v|z|y|ss|sd|ps|pd|x|p)$/;
 const MEMORY_LETTERS = new Set<OperandLetter>(['M', 'O']);
 const REGISTER_LETTERS = new Set<OperandLetter>(['R', 'U', 'N']);
+/** Widths that follow the operand size. */
+const SIZED_WIDTHS = new Set(['v', 'z', 'y', 'p', 'bs']);
 const MODRM_LETTERS = new Set<OperandLetter>(['E', 'G', 'M', 'R', 'S', 'C', 'D', 'V', 'W', 'U', 'P', 'Q', 'N']);
 
 function parseOperand(text: string, access: 'r' | 'w' | 'rw'): Operand | undefined {
@@ -145,7 +151,7 @@ export function parseEncoding(instruction: Instruction, text: string, id: number
     at++;
   }
   const operands: Operand[] = [];
-  const attributes = new Set<Attribute>();
+  const attributes = Object.fromEntries(ATTRIBUTES.map((name) => [name, false])) as Record<Attribute, boolean>;
   const { access } = instruction;
   if (at < words.length && !(ATTRIBUTES as readonly string[]).includes(words[at])) {
     const list = words[at++].split(',');
@@ -157,15 +163,11 @@ export function parseEncoding(instruction: Instruction, text: string, id: number
   }
   for (; at < words.length; at++) {
     if (!(ATTRIBUTES as readonly string[]).includes(words[at])) throw bad(`unknown attribute '${words[at]}'`);
-    attributes.add(words[at] as Attribute);
+    attributes[words[at] as Attribute] = true;
   }
   const some = (set: Set<OperandLetter>) => operands.some((o) => set.has(o.letter));
   const form =
-    attributes.has('mem') || some(MEMORY_LETTERS)
-      ? 'memory'
-      : attributes.has('reg') || some(REGISTER_LETTERS)
-        ? 'register'
-        : 'any';
+    attributes.mem || some(MEMORY_LETTERS) ? 'memory' : attributes.reg || some(REGISTER_LETTERS) ? 'register' : 'any';
   return {
     instruction,
     id,
@@ -182,6 +184,9 @@ export function parseEncoding(instruction: Instruction, text: string, id: number
     form: modrm !== undefined ? 'register' : form,
     operands,
     attributes,
+    dependsOnOperandSize:
+      attributes.os || attributes.d64 || attributes.f64 || operands.some(({ width }) => SIZED_WIDTHS.has(width)),
+    ignoresMod: operands.some(({ letter }) => letter === 'C' || letter === 'D'),
   };
 }
 
@@ -213,14 +218,4 @@ export function operandBits(operand: Operand, operandSize: 16 | 32 | 64): 0 | 8 
     default:
       return 0;
   }
-}
-
-/** Whether handlers of this row differ by operand size. */
-export function dependsOnOperandSize(encoding: Encoding): boolean {
-  return (
-    encoding.attributes.has('os') ||
-    encoding.attributes.has('d64') ||
-    encoding.attributes.has('f64') ||
-    encoding.operands.some((o) => ['v', 'z', 'y', 'p', 'bs'].includes(o.width))
-  );
 }

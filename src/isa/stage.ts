@@ -10,7 +10,15 @@
  * Faults are precise: do everything that can fault (loads, checks, the store) before the first change of a register or
  * flag. A destination in memory that was read by `operand` has been checked for writing, so writing it cannot fault.
  */
-import type { FunctionBuilder, Local, Operators, Value, ValueType, Variable } from '../wasm/index.ts';
+import {
+  type FunctionBuilder,
+  type Local,
+  type Operators,
+  operators,
+  type Value,
+  type ValueType,
+  type Variable,
+} from '../wasm/index.ts';
 import type { LightHelper, SystemHelper } from './helpers.ts';
 
 export type Bits = 8 | 16 | 32 | 64;
@@ -72,6 +80,43 @@ export const RSI = 6;
 export const RDI = 7;
 
 type Pair = (a: Value, b: Value) => Value;
+type Single = (a: Value) => Value;
+
+/** An operator on i32 and on i64. */
+function onIntegers<F>(name: string): readonly [F, F] {
+  const all = operators as unknown as Record<string, F>;
+  return [all[`i32.${name}`], all[`i64.${name}`]];
+}
+const OP = {
+  add: onIntegers<Pair>('add'),
+  and: onIntegers<Pair>('and'),
+  div_s: onIntegers<Pair>('div_s'),
+  div_u: onIntegers<Pair>('div_u'),
+  eq: onIntegers<Pair>('eq'),
+  ge_u: onIntegers<Pair>('ge_u'),
+  gt_s: onIntegers<Pair>('gt_s'),
+  gt_u: onIntegers<Pair>('gt_u'),
+  le_u: onIntegers<Pair>('le_u'),
+  lt_s: onIntegers<Pair>('lt_s'),
+  lt_u: onIntegers<Pair>('lt_u'),
+  mul: onIntegers<Pair>('mul'),
+  ne: onIntegers<Pair>('ne'),
+  or: onIntegers<Pair>('or'),
+  rem_s: onIntegers<Pair>('rem_s'),
+  rem_u: onIntegers<Pair>('rem_u'),
+  rotl: onIntegers<Pair>('rotl'),
+  rotr: onIntegers<Pair>('rotr'),
+  shl: onIntegers<Pair>('shl'),
+  shr_s: onIntegers<Pair>('shr_s'),
+  shr_u: onIntegers<Pair>('shr_u'),
+  sub: onIntegers<Pair>('sub'),
+  xor: onIntegers<Pair>('xor'),
+  clz: onIntegers<Single>('clz'),
+  ctz: onIntegers<Single>('ctz'),
+  eqz: onIntegers<Single>('eqz'),
+  popcnt: onIntegers<Single>('popcnt'),
+} as const;
+const SIGN_EXTEND = { 8: onIntegers<Single>('extend8_s'), 16: onIntegers<Single>('extend16_s') } as const;
 
 export abstract class Stage {
   /** The function being emitted. Prefer the stage's own methods; control flow must go through `if`/`loop` here. */
@@ -250,11 +295,11 @@ export abstract class Stage {
   private constantLike(like: Value, n: Value | number): Value {
     return typeof n === 'number' ? this.f.const(like.type, n) : n;
   }
-  private both(name: string, a: Value, b: Value | number): Value {
-    return (this.f.op as unknown as Record<string, Pair>)[`${a.type}.${name}`](a, this.constantLike(a, b));
+  private both(pair: readonly [Pair, Pair], a: Value, b: Value | number): Value {
+    return pair[a.type === 'i64' ? 1 : 0](a, this.constantLike(a, b));
   }
-  private one(name: string, a: Value): Value {
-    return (this.f.op as unknown as Record<string, (a: Value) => Value>)[`${a.type}.${name}`](a);
+  private one(pair: readonly [Single, Single], a: Value): Value {
+    return pair[a.type === 'i64' ? 1 : 0](a);
   }
   /** A constant of the type operands of `bits` width have. */
   constant(n: number | bigint, bits: Bits = this.bits): Int {
@@ -267,95 +312,95 @@ export abstract class Stage {
     return this.f.i64(n);
   }
   add<T extends Value>(a: T, b: T | number): T {
-    return this.both('add', a, b) as T;
+    return this.both(OP.add, a, b) as T;
   }
   sub<T extends Value>(a: T, b: T | number): T {
-    return this.both('sub', a, b) as T;
+    return this.both(OP.sub, a, b) as T;
   }
   mul<T extends Value>(a: T, b: T | number): T {
-    return this.both('mul', a, b) as T;
+    return this.both(OP.mul, a, b) as T;
   }
   and<T extends Value>(a: T, b: T | number): T {
-    return this.both('and', a, b) as T;
+    return this.both(OP.and, a, b) as T;
   }
   or<T extends Value>(a: T, b: T | number): T {
-    return this.both('or', a, b) as T;
+    return this.both(OP.or, a, b) as T;
   }
   xor<T extends Value>(a: T, b: T | number): T {
-    return this.both('xor', a, b) as T;
+    return this.both(OP.xor, a, b) as T;
   }
   not<T extends Value>(a: T): T {
-    return this.both('xor', a, -1) as T;
+    return this.both(OP.xor, a, -1) as T;
   }
   neg<T extends Value>(a: T): T {
-    return this.both('sub', this.f.const(a.type, 0), a) as T;
+    return this.both(OP.sub, this.f.const(a.type, 0), a) as T;
   }
   shl<T extends Value>(a: T, b: T | number): T {
-    return this.both('shl', a, b) as T;
+    return this.both(OP.shl, a, b) as T;
   }
   shrU<T extends Value>(a: T, b: T | number): T {
-    return this.both('shr_u', a, b) as T;
+    return this.both(OP.shr_u, a, b) as T;
   }
   shrS<T extends Value>(a: T, b: T | number): T {
-    return this.both('shr_s', a, b) as T;
+    return this.both(OP.shr_s, a, b) as T;
   }
   rotl<T extends Value>(a: T, b: T | number): T {
-    return this.both('rotl', a, b) as T;
+    return this.both(OP.rotl, a, b) as T;
   }
   rotr<T extends Value>(a: T, b: T | number): T {
-    return this.both('rotr', a, b) as T;
+    return this.both(OP.rotr, a, b) as T;
   }
   divU<T extends Value>(a: T, b: T | number): T {
-    return this.both('div_u', a, b) as T;
+    return this.both(OP.div_u, a, b) as T;
   }
   divS<T extends Value>(a: T, b: T | number): T {
-    return this.both('div_s', a, b) as T;
+    return this.both(OP.div_s, a, b) as T;
   }
   remU<T extends Value>(a: T, b: T | number): T {
-    return this.both('rem_u', a, b) as T;
+    return this.both(OP.rem_u, a, b) as T;
   }
   remS<T extends Value>(a: T, b: T | number): T {
-    return this.both('rem_s', a, b) as T;
+    return this.both(OP.rem_s, a, b) as T;
   }
   clz<T extends Value>(a: T): T {
-    return this.one('clz', a) as T;
+    return this.one(OP.clz, a) as T;
   }
   ctz<T extends Value>(a: T): T {
-    return this.one('ctz', a) as T;
+    return this.one(OP.ctz, a) as T;
   }
   popcnt<T extends Value>(a: T): T {
-    return this.one('popcnt', a) as T;
+    return this.one(OP.popcnt, a) as T;
   }
   eqz(a: Value): I32 {
-    return this.one('eqz', a) as I32;
+    return this.one(OP.eqz, a) as I32;
   }
   /** 1 where the value is not zero. */
   nez(a: Value): I32 {
-    return this.both('ne', a, 0) as I32;
+    return this.both(OP.ne, a, 0) as I32;
   }
   eq(a: Value, b: Value | number): I32 {
-    return this.both('eq', a, b) as I32;
+    return this.both(OP.eq, a, b) as I32;
   }
   ne(a: Value, b: Value | number): I32 {
-    return this.both('ne', a, b) as I32;
+    return this.both(OP.ne, a, b) as I32;
   }
   ltU(a: Value, b: Value | number): I32 {
-    return this.both('lt_u', a, b) as I32;
+    return this.both(OP.lt_u, a, b) as I32;
   }
   ltS(a: Value, b: Value | number): I32 {
-    return this.both('lt_s', a, b) as I32;
+    return this.both(OP.lt_s, a, b) as I32;
   }
   gtU(a: Value, b: Value | number): I32 {
-    return this.both('gt_u', a, b) as I32;
+    return this.both(OP.gt_u, a, b) as I32;
   }
   gtS(a: Value, b: Value | number): I32 {
-    return this.both('gt_s', a, b) as I32;
+    return this.both(OP.gt_s, a, b) as I32;
   }
   leU(a: Value, b: Value | number): I32 {
-    return this.both('le_u', a, b) as I32;
+    return this.both(OP.le_u, a, b) as I32;
   }
   geU(a: Value, b: Value | number): I32 {
-    return this.both('ge_u', a, b) as I32;
+    return this.both(OP.ge_u, a, b) as I32;
   }
   /** `condition` not zero: a, else b. */
   select<T extends Value>(condition: I32, a: T, b: T): T {
@@ -385,7 +430,8 @@ export abstract class Stage {
   /** Sign-extends the low `bits` of an integer within its own type. */
   signExtend<T extends Int>(a: T, bits: Bits): T {
     if (bits === 64 || (bits === 32 && a.type === 'i32')) return a;
-    return this.one(`extend${bits}_s`, a) as T;
+    if (bits === 32) return this.extendS(this.wrap(a as I64)) as Value as T;
+    return this.one(SIGN_EXTEND[bits], a) as T;
   }
   /** Clears everything above the low `bits` of an integer within its own type. */
   zeroExtend<T extends Int>(a: T, bits: Bits): T {

@@ -19,7 +19,7 @@ export class InstructionTable {
     }
     const rank = (e: Encoding) =>
       (e.prefix === 'F2' || e.prefix === 'F3' ? 0 : e.prefix === '66' ? 2 : e.prefix === 'NP' ? 4 : 6) +
-      (e.attributes.has('norexb') ? 0 : 1);
+      (e.attributes.norexb ? 0 : 1);
     for (const list of this.candidates) list.sort((a, b) => rank(a) - rank(b) || a.id - b.id);
   }
 

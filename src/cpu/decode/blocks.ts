@@ -4,7 +4,6 @@
  */
 
 import type { Operand } from '../../isa/encoding.ts';
-import { dependsOnOperandSize } from '../../isa/encoding.ts';
 import type { InstructionTable } from '../../isa/table.ts';
 import { CONTEXT, FS, offsetOf, segmentOffset } from '../context.ts';
 import { type Handlers, SpecialHandler } from '../interpreter/handlers.ts';
@@ -113,16 +112,12 @@ export class BlockCache {
   }
 
   private firstFree(): number {
-    return this.area.start + (MAX_BLOCK + 2) * RECORD_SIZE; // scratch block and the reserved record
+    return this.area.start + (MAX_BLOCK + 1) * RECORD_SIZE; // behind the scratch block
   }
 
   /** Table index of the handler that ends a block before its record. */
   resyncHandler(mode: number): number {
     return this.specialBase(mode) + SpecialHandler.RESYNC;
-  }
-  /** A record that outlives flushes: delta 0, remaining 0. Only before anything is decoded. */
-  reserveRecord(): number {
-    return this.area.start + (MAX_BLOCK + 1) * RECORD_SIZE;
   }
   /** Bytes left before the next flush. */
   get room(): number {
@@ -457,8 +452,8 @@ function formOf(out: Decoded, long: boolean): HandlerForm {
   return {
     encoding,
     long,
-    operandSize: dependsOnOperandSize(encoding) ? out.operandSize : 32,
-    addressSize: encoding.attributes.has('as') ? out.addressSize : long ? 64 : 32,
+    operandSize: encoding.dependsOnOperandSize ? out.operandSize : 32,
+    addressSize: encoding.attributes.as ? out.addressSize : long ? 64 : 32,
     memory: out.form === 'memory',
     repeat: out.repeat,
     cc: encoding.span === 16 ? out.opcode & 15 : 0,

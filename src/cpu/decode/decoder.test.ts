@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { dependsOnOperandSize } from '../../isa/encoding.ts';
 import { INSTRUCTION_TABLE, INSTRUCTIONS } from '../../isa/index.ts';
 import type { Feature } from '../../isa/instruction.ts';
 import { DS, FS, SS } from '../context.ts';
@@ -216,8 +215,8 @@ describe('any bytes', () => {
       const { out } = decoder;
       const { encoding } = out;
       const wanted = {
-        operandSize: dependsOnOperandSize(encoding) ? out.operandSize : 32,
-        addressSize: encoding.attributes.has('as') ? out.addressSize : mode === 64 ? 64 : 32,
+        operandSize: encoding.dependsOnOperandSize ? out.operandSize : 32,
+        addressSize: encoding.attributes.as ? out.addressSize : mode === 64 ? 64 : 32,
         memory: out.form === 'memory',
         repeat: out.repeat,
       };

@@ -186,7 +186,7 @@ export class Decoder {
         break;
       }
     }
-    const registerForm = modrm >= 0xc0 || (modrm >= 0 && rows[0].operands.some(isControlRegister));
+    const registerForm = modrm >= 0xc0 || (modrm >= 0 && rows[0].ignoresMod);
     const encoding = this.match(rows, modrm, registerForm, operandPrefix, rep, rex, codeBits, realOrV86);
     out.opcode = opcode;
     out.modrm = modrm < 0 ? 0 : modrm;
@@ -201,12 +201,11 @@ export class Decoder {
     const mandatory66 = encoding.prefix === '66';
     const operand16 = operandPrefix && !mandatory66;
     if (codeBits === 64) {
-      out.operandSize =
-        rex & REX_W ? 64 : attributes.has('f64') ? 64 : operand16 ? 16 : attributes.has('d64') ? 64 : 32;
+      out.operandSize = rex & REX_W ? 64 : attributes.f64 ? 64 : operand16 ? 16 : attributes.d64 ? 64 : 32;
     } else {
       out.operandSize = (codeBits === 32) !== operand16 ? 32 : 16;
     }
-    out.repeat = attributes.has('rep') ? (rep === 0xf3 ? 'rep' : rep === 0xf2 ? 'repne' : 'none') : 'none';
+    out.repeat = attributes.rep ? (rep === 0xf3 ? 'rep' : rep === 0xf2 ? 'repne' : 'none') : 'none';
     out.opcodeRegister = (opcode & 7) | (rex & REX_B ? 8 : 0);
     out.segment = DS;
     out.segmentOverridden = segment !== NO_REGISTER;
@@ -245,7 +244,7 @@ export class Decoder {
     }
     if (out.segmentOverridden) out.segment = segment;
     out.length = this.at - start;
-    if (out.lock && !(attributes.has('lock') && out.form === 'memory')) return 'undefined';
+    if (out.lock && !(attributes.lock && out.form === 'memory')) return 'undefined';
     return 'ok';
   }
 
@@ -289,11 +288,9 @@ export class Decoder {
       }
       if (e.w !== undefined && (e.w === 1) !== ((rex & REX_W) !== 0)) continue;
       const attributes = e.attributes;
-      if (attributes.size !== 0) {
-        if (codeBits === 64 ? attributes.has('no64') : attributes.has('only64')) continue;
-        if (attributes.has('norexb') && rex & REX_B) continue;
-        if (realOrV86 && attributes.has('prot')) continue;
-      }
+      if (codeBits === 64 ? attributes.no64 : attributes.only64) continue;
+      if (attributes.norexb && rex & REX_B) continue;
+      if (realOrV86 && attributes.prot) continue;
       const feature = e.instruction.feature;
       if (feature !== undefined && !this.features.has(feature)) continue;
       return e;
@@ -348,8 +345,4 @@ export class Decoder {
     else if (mod === 2 || noBase) displacement = this.signed32();
     out.displacement = BigInt(displacement);
   }
-}
-
-function isControlRegister(operand: Operand): boolean {
-  return operand.letter === 'C' || operand.letter === 'D';
 }

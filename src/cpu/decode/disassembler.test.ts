@@ -16,7 +16,7 @@ import {
   type Operand,
   reg,
 } from '../../isa/assembler/index.ts';
-import { dependsOnOperandSize, type Encoding, operandBits, type Operand as RowOperand } from '../../isa/encoding.ts';
+import { type Encoding, operandBits, type Operand as RowOperand } from '../../isa/encoding.ts';
 import { INSTRUCTION_TABLE } from '../../isa/index.ts';
 import type { Feature } from '../../isa/instruction.ts';
 import { Decoder } from './decoder.ts';
@@ -54,13 +54,13 @@ const ORIGIN = 0x10_0000n;
 /** Operand sizes of a row in a mode. */
 function sizesOf(e: Encoding, bits: CodeBits): (16 | 32 | 64)[] {
   if (bits !== 64) {
-    if (e.w === 1 || e.attributes.has('only64')) return [];
-    return dependsOnOperandSize(e) && e.prefix !== 'NP' && e.prefix !== '66' ? [16, 32] : [bits];
+    if (e.w === 1 || e.attributes.only64) return [];
+    return e.dependsOnOperandSize && e.prefix !== 'NP' && e.prefix !== '66' ? [16, 32] : [bits];
   }
-  if (e.attributes.has('no64')) return [];
-  if (e.attributes.has('f64') || e.w === 1) return [64];
-  if (!dependsOnOperandSize(e)) return [32];
-  const all: (16 | 32 | 64)[] = e.attributes.has('d64') ? [16, 64] : e.w === 0 ? [16, 32] : [16, 32, 64];
+  if (e.attributes.no64) return [];
+  if (e.attributes.f64 || e.w === 1) return [64];
+  if (!e.dependsOnOperandSize) return [32];
+  const all: (16 | 32 | 64)[] = e.attributes.d64 ? [16, 64] : e.w === 0 ? [16, 32] : [16, 32, 64];
   return e.prefix === 'NP' || e.prefix === '66' ? all.filter((n) => n !== 16) : all;
 }
 
@@ -193,12 +193,12 @@ function sample(random: Random, e: Encoding, size: 16 | 32 | 64, bits: CodeBits)
   const operands = e.operands.map((row) => randomOperand(random, e, row, size, bits, memory));
   // direct offsets, far pointers and branches have the width their address or operand size says
   const options: Record<string, unknown> = { row: e.text };
-  if (dependsOnOperandSize(e)) options.operandSize = size;
-  if (e.attributes.has('lock') && memory && random(3) === 0) options.lock = true;
-  if (e.attributes.has('rep') && random(2) === 0) options.repeat = pick(random, ['rep', 'repne']);
-  if (e.attributes.has('as') && !operands.some((o) => o.kind === 'memory')) {
+  if (e.dependsOnOperandSize) options.operandSize = size;
+  if (e.attributes.lock && memory && random(3) === 0) options.lock = true;
+  if (e.attributes.rep && random(2) === 0) options.repeat = pick(random, ['rep', 'repne']);
+  if (e.attributes.as && !operands.some((o) => o.kind === 'memory')) {
     options.addressSize = bits === 64 ? pick(random, [64, 32]) : pick(random, [16, 32]);
-    if (e.attributes.has('rep') && random(4) === 0) options.segment = reg(pick(random, ['fs', 'gs']));
+    if (e.attributes.rep && random(4) === 0) options.segment = reg(pick(random, ['fs', 'gs']));
   }
   return { operands, options };
 }
@@ -297,7 +297,7 @@ describe('every row', () => {
               `${what()}: ${hex} decodes as ${out.encoding.instruction.mnemonic} '${out.encoding.text}'`,
             );
             assert.equal(out.length, bytes.length, what());
-            if (dependsOnOperandSize(e)) assert.equal(out.operandSize, size, what());
+            if (e.dependsOnOperandSize) assert.equal(out.operandSize, size, what());
             if (options.lock !== undefined) assert.equal(out.lock, options.lock);
             if (e.span === 16) assert.equal(out.opcode & 15, condition[0]);
             let immediates = 0;

@@ -24,11 +24,7 @@ export function disassemble(decoded: Decoded, options: DisassemblyOptions = {}):
     const comparing = /^(CMPS|SCAS)/.test(encoding.instruction.mnemonic);
     words.push(decoded.repeat === 'repne' ? 'repne' : comparing ? 'repe' : 'rep');
   }
-  if (
-    decoded.segmentOverridden &&
-    decoded.form !== 'memory' &&
-    (encoding.attributes.has('as') || encoding.attributes.has('rep'))
-  ) {
+  if (decoded.segmentOverridden && decoded.form !== 'memory' && (encoding.attributes.as || encoding.attributes.rep)) {
     words.push(SEGMENTS[decoded.segment]);
   }
   words.push(...sizePrefixes(decoded, options.codeBits));
@@ -45,19 +41,15 @@ function sizePrefixes(decoded: Decoded, codeBits: CodeBits | undefined): string[
   const words: string[] = [];
   const { operands, attributes } = encoding;
   const named = nameOf(encoding, operandSize, addressSize, 0) !== nameOf(encoding, operandSize, codeBits, 0);
-  if (attributes.has('as') && addressSize !== codeBits && decoded.form !== 'memory' && !named)
-    words.push(`a${addressSize}`);
+  if (attributes.as && addressSize !== codeBits && decoded.form !== 'memory' && !named) words.push(`a${addressSize}`);
   // operands that leave the operand size open: none at all, immediates, far and near targets, segment registers
   const open = operands.every(
     (o) => 'IJA'.includes(o.letter) || (o.letter === 'fixed' && o.width === 'w') || o.width === '',
   );
   if (!open) return words;
-  const usual = codeBits !== 64 ? codeBits : attributes.has('f64') || attributes.has('d64') ? 64 : 32;
+  const usual = codeBits !== 64 ? codeBits : attributes.f64 || attributes.d64 ? 64 : 32;
   const sized =
-    attributes.has('os') ||
-    attributes.has('d64') ||
-    attributes.has('f64') ||
-    operands.some((o) => ['z', 'p', 'bs', 'v'].includes(o.width));
+    attributes.os || attributes.d64 || attributes.f64 || operands.some((o) => ['z', 'p', 'bs', 'v'].includes(o.width));
   const told =
     nameOf(encoding, 16, addressSize, 0) !== nameOf(encoding, 32, addressSize, 0) ||
     nameOf(encoding, 64, addressSize, 0) !== nameOf(encoding, 32, addressSize, 0);

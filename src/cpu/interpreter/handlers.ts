@@ -1,6 +1,6 @@
 /** Builds the module of interpreter handlers: one function per form of every encoding, and what they share. */
 
-import { dependsOnOperandSize, type Encoding } from '../../isa/encoding.ts';
+import type { Encoding } from '../../isa/encoding.ts';
 import { HELPERS, type HelperName } from '../../isa/helpers.ts';
 import { INTERCEPT_EXIT_CODE, interceptBit } from '../../isa/intercepts.ts';
 import type { InstructionTable } from '../../isa/table.ts';
@@ -50,31 +50,31 @@ function formKey(form: HandlerForm): number {
 
 /** Whether a form of this encoding exists in the mode class. */
 function existsIn(encoding: Encoding, long: boolean): boolean {
-  return !encoding.attributes.has(long ? 'no64' : 'only64');
+  return !encoding.attributes[long ? 'no64' : 'only64'];
 }
 
 /** All forms of an encoding that can be decoded in one mode class. */
 export function formsOf(encoding: Encoding, long: boolean): HandlerForm[] {
   if (!existsIn(encoding, long)) return [];
   const { attributes } = encoding;
-  const sizes: (16 | 32 | 64)[] = !dependsOnOperandSize(encoding)
+  const sizes: (16 | 32 | 64)[] = !encoding.dependsOnOperandSize
     ? [32]
     : !long
       ? [16, 32]
-      : attributes.has('f64')
+      : attributes.f64
         ? [64]
-        : attributes.has('d64')
+        : attributes.d64
           ? [16, 64]
           : encoding.w === 1
             ? [64]
             : encoding.w === 0
               ? [16, 32]
               : [16, 32, 64];
-  const addresses: (16 | 32 | 64)[] = !attributes.has('as') ? [long ? 64 : 32] : long ? [32, 64] : [16, 32];
+  const addresses: (16 | 32 | 64)[] = !attributes.as ? [long ? 64 : 32] : long ? [32, 64] : [16, 32];
   const either =
     encoding.form === 'any' && encoding.operands.some((o) => o.letter === 'E' || o.letter === 'W' || o.letter === 'Q');
   const memories = either ? [false, true] : [encoding.form === 'memory'];
-  const repeats: HandlerForm['repeat'][] = attributes.has('rep') ? ['none', 'rep', 'repne'] : ['none'];
+  const repeats: HandlerForm['repeat'][] = attributes.rep ? ['none', 'rep', 'repne'] : ['none'];
   const conditions = encoding.span === 16 ? Array.from({ length: 16 }, (_, i) => i) : [0];
   const forms: HandlerForm[] = [];
   for (const operandSize of sizes)
@@ -88,7 +88,7 @@ export function formsOf(encoding: Encoding, long: boolean): HandlerForm[] {
 function emitHandler(f: FunctionBuilder, form: HandlerForm, module: HandlerModule): InterpreterStage {
   const x = new InterpreterStage(f, form, module);
   const { instruction, attributes } = form.encoding;
-  if (attributes.has('cpl0')) {
+  if (attributes.cpl0) {
     x.faultIf(f.load('i32.load', f.param<'i32'>(0), offsetOf('cpl')), 13, 0);
   }
   if (instruction.intercept) {
@@ -115,8 +115,10 @@ export interface Handlers {
   find(form: HandlerForm): Handler;
   /** Enters the chain at a record. Budget for its block must be there already. */
   run(context: number, record: number): number;
-  /** The function that continues at another address, for regions. */
-  readonly branchTo: unknown;
+  /** (context): continues at rip, for regions. */
+  readonly resume: unknown;
+  /** (context, record, target): continues at a target in the page the record was made for, through its link field. */
+  readonly follow: unknown;
   /** `regionRead` and `regionWrite` with the linear address in one piece. */
   readonly regionAccess: WebAssembly.ModuleImports;
 }
@@ -162,8 +164,9 @@ export function buildHandlers(
   };
 
   m.define(branchTo, (f) => emitBranchTo(f, long, module));
-  m.exportFunction('branchTo', branchTo);
   m.define(resume, (f) => emitResume(f, long, module));
+  m.exportFunction('resume', resume);
+  m.function('follow', ['i32', 'i32', 'i64'], ['i32'], (f) => emitFollow(f, long, module), { export: 'follow' });
   for (const [name, access] of Object.entries({ regionRead, regionWrite }))
     m.function(name, ['i64', 'i32'], ['i32'], (f) => emitRegionAccess(f, access), { export: name });
   const functions: FunctionRef[] = [];
@@ -244,7 +247,8 @@ export function buildHandlers(
       if (!found) throw new Error(`no handler for ${form.encoding.instruction.mnemonic} '${form.encoding.text}'`);
       return found;
     },
-    branchTo: instance.exports.branchTo,
+    resume: instance.exports.resume,
+    follow: instance.exports.follow,
     regionAccess: { regionRead: instance.exports.regionRead, regionWrite: instance.exports.regionWrite } as never,
     run: instance.exports.run as (context: number, record: number) => number,
   };
@@ -324,7 +328,21 @@ function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule):
   enterBlock(f, left, next, module);
 }
 
-/** Continues at rip after a system instruction. */
+/** Leaves a region for a block of the same page; the context has everything but rip. */
+function emitFollow(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
+  const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];
+  const target = f.param<'i64'>(2);
+  f.store('i64.store', ctx, target, offsetOf('rip'));
+  const next = f.variable('i32', f.load('i32.load', rec, RECORD.link));
+  f.if(f.op['i32.eqz'](next), () => {
+    const { low, entry, tag } = executeEntry(f, linearRip(f, long, target));
+    next.set(findBlock(f, low, entry, tag));
+    f.store('i32.store', rec, next, RECORD.link);
+  });
+  enterBlock(f, f.let(f.load('i32.load', ctx, offsetOf('budget'))), f.let(next.get()), module);
+}
+
+/** Continues at rip: after a system instruction, and from a region. */
 function emitResume(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
   const ctx = f.param<'i32'>(0);
   const { low, entry, tag } = executeEntry(f, linearRip(f, long, f.let(f.load('i64.load', ctx, offsetOf('rip')))));

@@ -1,10 +1,16 @@
 /** Turns hot blocks into regions: discovers their graphs and writes one module for a batch of them. */
 
 import { HELPERS, type HelperName, type LightHelper } from '../../isa/helpers.ts';
-import { type FunctionBuilder, type FunctionRef, type Label, type Local, ModuleBuilder } from '../../wasm/index.ts';
+import {
+  type FunctionBuilder,
+  type FunctionRef,
+  type Label,
+  type Local,
+  ModuleBuilder,
+  type Variable,
+} from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
-import type { HandlerImports } from '../interpreter/handlers.ts';
-import { emitHeat } from '../interpreter/heat.ts';
+import type { HandlerImports, Handlers } from '../interpreter/handlers.ts';
 import { Exit, RECORD } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import type { RegionBlock } from './graph.ts';
@@ -23,13 +29,11 @@ export interface CompilerEnvironment {
   readonly memory: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
   readonly imports: HandlerImports;
-  /** `branchTo` of the interpreter's module for each mode class. */
-  branchTo(long: boolean): unknown;
+  /** The handlers of a mode class, whose functions regions leave through. */
+  handlers(long: boolean): Pick<Handlers, 'resume' | 'follow'>;
   /** `regionRead`, `regionWrite` and `regionRaise`, see RegionModule. */
   readonly access: WebAssembly.ModuleImports;
   readonly sites: RegionSites;
-  /** Arena address of a record with delta 0 and remaining 0, for exits with the state committed. */
-  readonly committedRecord: number;
   /** Arena address of a fresh record with a link field, for an exit. */
   exitRecord(): number;
 }
@@ -49,9 +53,10 @@ export function compileRegions(
   const regionWrite = m.importFunction('env', 'regionWrite', ['i64', 'i32'], ['i32']);
   const regionRaise = m.importFunction('env', 'regionRaise', ['i32'], []);
   const checkSegment = m.importFunction('env', 'checkSegment', ['i32', 'i32', 'i32', 'i32'], ['i32']);
-  const branchTo = [false, true].map((long) =>
-    m.importFunction('env', long ? 'branchToLong' : 'branchToLegacy', ['i32', 'i32', 'i32', 'i64'], ['i32']),
-  );
+  const transfers = [false, true].map((long) => ({
+    resume: m.importFunction('env', `resume${long}`, ['i32'], ['i32']),
+    follow: m.importFunction('env', `follow${long}`, ['i32', 'i32', 'i64'], ['i32']),
+  }));
   const helpers = {} as Record<LightHelper, FunctionRef>;
   const parameters = Array.from({ length: HELPER_ARGUMENTS }, () => 'i32' as const);
   for (const name of Object.keys(HELPERS) as HelperName[]) {
@@ -68,7 +73,7 @@ export function compileRegions(
       regionRaise,
       checkSegment,
       helpers,
-      branchTo: branchTo[plan.long ? 1 : 0],
+      ...transfers[plan.long ? 1 : 0],
     };
     return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) =>
       new RegionWriter(f, plan, module, environment).write(),
@@ -77,14 +82,19 @@ export function compileRegions(
   m.element(firstIndex, functions, table);
   const bytes = m.build();
   const { memory, imports } = environment;
+  const long = environment.handlers(true);
+  // not to be built for nothing: most guests never leave 64-bit mode once they are in it
+  const legacy = plans.every((plan) => plan.long) ? long : environment.handlers(false);
   new WebAssembly.Instance(new WebAssembly.Module(bytes), {
     env: {
       memory,
       table: environment.table,
       ...environment.access,
       checkSegment: imports.checkSegment,
-      branchToLong: environment.branchTo(true),
-      branchToLegacy: plans.some((plan) => !plan.long) ? environment.branchTo(false) : environment.branchTo(true),
+      resumetrue: long.resume,
+      followtrue: long.follow,
+      resumefalse: legacy.resume,
+      followfalse: legacy.follow,
     },
     helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
   });
@@ -110,7 +120,7 @@ class RegionWriter {
     this.plan = plan;
     this.module = module;
     this.environment = environment;
-    this.emitAdmission();
+    const budget = this.emitAdmission();
     let loaded = 0;
     let stored = 0;
     for (const { instructions } of plan.blocks) {
@@ -126,6 +136,7 @@ class RegionWriter {
       loaded,
       stored,
       sites: environment.sites,
+      budget,
       dirty: () => this.block.dirty,
       goTo: (edge) => this.goTo(edge),
     });
@@ -135,13 +146,13 @@ class RegionWriter {
    * The caller has paid for the entry block as the interpreter has it: that is given back. If the budget may end inside the
    * region, the interpreter runs the block instead.
    */
-  private emitAdmission(): void {
+  private emitAdmission(): Variable<'i32'> {
     const { f } = this;
     const { op } = f;
     const ctx = f.param<'i32'>(0);
     const record = f.param<'i32'>(1);
     const paid = f.load('i32.load', ctx, offsetOf('budget'));
-    const budget = f.let(op['i32.add'](paid, f.load('i32.load8_u', record, RECORD.remaining)));
+    const budget = f.variable('i32', op['i32.add'](paid, f.load('i32.load8_u', record, RECORD.remaining)));
     f.if(op['i32.lt_s'](budget, f.i32(this.plan.blocks[0].longestPath)), () =>
       f.returnCallIndirect(
         this.module.signature,
@@ -150,7 +161,7 @@ class RegionWriter {
         this.module.table,
       ),
     );
-    f.store('i32.store', ctx, budget, offsetOf('budget'));
+    return budget;
   }
 
   write(): void {
@@ -228,16 +239,14 @@ class RegionWriter {
   private emitStop(offset: number): void {
     const { f, stage } = this;
     const ctx = f.param<'i32'>(0);
-    stage.storeState(this.block.dirty);
+    stage.leave();
     f.store('i64.store', ctx, stage.rip(offset), offsetOf('rip'));
-    f.store('i32.store', ctx, stage.budget, offsetOf('budget'));
     f.return(f.i32(Exit.STOP));
   }
 
   /** To another block: through the exit's link if it is known, else by looking it up. */
   private emitExit(offset: number, truncate: boolean): void {
     const { f, stage } = this;
-    const { op } = f;
     const ctx = f.param<'i32'>(0);
     const rip = stage.rip(offset);
     const to = f.let(truncate ? stage.and(rip, 0xffff) : rip) as Local<'i64'>;
@@ -246,24 +255,7 @@ class RegionWriter {
       stage.continueAt(to);
       return;
     }
-    const record = this.environment.exitRecord();
-    stage.storeState(this.block.dirty);
-    const next = f.let(f.load('i32.load', f.i32(record), RECORD.link));
-    f.if(next, () => {
-      f.store('i64.store', ctx, to, offsetOf('rip'));
-      const left = f.let(op['i32.sub'](stage.budget, f.load('i32.load8_u', next, RECORD.remaining)));
-      f.store('i32.store', ctx, stage.budget, offsetOf('budget'));
-      f.if(op['i32.lt_s'](left, f.i32(0)), () => f.return(f.i32(Exit.STOP)));
-      emitHeat(f, next);
-      f.store('i32.store', ctx, left, offsetOf('budget'));
-      f.returnCallIndirect(
-        this.module.signature,
-        f.load('i32.load', next, RECORD.handler),
-        [ctx, next],
-        this.module.table,
-      );
-    });
-    stage.leaveCommitted();
-    f.returnCall(this.module.branchTo, [ctx, f.i32(record), f.i32(RECORD.link), to]);
+    stage.leave();
+    f.returnCall(this.module.follow, [ctx, f.i32(this.environment.exitRecord()), to]);
   }
 }

@@ -56,7 +56,7 @@ export class RegionManager {
     blocks: BlockCache;
     buffer: ArrayBufferLike;
     firstIndex: number;
-    environment: Omit<CompilerEnvironment, 'exitRecord' | 'committedRecord'>;
+    environment: Omit<CompilerEnvironment, 'exitRecord'>;
     /** Milliseconds of any clock, for statistics. */
     milliseconds: () => number;
   }) {
@@ -67,7 +67,6 @@ export class RegionManager {
     this.milliseconds = options.milliseconds;
     this.environment = {
       ...options.environment,
-      committedRecord: this.blocks.reserveRecord(),
       exitRecord: () => this.blocks.allocateRecord(),
     };
   }

@@ -18,19 +18,30 @@ import {
   RSP,
   Stage,
 } from '../../isa/stage.ts';
-import type { FunctionBuilder, FunctionRef, Label, Local, Value, Variable } from '../../wasm/index.ts';
+import type {
+  FunctionBuilder,
+  FunctionRef,
+  Label,
+  Local,
+  Signature,
+  TableRef,
+  Value,
+  Variable,
+} from '../../wasm/index.ts';
 import { type FieldName, FS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
 import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { Exit } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from '../interpreter/tlb-access.ts';
-import { enterBlock, executeEntry, findBlock, linearRip, type TransferModule } from '../interpreter/transfer.ts';
 import { LazyFlags } from './flags.ts';
 import { generalRegister, isHighByte, type RegionInstruction } from './instruction.ts';
 import { RegionSites } from './sites.ts';
 
 /** What the regions of a module share: imports. */
-export interface RegionModule extends TransferModule {
+export interface RegionModule {
+  /** (context, record) -> Exit. */
+  readonly signature: Signature<readonly ['i32']>;
+  readonly table: TableRef;
   /** (segment, offset lo, hi, bytes | write << 8) -> 0 or 1. */
   readonly checkSegment: FunctionRef;
   /** (linear, site) -> arena address, or 0: leave at the site. Reads; or reads and writes, as the site says. */
@@ -41,8 +52,9 @@ export interface RegionModule extends TransferModule {
   readonly regionRaise: FunctionRef;
   /** Each takes HELPER_ARGUMENTS i32 values and gives an i32. */
   readonly helpers: Readonly<Record<LightHelper, FunctionRef>>;
-  /** As of the interpreter's module. */
-  readonly branchTo: FunctionRef;
+  /** Of the interpreter's module, see Handlers. */
+  readonly resume: FunctionRef;
+  readonly follow: FunctionRef;
 }
 
 /** What a region's function gets from its compiler. */
@@ -57,6 +69,8 @@ export interface RegionEnvironment {
   readonly sites: RegionSites;
   /** Registers that may have changed since the region's entry, as far as the current block's end; a bit mask. */
   dirty(): number;
+  /** Instructions the region may run, checked to be enough for its longest path. */
+  readonly budget: Variable<'i32'>;
   /** Takes an edge of the current block. */
   goTo(edge: 'taken' | 'next'): void;
 }
@@ -92,7 +106,7 @@ export class RegionStage extends Stage {
       if ((env.loaded >> i) & 1) this.registers[i] = f.variable('i64', f.load('i64.load', this.ctx, this.at('gpr', i)));
     }
     this.base = f.let(this.sub(f.load('i64.load', this.ctx, this.at('rip')) as I64, env.entry)) as Local<'i64'>;
-    this.budget = f.variable('i32', f.load('i32.load', this.ctx, this.at('budget')));
+    this.budget = env.budget;
     this.tlb = f.let(f.load('i32.load', this.ctx, this.at('tlb'))) as Local<'i32'>;
     this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name));
   }
@@ -660,20 +674,16 @@ export class RegionStage extends Stage {
   /** Leaves the region for an address, found as the interpreter finds it. */
   continueAt(to: Local<'i64'>): void {
     const { f } = this;
-    this.storeState(this.env.dirty());
-    const budget = f.let(this.budget as Value as I32) as Local<'i32'>;
+    this.leave();
     f.store('i64.store', this.ctx, to, this.at('rip'));
-    f.store('i32.store', this.ctx, budget, this.at('budget'));
-    const { low, entry, tag } = executeEntry(f, linearRip(f, this.env.long, to));
-    enterBlock(f, budget, findBlock(f, low, entry, tag), this.env.module);
+    f.returnCall(this.env.module.resume, [this.ctx]);
+  }
+  /** Stores all but rip. */
+  leave(): void {
+    this.storeState(this.env.dirty());
+    this.f.store('i32.store', this.ctx, this.budget as Value, this.at('budget'));
   }
   callHint(): void {}
-
-  /** Budget and rip as `branchTo` expects them: it adds remaining (0) - 1, and takes rip for the page it comes from. */
-  leaveCommitted(): void {
-    this.f.store('i32.store', this.ctx, this.add(this.budget as Value as I32, 1), this.at('budget'));
-    this.f.store('i64.store', this.ctx, this.base, this.at('rip'));
-  }
 
   // ---- faults and helpers
 

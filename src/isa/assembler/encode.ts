@@ -1,5 +1,5 @@
 /** Fits operands to one row and gives its bytes. */
-import { dependsOnOperandSize, type Encoding, operandBits, type Operand as RowOperand } from '../encoding.ts';
+import { type Encoding, operandBits, type Operand as RowOperand } from '../encoding.ts';
 import type { InstructionTable } from '../table.ts';
 import { addressSizeOf, type CodeBits, type EncodedAddress, encodeAddress, segmentPrefix } from './memory-operand.ts';
 import { type Meaning, memoryBits } from './mnemonics.ts';
@@ -70,10 +70,10 @@ type OperandSize = 16 | 32 | 64;
 function operandSizes(encoding: Encoding, bits: CodeBits): readonly OperandSize[] {
   const { attributes, prefix, w } = encoding;
   const fixedPrefix = prefix === '66' || prefix === 'NP';
-  if (bits !== 64) return fixedPrefix || !dependsOnOperandSize(encoding) ? [bits] : bits === 32 ? [32, 16] : [16, 32];
-  if (attributes.has('f64') || w === 1) return [64];
-  if (!dependsOnOperandSize(encoding)) return [attributes.has('d64') ? 64 : 32];
-  const sizes: OperandSize[] = attributes.has('d64') ? [64, 16] : w === 0 ? [32, 16] : [32, 16, 64];
+  if (bits !== 64) return fixedPrefix || !encoding.dependsOnOperandSize ? [bits] : bits === 32 ? [32, 16] : [16, 32];
+  if (attributes.f64 || w === 1) return [64];
+  if (!encoding.dependsOnOperandSize) return [attributes.d64 ? 64 : 32];
+  const sizes: OperandSize[] = attributes.d64 ? [64, 16] : w === 0 ? [32, 16] : [32, 16, 64];
   return fixedPrefix ? sizes.filter((size) => size !== 16) : sizes;
 }
 
@@ -89,13 +89,12 @@ export function fit(
   const { attributes } = encoding;
   if (options.row !== undefined && options.row !== encoding.text)
     return new Misfit(-1, `only '${options.row}' was allowed`);
-  if (attributes.has(bits === 64 ? 'no64' : 'only64')) return new Misfit(-1, `it does not exist in ${bits}-bit code`);
+  if (attributes[bits === 64 ? 'no64' : 'only64']) return new Misfit(-1, `it does not exist in ${bits}-bit code`);
   if (bits !== 64 && encoding.w === 1) return new Misfit(-1, 'it needs REX.W');
   if (operands.length !== encoding.operands.length)
     return new Misfit(-1, `it takes ${encoding.operands.length} operands`);
-  if (options.lock && !(attributes.has('lock') && operands[0]?.kind === 'memory'))
-    return new Misfit(-1, 'it takes no LOCK');
-  if (options.repeat && !attributes.has('rep')) return new Misfit(-1, 'it takes no REP');
+  if (options.lock && !(attributes.lock && operands[0]?.kind === 'memory')) return new Misfit(-1, 'it takes no LOCK');
+  if (options.repeat && !attributes.rep) return new Misfit(-1, 'it takes no REP');
   const wanted = options.operandSize ?? meaning.operandSize;
   const sizes = operandSizes(encoding, bits);
   let best: Misfit = new Misfit(-1, `it has no operand size of ${wanted} bits`);
@@ -192,8 +191,7 @@ class RowEncoder {
       if (condition === undefined) return new Misfit(-1, 'it needs a condition');
       this.opcodeLow = condition;
     }
-    if (this.size === 64 && this.bits === 64 && !encoding.attributes.has('f64') && !encoding.attributes.has('d64'))
-      this.rex |= REX_W;
+    if (this.size === 64 && this.bits === 64 && !encoding.attributes.f64 && !encoding.attributes.d64) this.rex |= REX_W;
     if (encoding.w === 1) this.rex |= REX_W;
     if (this.rex || this.rexNeeded) {
       const last = operands.length - 1;
@@ -201,10 +199,10 @@ class RowEncoder {
       if (this.rexForbidden) return new Misfit(last, 'AH, CH, DH and BH do not go with a REX prefix');
     }
     const opcode = encoding.opcode + this.opcodeLow;
-    if (!(this.rex & REX_B) && !encoding.attributes.has('norexb')) {
+    if (!(this.rex & REX_B) && !encoding.attributes.norexb) {
       const hidden = this.table
         .rows(encoding.map, opcode)
-        .some((row) => row.attributes.has('norexb') && row.prefix === encoding.prefix);
+        .some((row) => row.attributes.norexb && row.prefix === encoding.prefix);
       if (hidden) return new Misfit(0, 'without REX.B this opcode is another instruction');
     }
     return this.bytes(opcode);
@@ -373,7 +371,7 @@ class RowEncoder {
     if (this.addressSize !== bits) out.push(ADDRESS_SIZE_PREFIX);
     if (options.lock) out.push(LOCK_PREFIX);
     if (options.repeat) out.push(options.repeat === 'rep' ? REP_PREFIX : REPNE_PREFIX);
-    const sized = dependsOnOperandSize(encoding) && encoding.prefix !== '66';
+    const sized = encoding.dependsOnOperandSize && encoding.prefix !== '66';
     if (encoding.prefix === '66' || (sized && (bits === 16 ? size === 32 : size === 16))) out.push(OPERAND_SIZE_PREFIX);
     if (encoding.prefix === 'F2') out.push(REPNE_PREFIX);
     if (encoding.prefix === 'F3') out.push(REP_PREFIX);
