@@ -80,7 +80,19 @@ export function nativeUnavailable(): string | undefined {
   } catch {
     return 'native vectors need gcc';
   }
+  if (!kernelEnablesFsgsbase()) return 'native vectors need a kernel that enables FSGSBASE';
   return undefined;
+}
+
+/** Looks into the auxiliary vector the kernel gave this process: pairs of type and value, 64 bits each. */
+function kernelEnablesFsgsbase(): boolean {
+  const AT_HWCAP2 = 26n;
+  const HWCAP2_FSGSBASE = 2n;
+  const { buffer, byteOffset, byteLength } = readFileSync('/proc/self/auxv');
+  const vector = new BigUint64Array(buffer.slice(byteOffset, byteOffset + byteLength));
+  for (let i = 0; i + 1 < vector.length; i += 2)
+    if (vector[i] === AT_HWCAP2) return (vector[i + 1] & HWCAP2_FSGSBASE) !== 0n;
+  return false;
 }
 
 /** The processor's name as the kernel reports it. */
