@@ -6,7 +6,7 @@
 import { Vector } from '../isa/stage.ts';
 import { CS } from './context.ts';
 import type { Cpu } from './cpu.ts';
-import type { BlockCache, CodePlace } from './decode/blocks.ts';
+import type { BlockCache, CodePlace, MappedPage } from './decode/blocks.ts';
 import { MAX_INSTRUCTION_LENGTH } from './decode/decoder.ts';
 import { InstructionAborted, setFault } from './fault.ts';
 import type { Handlers } from './interpreter/handlers.ts';
@@ -59,6 +59,8 @@ export interface CodeFetch {
   codeTable(lo: number): number;
   /** Guest page of the last `translateExecute`. */
   guestPage(): number;
+  /** What the TLB holds for fetches from a page, undefined if nothing. */
+  mappedPage(lo: number, hi: number): MappedPage | undefined;
 }
 
 /** Delivers a pending #VMEXIT; throws nothing. */
@@ -449,13 +451,19 @@ export class Engine {
       u32[PENDING] = Pending.NONE;
       return;
     }
-    const lo = (u32[MODE] & MODE_SIZE_MASK) === MODE_64 ? u32[RIP] : (u32[RIP] + u32[CS_BASE]) >>> 0;
-    const host = fetch.translateExecute(lo, (u32[MODE] & MODE_SIZE_MASK) === MODE_64 ? u32[RIP + 1] : 0);
-    const offset = lo & PAGE_MASK;
-    this.regions.hot(
-      { page: fetch.guestPage(), table: fetch.codeTable(lo), host: host - offset, offset, mode: u32[MODE], record },
-      this.retiredBefore,
-    );
+    const mode = u32[MODE];
+    const long = (mode & MODE_SIZE_MASK) === MODE_64;
+    const linear = long ? (BigInt(u32[RIP + 1]) << 32n) | BigInt(u32[RIP]) : BigInt((u32[RIP] + u32[CS_BASE]) >>> 0);
+    const pages = new Map<number, MappedPage | undefined>();
+    const pageAt = (distance: number): MappedPage | undefined => {
+      if (!pages.has(distance)) {
+        const address = linear + (BigInt(distance) << 12n);
+        const [lo, hi] = [Number(BigInt.asIntN(32, address)), Number(BigInt.asIntN(32, address >> 32n))];
+        pages.set(distance, fetch.mappedPage(lo, hi));
+      }
+      return pages.get(distance);
+    };
+    this.regions.hot({ pageAt, offset: Number(linear & 0xfffn), mode, record }, this.retiredBefore);
   }
 
   /** The block of an instruction on two pages: the known one if the second page is still the same, else decoded anew. */

@@ -143,6 +143,7 @@ export class Processor {
               handlers: (is64) => (is64 ? long.handlers : legacyHandlers().handlers),
             },
             milliseconds: options.milliseconds ?? (() => 0),
+            followAll: options.engine === 'regions',
           });
     this.regions = regions;
     if (regions) this.blocks.heat = HEAT_THRESHOLD;

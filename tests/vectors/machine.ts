@@ -163,7 +163,7 @@ export class EmulatorMachine implements VectorMachine {
       entropy: { fill() {} },
       log: SILENT,
       apicId: 0,
-      engine: options.regions ? 'auto' : 'interpreter',
+      engine: options.regions ? 'regions' : 'interpreter',
       shutdown() {},
     });
     const { cpu, engine } = this.processor;
@@ -374,10 +374,11 @@ export class EmulatorMachine implements VectorMachine {
     const offset = low - CODE_BASE;
     const table = linear.codeTable(low);
     const page = linear.guestPage();
+    const home = { page, table, host: host - offset };
     const known = blocks.find(table, offset);
     const record = known !== 0 ? known : blocks.decode(page, table, host - offset, offset, cpu.mode);
     if (record === 0) return;
-    regions.hot({ page, table, host: host - offset, offset, mode: cpu.mode, record }, 0);
+    regions.hot({ pageAt: (distance) => (distance === 0 ? home : undefined), offset, mode: cpu.mode, record }, 0);
     regions.tick(Number.POSITIVE_INFINITY);
   }
 

@@ -10,7 +10,7 @@ import { type Handlers, SpecialHandler } from '../interpreter/handlers.ts';
 import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import type { HandlerForm } from '../interpreter/stage.ts';
 import { MODE_16, MODE_64, MODE_EM, MODE_MP, MODE_OSFXSR, MODE_REAL_OR_V86, MODE_SIZE_MASK, MODE_TS } from '../mode.ts';
-import type { InstructionReader } from '../regions/graph.ts';
+import { type CodeSource, pageOf } from '../regions/graph.ts';
 import { regionInstruction } from '../regions/instruction.ts';
 import {
   type Decoded,
@@ -50,6 +50,16 @@ export interface CodePlace {
   readonly offset: number;
 }
 
+/** A page as the processor's present translations have it. */
+export interface MappedPage {
+  /** Guest page. */
+  readonly page: number;
+  /** Its code table for the present mode. */
+  readonly table: number;
+  /** Arena address of its first byte. */
+  readonly host: number;
+}
+
 interface CodePage {
   /** Tables by mode. */
   readonly tables: Map<number, number>;
@@ -57,6 +67,10 @@ interface CodePage {
   readonly blocks: number[];
   /** Word indices of entries in other pages' tables that lead to blocks with bytes of this page. */
   readonly slots: number[];
+  /** Regions with code of this page: the record whose handler each replaces, and its table index. */
+  readonly regions: number[];
+  /** Changes with every invalidation. */
+  version: number;
 }
 
 export interface BlockStatistics {
@@ -77,6 +91,7 @@ export class BlockCache {
   private readonly pages = new Map<number, CodePage>();
   private readonly codePages: CodePages;
   private free: number;
+  private versions = 0;
   private readonly scratch: number;
   private readonly crossing = new Uint8Array(2 * MAX_INSTRUCTION_LENGTH);
   /** Tells that every block is gone: all execute tags must go too. */
@@ -129,10 +144,6 @@ export class BlockCache {
     this.memory.fill(0, at, at + RECORD_SIZE);
     return at;
   }
-  /** Notes that bytes of a page have become part of translated code other than a block. */
-  claim(page: number, offset: number, length: number): void {
-    this.codePages.markCode(page, offset, length);
-  }
 
   private allocate(bytes: number): number {
     if (this.free + bytes > this.area.start + this.area.size) this.flush();
@@ -153,7 +164,7 @@ export class BlockCache {
   private pageEntry(page: number): CodePage {
     let entry = this.pages.get(page);
     if (!entry) {
-      entry = { tables: new Map(), blocks: [], slots: [] };
+      entry = { tables: new Map(), blocks: [], slots: [], regions: [], version: ++this.versions };
       this.pages.set(page, entry);
     }
     return entry;
@@ -185,6 +196,10 @@ export class BlockCache {
         this.u32[(at + RECORD.handler) >> 2] = resync;
     }
     blocks.length = 0;
+    entry.version = ++this.versions;
+    const { regions } = entry;
+    for (let i = 0; i < regions.length; i += 2) this.uninstallRegion(regions[i], regions[i + 1]);
+    regions.length = 0;
     for (const slot of entry.slots) this.u32[slot] = 0;
     entry.slots.length = 0;
     for (const table of entry.tables.values()) this.u32.fill(0, table >> 2, (table + CODE_TABLE_SIZE) >> 2);
@@ -334,21 +349,59 @@ export class BlockCache {
     );
   }
 
-  /** Decodes single instructions of a page for a region; none where a region must stop. */
-  regionReader(host: number, mode: number): InstructionReader {
+  /**
+   * Decodes single instructions for a region, whose offsets count from the first byte of the page where it begins; none
+   * where a region must stop.
+   * @param pageAt the page so many pages from there, or undefined if the region must not go there
+   * @param followAll whether to pretend that control has come everywhere before
+   */
+  codeSource(pageAt: (distance: number) => MappedPage | undefined, mode: number, followAll: boolean): CodeSource {
     const size = mode & MODE_SIZE_MASK;
     const long = size === MODE_64;
     const handlers = long ? this.handlers.long : this.handlers.legacy();
-    return (offset) => {
-      if (this.decodeOne(this.memory, host + offset, host + PAGE, mode) !== 'ok') return undefined;
-      const { out } = this.decoder;
-      if (this.badOperand(out) || this.unavailable(out, mode) >= 0) return undefined;
-      const form = formOf(out, long);
-      const handler = handlers.find(form);
-      return handler.effects.system
-        ? undefined
-        : regionInstruction(form, this.decoder.take(), offset, handler, size === MODE_16);
+    return {
+      read: (offset) => {
+        const page = pageAt(pageOf(offset));
+        const at = offset & (PAGE - 1);
+        if (!page || this.decodeOne(this.memory, page.host + at, page.host + PAGE, mode) !== 'ok') return undefined;
+        const { out } = this.decoder;
+        if (this.badOperand(out) || this.unavailable(out, mode) >= 0) return undefined;
+        const form = formOf(out, long);
+        const handler = handlers.find(form);
+        if (handler.effects.system) return undefined;
+        this.codePages.markCode(page.page, at, out.length);
+        return regionInstruction(form, this.decoder.take(), offset, handler, size === MODE_16);
+      },
+      wasEntered: (offset) => {
+        const page = pageAt(pageOf(offset));
+        return page !== undefined && (followAll || this.find(page.table, offset & (PAGE - 1)) !== 0);
+      },
     };
+  }
+
+  /** A number that changes whenever code of a page becomes invalid; -1 if none is known. */
+  versionOf(page: number): number {
+    return this.pages.get(page)?.version ?? -1;
+  }
+
+  /**
+   * Puts a region in place of a block's handler, or of another region, until a write hits one of its pages. Gives whether it
+   * is the block's first.
+   */
+  installRegion(record: number, index: number, pages: Iterable<number>): boolean {
+    const isFirst = this.u32[(record + RECORD.interpreted) >> 2] === 0;
+    if (isFirst) this.u32[(record + RECORD.interpreted) >> 2] = this.u32[(record + RECORD.handler) >> 2];
+    this.u32[(record + RECORD.handler) >> 2] = index;
+    for (const page of pages) this.pageEntry(page).regions.push(record, index);
+    return isFirst;
+  }
+
+  /** Gives a block its handler back, if the region is still in its place. */
+  private uninstallRegion(record: number, index: number): void {
+    if (this.u32[(record + RECORD.handler) >> 2] !== index) return;
+    this.u32[(record + RECORD.handler) >> 2] = this.u32[(record + RECORD.interpreted) >> 2];
+    this.u32[(record + RECORD.interpreted) >> 2] = 0;
+    this.u16[(record + RECORD.heat) >> 1] = this.heat;
   }
 
   /** Vector an instruction raises whatever its operands, or -1. */

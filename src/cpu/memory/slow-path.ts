@@ -466,6 +466,17 @@ export class SlowPath {
     return frame * PAGE_SIZE + (lo & 0xfff);
   }
 
+  /** What the TLB knows of the page of a linear address for instruction fetch; looks no further. */
+  mappedPage(lo: number, hi: number): { page: number; table: number; host: number } | undefined {
+    const { bank } = this.translation;
+    const entry = this.banks.entryWord(bank, EXECUTE_TABLE, lo);
+    const i32 = this.i32;
+    const tag = lo & PAGE_MASK;
+    if (i32[entry + TAG] !== (tag | this.cpu.u32[MODE]) || i32[entry + TAG + 1] !== (hi | 0)) return undefined;
+    const host = (tag + i32[entry + ADDEND]) >>> 0;
+    return { page: this.banks.pageAt(entry), table: i32[entry + CODE_TABLE] >>> 0, host };
+  }
+
   /** Code table of the page {@link translateExecute} was last asked for. */
   codeTable(lo: number): number {
     return this.i32[this.banks.entryWord(this.translation.bank, EXECUTE_TABLE, lo) + CODE_TABLE] >>> 0;

@@ -13,7 +13,7 @@ import { offsetOf } from '../context.ts';
 import type { HandlerImports, Handlers } from '../interpreter/handlers.ts';
 import { Exit, RECORD } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
-import type { RegionBlock } from './graph.ts';
+import { pageOf, type RegionBlock } from './graph.ts';
 import type { RegionSites } from './sites.ts';
 import { type RegionModule, RegionStage } from './stage.ts';
 
@@ -23,6 +23,10 @@ export interface RegionPlan {
   readonly long: boolean;
   /** In reverse postorder, entry first. */
   readonly blocks: readonly RegionBlock[];
+  /** Mode key the code was decoded for. */
+  readonly mode: number;
+  /** Code tables of the pages it lies on, by {@link pageOf} its offsets. */
+  readonly codeTables: ReadonlyMap<number, number>;
 }
 
 export interface CompilerEnvironment {
@@ -37,8 +41,6 @@ export interface CompilerEnvironment {
   /** Arena address of a fresh record with a link field, for an exit. */
   exitRecord(): number;
 }
-
-const PAGE_SIZE = 4096;
 
 /** Compiles a batch into one module and puts its functions into the table from `firstIndex` on. Returns the module's size in bytes. */
 export function compileRegions(
@@ -138,6 +140,7 @@ class RegionWriter {
       sites: environment.sites,
       budget,
       dirty: () => this.block.dirty,
+      returns: () => (this.block.returns?.block ? this.block.returns.offset : undefined),
       goTo: (edge) => this.goTo(edge),
     });
   }
@@ -214,13 +217,24 @@ class RegionWriter {
   }
 
   /** Continues along an edge of the current block; nothing may be emitted behind it on this path. */
-  private goTo(kind: 'taken' | 'next'): void {
+  private goTo(kind: 'taken' | 'next' | 'returns'): void {
     const { f, stage, block } = this;
-    const edge = kind === 'taken' ? block.taken! : block.next!;
+    const edge = block[kind]!;
     const to = edge.block;
+    const last = block.instructions[block.instructions.length - 1];
+    if (to && edge.crosses) {
+      const { mode, codeTables } = this.plan;
+      const mapped = stage.isMapped(edge.offset, codeTables.get(pageOf(edge.offset))!, mode);
+      const known = stage.flagsState.state;
+      f.if(f.op['i32.eqz'](mapped), () => stage.continueAt(f.let(stage.rip(edge.offset)) as Local<'i64'>));
+      stage.flagsState.state = known;
+    }
     if (!to) {
-      const last = block.instructions[block.instructions.length - 1];
-      this.emitExit(edge.offset, kind === 'taken' && last.truncates);
+      this.emitExit(
+        edge.offset,
+        pageOf(edge.offset) === pageOf(last?.offset ?? block.offset),
+        kind === 'taken' && last.truncates,
+      );
     } else if (to.order <= block.order) {
       // back to a loop's header, as long as the budget lasts for another round
       stage.flagsState.join();
@@ -245,12 +259,12 @@ class RegionWriter {
   }
 
   /** To another block: through the exit's link if it is known, else by looking it up. */
-  private emitExit(offset: number, truncate: boolean): void {
+  private emitExit(offset: number, samePage: boolean, truncate: boolean): void {
     const { f, stage } = this;
     const ctx = f.param<'i32'>(0);
     const rip = stage.rip(offset);
     const to = f.let(truncate ? stage.and(rip, 0xffff) : rip) as Local<'i64'>;
-    if (offset < 0 || offset >= PAGE_SIZE) {
+    if (!samePage) {
       // no link holds across pages
       stage.continueAt(to);
       return;

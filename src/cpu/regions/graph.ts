@@ -1,16 +1,19 @@
 /**
- * Control-flow graph of a region: the blocks reachable from its entry by direct jumps within one page, their order and
- * dominators. Edges that would make the graph irreducible leave the region instead, so that it can be written with
- * structured control flow.
+ * Control-flow graph of a region: what is reachable from its entry by direct jumps and calls that have been taken before,
+ * and by the returns from these calls; the order of its blocks, and dominators. Edges that would make the graph irreducible
+ * leave the region instead, so that it can be written with structured control flow.
+ *
+ * Places are offsets from the first byte of the page where the region begins, and may lie in other pages.
  */
 import type { RegionInstruction } from './instruction.ts';
 
 /** Where control goes: a block of the region, or out of it. */
 export interface Edge {
-  /** Page offset of the target; may lie outside the page. */
   readonly offset: number;
   /** The block, if the target is one of the region and the edge keeps the graph reducible. */
   block: RegionBlock | undefined;
+  /** Whether the target is on another page, whose translation has to be looked at. */
+  readonly crosses: boolean;
 }
 
 export class RegionBlock {
@@ -19,6 +22,8 @@ export class RegionBlock {
   /** Branch taken, and what follows the last instruction if it does not end there. */
   taken: Edge | undefined;
   next: Edge | undefined;
+  /** Where a RET at the end most likely goes: behind the CALL that led here. */
+  returns: Edge | undefined;
 
   // --- computed by analyse
   /** Position in reverse postorder; -1 if not reached. */
@@ -39,67 +44,166 @@ export class RegionBlock {
   }
 
   edges(): Edge[] {
-    return [this.taken, this.next].filter((edge) => edge !== undefined);
+    return [this.taken, this.next, this.returns].filter((edge) => edge !== undefined);
   }
 }
 
 /** Limits of one region. */
-const MAX_BLOCKS = 64;
-const MAX_INSTRUCTIONS = 400;
+export interface RegionLimits {
+  readonly blocks: number;
+  readonly instructions: number;
+  /** Calls within calls that a region follows. */
+  readonly depth: number;
+}
 
-/** Decodes one instruction at a page offset; `undefined` where a region must stop before it. */
-export type InstructionReader = (offset: number) => RegionInstruction | undefined;
+const PAGE_SHIFT = 12;
+export const pageOf = (offset: number): number => offset >> PAGE_SHIFT;
 
-/** Blocks reachable from `entry`, which is the first. Empty if not even the first instruction can be part of a region. */
-export function discover(entry: number, read: InstructionReader): RegionBlock[] {
-  const instructions = new Map<number, RegionInstruction | undefined>();
-  const leaders = new Set<number>([entry]);
-  const work = [entry];
-  let count = 0;
-  // find what is reachable and where blocks begin
-  while (work.length > 0) {
-    let offset = work.shift()!;
-    while (!instructions.has(offset)) {
-      const instruction = count < MAX_INSTRUCTIONS && leaders.size <= MAX_BLOCKS ? read(offset) : undefined;
-      instructions.set(offset, instruction);
-      if (!instruction) break;
-      count++;
-      const { target, ends, follows } = instruction;
-      if (target !== undefined && follows) {
-        leaders.add(target);
-        work.push(target);
+/** The guest's code, as far as a region may hold it. */
+export interface CodeSource {
+  /** Decodes one instruction; `undefined` where a region must stop before it. */
+  read(offset: number): RegionInstruction | undefined;
+  /** Whether control has come here by a jump or call before. */
+  wasEntered(offset: number): boolean;
+}
+
+/** A function within the region: the outermost, or one called. Its instructions are there once for each call. */
+class Frame {
+  readonly caller: Frame | undefined;
+  readonly entry: number;
+  /** Behind the CALL. */
+  readonly back: number;
+  readonly depth: number;
+  readonly instructions = new Map<number, RegionInstruction | undefined>();
+  readonly leaders = new Set<number>();
+  readonly blocks = new Map<number, RegionBlock>();
+  /** Functions called, by the place of the CALL. */
+  readonly calls = new Map<number, Frame>();
+
+  constructor(entry: number, caller?: Frame, back = 0) {
+    this.entry = entry;
+    this.caller = caller;
+    this.back = back;
+    this.depth = caller ? caller.depth + 1 : 0;
+  }
+
+  isRecursive(entry: number): boolean {
+    return this.entry === entry || (this.caller?.isRecursive(entry) ?? false);
+  }
+}
+
+/** Finds what a region consists of. */
+class Discovery {
+  private readonly source: CodeSource;
+  private readonly decoded = new Map<number, RegionInstruction | undefined>();
+  private readonly frames: Frame[] = [];
+  private readonly work: { frame: Frame; offset: number }[] = [];
+  private count = 0;
+  private leaders = 0;
+  private readonly limits: RegionLimits;
+
+  constructor(entry: number, source: CodeSource, limits: RegionLimits) {
+    this.source = source;
+    this.limits = limits;
+    this.lead(this.frame(new Frame(entry)), entry);
+    for (let next = this.work.shift(); next; next = this.work.shift()) this.walk(next.frame, next.offset);
+  }
+
+  private frame(frame: Frame): Frame {
+    this.frames.push(frame);
+    return frame;
+  }
+
+  private lead(frame: Frame, offset: number): void {
+    if (frame.leaders.has(offset)) return;
+    frame.leaders.add(offset);
+    this.leaders++;
+    this.work.push({ frame, offset });
+  }
+
+  private read(offset: number): RegionInstruction | undefined {
+    if (this.count >= this.limits.instructions || this.leaders > this.limits.blocks) return undefined;
+    if (!this.decoded.has(offset)) this.decoded.set(offset, this.source.read(offset));
+    return this.decoded.get(offset);
+  }
+
+  private walk(frame: Frame, offset: number): void {
+    while (!frame.instructions.has(offset)) {
+      const instruction = this.read(offset);
+      frame.instructions.set(offset, instruction);
+      if (!instruction) return;
+      this.count++;
+      const { target, ends, follows, transfer } = instruction;
+      const behind = offset + instruction.length;
+      if (transfer === 'call') this.call(frame, instruction, behind);
+      else if (target !== undefined && follows && (ends || this.source.wasEntered(target))) this.lead(frame, target);
+      if (ends) return;
+      if (target !== undefined || pageOf(behind) !== pageOf(offset)) {
+        this.lead(frame, behind);
+        return;
       }
-      offset += instruction.length;
-      if (target !== undefined && !ends) leaders.add(offset);
-      if (ends) break;
+      offset = behind;
     }
   }
-  if (!instructions.get(entry)) return [];
-  const blocks = new Map<number, RegionBlock>();
-  for (const offset of leaders) if (instructions.get(offset)) blocks.set(offset, new RegionBlock(offset));
-  for (const block of blocks.values()) {
+
+  private call(frame: Frame, { target, follows, offset }: RegionInstruction, behind: number): void {
+    if (target === undefined || !follows || frame.depth >= this.limits.depth || frame.isRecursive(target)) return;
+    if (!this.source.wasEntered(target)) return;
+    const callee = this.frame(new Frame(target, frame, behind));
+    frame.calls.set(offset, callee);
+    this.lead(callee, target);
+    this.lead(frame, behind);
+  }
+
+  /** The entry block with everything that hangs on it. */
+  graph(): RegionBlock | undefined {
+    for (const { leaders, instructions, blocks } of this.frames)
+      for (const offset of leaders) if (instructions.get(offset)) blocks.set(offset, new RegionBlock(offset));
+    for (const frame of this.frames) for (const block of frame.blocks.values()) this.fill(frame, block);
+    const [outermost] = this.frames;
+    return outermost.blocks.get(outermost.entry);
+  }
+
+  private fill(frame: Frame, block: RegionBlock): void {
     let { offset } = block;
     for (;;) {
-      const instruction = instructions.get(offset);
+      const instruction = frame.instructions.get(offset);
       if (!instruction) {
-        block.next = { offset, block: undefined };
-        break;
+        block.next = { offset, block: undefined, crosses: false };
+        return;
       }
       block.instructions.push(instruction);
+      const at = offset;
+      const edge = (to: number, target: RegionBlock | undefined): Edge => ({
+        offset: to,
+        block: target,
+        crosses: pageOf(to) !== pageOf(at),
+      });
       offset += instruction.length;
-      if (instruction.target !== undefined)
-        block.taken = {
-          offset: instruction.target,
-          block: instruction.follows ? blocks.get(instruction.target) : undefined,
-        };
-      if (instruction.ends) break;
-      if (instruction.target !== undefined || blocks.has(offset)) {
-        block.next = { offset, block: blocks.get(offset) };
-        break;
+      const { target, ends, follows, transfer } = instruction;
+      if (target !== undefined) {
+        const callee = frame.calls.get(at);
+        const blocks = transfer === 'call' ? callee?.blocks : follows ? frame.blocks : undefined;
+        block.taken = edge(target, blocks?.get(target));
+      }
+      if (transfer === 'return' && frame.caller) {
+        const back = frame.caller.blocks.get(frame.back);
+        // nothing on the way can have changed the translation of the caller's page
+        if (back) block.returns = { offset: frame.back, block: back, crosses: false };
+      }
+      if (ends) return;
+      if (target !== undefined || frame.blocks.has(offset)) {
+        block.next = edge(offset, frame.blocks.get(offset));
+        return;
       }
     }
   }
-  return analyse(blocks.get(entry)!);
+}
+
+/** Blocks reachable from `entry`, which is the first. Empty if not even the first instruction can be part of a region. */
+export function discover(entry: number, source: CodeSource, limits: RegionLimits): RegionBlock[] {
+  const first = new Discovery(entry, source, limits).graph();
+  return first ? analyse(first) : [];
 }
 
 /** Reverse postorder from the entry, dominators, loops; the blocks in that order. */

@@ -8,14 +8,15 @@ import type { HandlerForm } from '../interpreter/stage.ts';
 export interface RegionInstruction {
   readonly form: HandlerForm;
   readonly decoded: Decoded;
-  /** Offset in the page, and length in bytes. */
+  /** Offset from the first byte of the page where the region begins, and length in bytes. */
   readonly offset: number;
   readonly length: number;
-  /** Page offset a direct jump goes to; may lie outside the page. */
+  /** The same of where a direct jump or call goes to. */
   readonly target: number | undefined;
+  readonly transfer: 'call' | 'return' | undefined;
   /** A jump with 16-bit operand size: the target is truncated (never the case in 64-bit mode). */
   readonly truncates: boolean;
-  /** Whether the region may follow the jump (a CALL's target belongs to another region). */
+  /** Whether the region may follow the jump or call. */
   readonly follows: boolean;
   /** Control never reaches the following instruction. */
   readonly ends: boolean;
@@ -66,7 +67,8 @@ export function regionInstruction(
   const relative = first?.letter === 'J';
   const target = relative ? offset + decoded.length + Number(decoded.immediate) : undefined;
   const truncates = relative && form.operandSize === 16;
-  const call = form.encoding.instruction.mnemonic === 'CALL';
+  const { mnemonic } = form.encoding.instruction;
+  const call = mnemonic === 'CALL';
   return {
     form,
     decoded,
@@ -74,8 +76,10 @@ export function regionInstruction(
     length: decoded.length,
     target,
     truncates,
-    // code past the first 64 KiB does not come back to its page if the target is truncated
-    follows: relative && !call && (!truncates || code16) && target! >= 0 && target! < 4096,
+    transfer: call ? 'call' : mnemonic === 'RET' ? 'return' : undefined,
+    // outside 64-bit mode addresses wrap, and code past the first 64 KiB does not come back if the target is truncated
+    follows:
+      relative && (form.long ? target === (target! | 0) : (!truncates || code16) && target! >= 0 && target! < 4096),
     ends: handler.ends,
     read: call ? read | (1 << RSP) : read,
     written,

@@ -1,13 +1,20 @@
 /** Which blocks become regions, when, and how long regions live. */
 
-import type { BlockCache } from '../decode/blocks.ts';
+import type { BlockCache, MappedPage } from '../decode/blocks.ts';
 import { RECORD } from '../interpreter/record.ts';
 import { MODE_64, MODE_SIZE_MASK } from '../mode.ts';
 import { type CompilerEnvironment, compileRegions, type RegionPlan } from './compiler.ts';
-import { discover } from './graph.ts';
+import { discover, pageOf } from './graph.ts';
 
 /** Entries until a block counts as hot. */
 export const HEAT_THRESHOLD = 100;
+/**
+ * Entries until a region is made anew, with the functions it calls: most code never gets there, and code held several times
+ * costs compiling.
+ */
+const SECOND_THRESHOLD = 4000;
+const FIRST_LIMITS = { blocks: 64, instructions: 300, depth: 0 } as const;
+const SECOND_LIMITS = { blocks: 96, instructions: 400, depth: 4 } as const;
 /** Hot blocks compiled together: many regions per module keep transfers cheap and compiling fast. */
 const BATCH = 96;
 /** Instructions after which a smaller batch is compiled too. */
@@ -18,15 +25,24 @@ const MAX_REGIONS = 24_000;
 /** Arena bytes a batch's exits may take. */
 const EXIT_ROOM = 2 ** 21;
 
-/** A block that became hot. */
+/** A block that became hot, with the translations of the moment. */
 interface Candidate {
-  readonly page: number;
-  readonly table: number;
-  /** Arena address of the page. */
-  readonly host: number;
+  /** The page so many pages from the block's, if it can be executed now. */
+  pageAt(distance: number): MappedPage | undefined;
   readonly offset: number;
   readonly mode: number;
   readonly record: number;
+}
+
+/** A region to be compiled in the place of a block. */
+interface Waiting {
+  readonly plan: RegionPlan;
+  readonly record: number;
+  readonly home: MappedPage;
+  /** Guest pages with its code, and their versions. */
+  readonly versions: ReadonlyMap<number, number>;
+  /** Handler of the block when it became hot. */
+  readonly handler: number;
 }
 
 export interface RegionStatistics {
@@ -44,9 +60,11 @@ export class RegionManager {
   private readonly blocks: BlockCache;
   private readonly environment: CompilerEnvironment;
   private readonly u32: Uint32Array;
+  private readonly u16: Uint16Array;
+  private readonly followAll: boolean;
   private readonly firstIndex: number;
   private nextIndex: number;
-  private waiting: Candidate[] = [];
+  private waiting: Waiting[] = [];
   /** Instructions retired at which the waiting blocks are compiled. */
   private due = 0;
   private readonly milliseconds: () => number;
@@ -59,9 +77,13 @@ export class RegionManager {
     environment: Omit<CompilerEnvironment, 'exitRecord'>;
     /** Milliseconds of any clock, for statistics. */
     milliseconds: () => number;
+    /** Whether regions hold code that has not run yet too, as tests want it. */
+    followAll: boolean;
   }) {
+    this.followAll = options.followAll;
     this.blocks = options.blocks;
     this.u32 = new Uint32Array(options.buffer);
+    this.u16 = new Uint16Array(options.buffer);
     this.firstIndex = options.firstIndex;
     this.nextIndex = options.firstIndex;
     this.milliseconds = options.milliseconds;
@@ -71,10 +93,33 @@ export class RegionManager {
     };
   }
 
-  /** A block's heat ran out. */
-  hot(candidate: Candidate, retired: number): void {
+  /** A block's heat ran out: looks at once for what is to be compiled, while the translations are there. */
+  hot({ pageAt, offset, mode, record }: Candidate, retired: number): void {
+    const start = this.milliseconds();
+    const home = pageAt(0);
+    if (!home) return;
+    const again = this.u32[(record + RECORD.interpreted) >> 2] !== 0;
+    const limits = again || this.followAll ? SECOND_LIMITS : FIRST_LIMITS;
+    const handler = this.u32[(record + RECORD.handler) >> 2];
+    const blocks = discover(offset, this.blocks.codeSource(pageAt, mode, this.followAll), limits);
+    if (blocks.length === 0) return;
+    const codeTables = new Map<number, number>();
+    const versions = new Map<number, number>();
+    for (const { instructions } of blocks) {
+      this.statistics.instructions += instructions.length;
+      for (const instruction of instructions) {
+        const distance = pageOf(instruction.offset);
+        if (codeTables.has(distance)) continue;
+        const { page, table } = pageAt(distance)!;
+        codeTables.set(distance, table);
+        versions.set(page, this.blocks.versionOf(page));
+      }
+    }
+    const long = (mode & MODE_SIZE_MASK) === MODE_64;
+    const plan = { name: `region ${home.page.toString(16)}:${offset.toString(16)}`, long, blocks, mode, codeTables };
     if (this.waiting.length === 0) this.due = retired + PATIENCE;
-    this.waiting.push(candidate);
+    this.waiting.push({ plan, record, home, versions, handler });
+    this.statistics.milliseconds += this.milliseconds() - start;
     if (this.waiting.length >= BATCH) this.compile();
   }
 
@@ -94,43 +139,33 @@ export class RegionManager {
 
   private compile(): void {
     const start = this.milliseconds();
-    const candidates = this.waiting;
+    const waiting = this.waiting.filter((region) => this.isStillGood(region));
     this.waiting = [];
-    if (this.nextIndex + candidates.length > this.firstIndex + MAX_REGIONS || this.blocks.room < EXIT_ROOM) {
+    if (waiting.length === 0) return;
+    if (this.nextIndex + waiting.length > this.firstIndex + MAX_REGIONS || this.blocks.room < EXIT_ROOM) {
       this.blocks.flush();
       return;
     }
-    const plans: RegionPlan[] = [];
-    const records: number[] = [];
-    for (const { page, table, host, offset, mode, record } of candidates) {
-      // written over, or dropped, since it was hot
-      if (this.blocks.find(table, offset) !== record || this.u32[(record + RECORD.interpreted) >> 2] !== 0) continue;
-      const blocks = discover(offset, this.blocks.regionReader(host, mode));
-      if (blocks.length === 0) continue;
-      for (const block of blocks) {
-        const last = block.instructions[block.instructions.length - 1];
-        if (last) this.blocks.claim(page, block.offset, last.offset + last.length - block.offset);
-        this.statistics.instructions += block.instructions.length;
-      }
-      plans.push({
-        name: `region ${page.toString(16)}:${offset.toString(16)}`,
-        long: (mode & MODE_SIZE_MASK) === MODE_64,
-        blocks,
-      });
-      records.push(record);
-    }
-    if (plans.length === 0) return;
     const { table } = this.environment;
-    const needed = this.nextIndex + plans.length;
+    const needed = this.nextIndex + waiting.length;
     if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
+    const plans = waiting.map(({ plan }) => plan);
     this.statistics.bytes += compileRegions(plans, this.nextIndex, this.environment);
-    records.forEach((record, i) => {
-      this.u32[(record + RECORD.interpreted) >> 2] = this.u32[(record + RECORD.handler) >> 2];
-      this.u32[(record + RECORD.handler) >> 2] = this.nextIndex + i;
+    waiting.forEach(({ record, versions }, i) => {
+      const heat = this.blocks.installRegion(record, this.nextIndex + i, versions.keys()) ? SECOND_THRESHOLD : 0;
+      this.u16[(record + RECORD.heat) >> 1] = heat;
     });
     this.nextIndex = needed;
     this.statistics.regions += plans.length;
     this.statistics.modules++;
     this.statistics.milliseconds += this.milliseconds() - start;
+  }
+
+  /** Whether the block is still there and nothing of the region's code has been written over since it was decoded. */
+  private isStillGood({ plan, record, home, versions, handler }: Waiting): boolean {
+    if (this.blocks.find(home.table, plan.blocks[0].offset) !== record) return false;
+    if (this.u32[(record + RECORD.handler) >> 2] !== handler) return false;
+    for (const [page, version] of versions) if (this.blocks.versionOf(page) !== version) return false;
+    return true;
   }
 }

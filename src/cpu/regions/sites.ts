@@ -6,43 +6,42 @@
 /** What a site's flag words are: an encoded FlagKind, or this for what the region's variable says. */
 export const VARIABLE_FLAG_KIND = 0xff;
 
-const OFFSET_BITS = 12;
-const REMAINING_BITS = 12;
-const OFFSET_MASK = (1 << OFFSET_BITS) - 1;
+const REMAINING_BITS = 16;
 const REMAINING_MASK = (1 << REMAINING_BITS) - 1;
-const KIND_SHIFT = OFFSET_BITS + REMAINING_BITS;
 
 const HAS_ERROR_CODE = 1 << 8;
 const ERROR_CODE_SHIFT = 16;
 
 export interface Site {
-  /** Page offset of the instruction. */
+  /** Offset of the instruction from the first byte of the page where the region begins. */
   readonly offset: number;
   /** Instructions of its block that have not completed, it included. */
   readonly remaining: number;
   readonly flagKind: number;
 }
 
+function grown<T extends Int32Array | Uint32Array>(old: T, larger: T): T {
+  larger.set(old);
+  return larger;
+}
+
 export class RegionSites {
-  private places: Uint32Array = new Uint32Array(4096);
+  private offsets: Int32Array = new Int32Array(4096);
+  private states: Uint32Array = new Uint32Array(4096);
   private details: Uint32Array = new Uint32Array(4096);
   private count = 0;
 
   /** Adds a site. `detail` is an access (AccessInfo, see memory/slow-path.ts) or {@link RegionSites.exception}. */
   add({ offset, remaining, flagKind }: Site, detail: number): number {
-    if (this.count === this.places.length) {
-      this.places = this.grown(this.places);
-      this.details = this.grown(this.details);
+    if (this.count === this.offsets.length) {
+      this.offsets = grown(this.offsets, new Int32Array(2 * this.count));
+      this.states = grown(this.states, new Uint32Array(2 * this.count));
+      this.details = grown(this.details, new Uint32Array(2 * this.count));
     }
-    this.places[this.count] = offset | (remaining << OFFSET_BITS) | (flagKind << KIND_SHIFT);
+    this.offsets[this.count] = offset;
+    this.states[this.count] = remaining | (flagKind << REMAINING_BITS);
     this.details[this.count] = detail;
     return this.count++;
-  }
-
-  private grown(old: Uint32Array): Uint32Array {
-    const larger = new Uint32Array(2 * old.length);
-    larger.set(old);
-    return larger;
   }
 
   /** The detail of a site that raises an exception. */
@@ -51,13 +50,13 @@ export class RegionSites {
   }
 
   offset(site: number): number {
-    return this.places[site] & OFFSET_MASK;
+    return this.offsets[site];
   }
   remaining(site: number): number {
-    return (this.places[site] >>> OFFSET_BITS) & REMAINING_MASK;
+    return this.states[site] & REMAINING_MASK;
   }
   flagKind(site: number): number {
-    return this.places[site] >>> KIND_SHIFT;
+    return this.states[site] >>> REMAINING_BITS;
   }
   access(site: number): number {
     return this.details[site];

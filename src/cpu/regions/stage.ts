@@ -32,7 +32,7 @@ import { type FieldName, FS, offsetOf, SEGMENT, SS, segmentOffset } from '../con
 import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { Exit } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
-import { TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from '../interpreter/tlb-access.ts';
+import { TLB_EXECUTE, TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from '../interpreter/tlb-access.ts';
 import { LazyFlags } from './flags.ts';
 import { generalRegister, isHighByte, type RegionInstruction } from './instruction.ts';
 import { RegionSites } from './sites.ts';
@@ -72,7 +72,9 @@ export interface RegionEnvironment {
   /** Instructions the region may run, checked to be enough for its longest path. */
   readonly budget: Variable<'i32'>;
   /** Takes an edge of the current block. */
-  goTo(edge: 'taken' | 'next'): void;
+  goTo(edge: 'taken' | 'next' | 'returns'): void;
+  /** Where a return from the current block is expected to go, as an offset; undefined if nothing is known. */
+  returns(): number | undefined;
 }
 
 const LOADS = { 8: 'i32.load8_u', 16: 'i32.load16_u', 32: 'i32.load', 64: 'i64.load' } as const;
@@ -667,9 +669,27 @@ export class RegionStage extends Stage {
       this.faultIf(this.gtU(this.wrap(to), f.load('i32.load', this.ctx, segmentOffset(1, 'limit')) as I32), 13, 0);
     return to;
   }
-  jump(target: I64, _hint: 'indirect' | 'call' | 'return'): void {
+  jump(target: I64, hint: 'indirect' | 'call' | 'return'): void {
     const { f } = this;
-    this.continueAt(f.let(target) as Local<'i64'>);
+    const to = f.let(target) as Local<'i64'>;
+    const expected = hint === 'return' ? this.env.returns() : undefined;
+    if (expected !== undefined) {
+      const known = this.flagsState.state;
+      f.if(this.eq(to, this.rip(expected)), () => this.env.goTo('returns'));
+      this.flagsState.state = known;
+    }
+    this.continueAt(to);
+  }
+  /**
+   * Whether the code of another page is still what it was: translated for execution, to the guest page with this code
+   * table (which each guest page has of its own, for each mode).
+   */
+  isMapped(offset: number, codeTable: number, mode: number): I32 {
+    const { f } = this;
+    const page = f.let(this.rip(offset & ~0xfff)) as Local<'i64'>;
+    const entry = this.tlbEntry(page);
+    const tag = this.eq(f.load('i64.load', entry, TLB_EXECUTE.tag) as I64, this.or(page as I64, mode));
+    return this.and(tag, this.eq(f.load('i32.load', entry, TLB_EXECUTE.codeTable) as I32, codeTable));
   }
   /** Leaves the region for an address, found as the interpreter finds it. */
   continueAt(to: Local<'i64'>): void {
