@@ -24,7 +24,7 @@ import {
 } from './memory/index.ts';
 import { computeMode, MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { CpuModel } from './model.ts';
-import { HEAT_THRESHOLD, RegionManager } from './regions/manager.ts';
+import { REGION_POLICY, RegionManager, type RegionPolicy } from './regions/manager.ts';
 import { RegionSites } from './regions/sites.ts';
 import { enableSvm, svmHelpers } from './svm/index.ts';
 import { exitGuest } from './svm/world-switch.ts';
@@ -32,8 +32,12 @@ import { systemHelpers } from './system/index.ts';
 import { resetCpu } from './system/reset.ts';
 import { checkSegment } from './system/segments.ts';
 
-/** Arena bytes for decoded code. */
-const CODE_BYTES = 128 * 2 ** 20;
+/** What bounds translated code. */
+export interface CodeLimits extends RegionPolicy {
+  /** Arena bytes for decoded code. */
+  readonly codeBytes: number;
+}
+const CODE_LIMITS: CodeLimits = { ...REGION_POLICY, codeBytes: 128 * 2 ** 20 };
 /** Longest instruction, for decode assists. */
 const MAX_INSTRUCTION = 15;
 
@@ -44,7 +48,10 @@ const FIRST_REGION = 8192;
 export type EngineKind = 'auto' | 'interpreter' | 'regions';
 
 /** Arena overhead of one processor. */
-export const PROCESSOR_OVERHEAD = CONTEXT_SIZE + PROCESSOR_MEMORY_OVERHEAD + CODE_BYTES + 2 * PAGE_SIZE;
+export function processorOverhead({ codeBytes } = CODE_LIMITS): number {
+  return CONTEXT_SIZE + PROCESSOR_MEMORY_OVERHEAD + codeBytes + 2 * PAGE_SIZE;
+}
+export const PROCESSOR_OVERHEAD = processorOverhead();
 
 export interface ProcessorOptions {
   readonly arena: Arena;
@@ -57,6 +64,8 @@ export interface ProcessorOptions {
   readonly apicId: number;
   /** `interpreter`: no regions. */
   readonly engine?: EngineKind;
+  /** Where they differ from the usual ones; for tests. */
+  readonly limits?: Partial<CodeLimits>;
   /** Milliseconds of any clock, for statistics of compile time. */
   readonly milliseconds?: () => number;
   shutdown(reason: string): void;
@@ -74,6 +83,7 @@ export class Processor {
 
   constructor(options: ProcessorOptions) {
     const { arena, physical, model } = options;
+    const limits = { ...CODE_LIMITS, ...options.limits };
     const cpu = new Cpu(arena.buffer, arena.reserve(CONTEXT_SIZE, 64));
     this.cpu = cpu;
     const memory = createProcessorMemory({
@@ -117,7 +127,7 @@ export class Processor {
     };
     this.blocks = new BlockCache({
       buffer: arena.buffer,
-      area: { start: arena.reserve(CODE_BYTES, PAGE_SIZE), size: CODE_BYTES },
+      area: { start: arena.reserve(limits.codeBytes, PAGE_SIZE), size: limits.codeBytes },
       table: INSTRUCTION_TABLE,
       features: model.features,
       long: long.handlers,
@@ -142,11 +152,12 @@ export class Processor {
               access: { ...long.handlers.regionAccess, regionRaise: imports.regionRaise },
               handlers: (is64) => (is64 ? long.handlers : legacyHandlers().handlers),
             },
+            policy: limits,
             milliseconds: options.milliseconds ?? (() => 0),
             followAll: options.engine === 'regions',
           });
     this.regions = regions;
-    if (regions) this.blocks.heat = HEAT_THRESHOLD;
+    if (regions) this.blocks.heat = limits.heat;
     this.blocks.onFlush = () => {
       memory.translation.banks.dropAllExecute();
       regions?.flushed();

@@ -103,10 +103,10 @@ export class Bench {
       log,
       apicId: 0,
       engine,
+      limits: engine === 'regions' ? COMPILE_AT_ONCE : {},
       shutdown: (reason) => void this.shutdowns.push(reason),
     });
     this.processor.cpu.apic = this.apic;
-    if (engine === 'regions') compileAtOnce(this.processor);
   }
 
   get cpu() {
@@ -145,16 +145,8 @@ export class Bench {
   }
 }
 
-/** Compiles every block when it is first met, instead of waiting for a batch of hot ones. */
-function compileAtOnce({ blocks, regions }: Processor): void {
-  if (!regions) return;
-  blocks.heat = 1;
-  const collect = regions.hot.bind(regions);
-  regions.hot = (...candidate) => {
-    collect(...candidate);
-    (regions as unknown as { compile(): void }).compile();
-  };
-}
+/** Every block is compiled when it is first met, instead of waiting for a batch of hot ones. */
+const COMPILE_AT_ONCE = { heat: 1, batch: 1 } as const;
 
 /** `GUEST_ENGINE` runs all guests in one stage: `interpreter`, or `regions` with everything compiled at once. */
 let engine = (process.env.GUEST_ENGINE ?? 'auto') as EngineKind;

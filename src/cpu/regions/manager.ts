@@ -1,29 +1,40 @@
 /** Which blocks become regions, when, and how long regions live. */
 
 import type { BlockCache, MappedPage } from '../decode/blocks.ts';
-import { RECORD } from '../interpreter/record.ts';
+import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import { MODE_64, MODE_SIZE_MASK } from '../mode.ts';
 import { type CompilerEnvironment, compileRegions, type RegionPlan } from './compiler.ts';
 import { discover, pageOf } from './graph.ts';
 
-/** Entries until a block counts as hot. */
-export const HEAT_THRESHOLD = 100;
-/**
- * Entries until a region is made anew, with the functions it calls: most code never gets there, and code held several times
- * costs compiling.
- */
-const SECOND_THRESHOLD = 4000;
+/** What paces compilation and bounds what it leaves. */
+export interface RegionPolicy {
+  /** Entries until a block counts as hot. */
+  readonly heat: number;
+  /**
+   * Entries until a region is made anew, with the functions it calls: most code never gets there, and code held several
+   * times costs compiling.
+   */
+  readonly secondHeat: number;
+  /** Hot blocks compiled together: many regions per module keep transfers cheap and compiling fast. */
+  readonly batch: number;
+  /** Instructions after which a smaller batch is compiled too. */
+  readonly patience: number;
+  /** Table entries for regions; when they are used up, everything is dropped and starts anew. */
+  readonly regions: number;
+}
+export const REGION_POLICY: RegionPolicy = {
+  heat: 100,
+  secondHeat: 4000,
+  batch: 96,
+  patience: 2_000_000,
+  regions: 24_000,
+};
+
 const FIRST_LIMITS = { blocks: 64, instructions: 300, depth: 0 } as const;
 const SECOND_LIMITS = { blocks: 96, instructions: 400, depth: 4 } as const;
-/** Hot blocks compiled together: many regions per module keep transfers cheap and compiling fast. */
-const BATCH = 96;
-/** Instructions after which a smaller batch is compiled too. */
-const PATIENCE = 2_000_000;
-/** Table entries for regions; when they are used up, everything is dropped and starts anew. */
-const MAX_REGIONS = 24_000;
 
-/** Arena bytes a batch's exits may take. */
-const EXIT_ROOM = 2 ** 21;
+/** Arena bytes the exits of one region may take: three of every block, of which there may be a few more. */
+const EXIT_ROOM = 3 * (SECOND_LIMITS.blocks + 3) * RECORD_SIZE;
 
 /** A block that became hot, with the translations of the moment. */
 interface Candidate {
@@ -62,6 +73,7 @@ export class RegionManager {
   private readonly u32: Uint32Array;
   private readonly u16: Uint16Array;
   private readonly followAll: boolean;
+  private readonly policy: RegionPolicy;
   private readonly firstIndex: number;
   private nextIndex: number;
   private waiting: Waiting[] = [];
@@ -75,6 +87,7 @@ export class RegionManager {
     buffer: ArrayBufferLike;
     firstIndex: number;
     environment: Omit<CompilerEnvironment, 'exitRecord'>;
+    policy: RegionPolicy;
     /** Milliseconds of any clock, for statistics. */
     milliseconds: () => number;
     /** Whether regions hold code that has not run yet too, as tests want it. */
@@ -82,6 +95,7 @@ export class RegionManager {
   }) {
     this.followAll = options.followAll;
     this.blocks = options.blocks;
+    this.policy = options.policy;
     this.u32 = new Uint32Array(options.buffer);
     this.u16 = new Uint16Array(options.buffer);
     this.firstIndex = options.firstIndex;
@@ -117,10 +131,10 @@ export class RegionManager {
     }
     const long = (mode & MODE_SIZE_MASK) === MODE_64;
     const plan = { name: `region ${home.page.toString(16)}:${offset.toString(16)}`, long, blocks, mode, codeTables };
-    if (this.waiting.length === 0) this.due = retired + PATIENCE;
+    if (this.waiting.length === 0) this.due = retired + this.policy.patience;
     this.waiting.push({ plan, record, home, versions, handler });
     this.statistics.milliseconds += this.milliseconds() - start;
-    if (this.waiting.length >= BATCH) this.compile();
+    if (this.waiting.length >= this.policy.batch) this.compile();
   }
 
   /** Called between runs of the handlers now and then. */
@@ -142,7 +156,8 @@ export class RegionManager {
     const waiting = this.waiting.filter((region) => this.isStillGood(region));
     this.waiting = [];
     if (waiting.length === 0) return;
-    if (this.nextIndex + waiting.length > this.firstIndex + MAX_REGIONS || this.blocks.room < EXIT_ROOM) {
+    const full = this.nextIndex + waiting.length > this.firstIndex + this.policy.regions;
+    if (full || this.blocks.room < this.policy.batch * EXIT_ROOM) {
       this.blocks.flush();
       return;
     }
@@ -152,7 +167,7 @@ export class RegionManager {
     const plans = waiting.map(({ plan }) => plan);
     this.statistics.bytes += compileRegions(plans, this.nextIndex, this.environment);
     waiting.forEach(({ record, versions }, i) => {
-      const heat = this.blocks.installRegion(record, this.nextIndex + i, versions.keys()) ? SECOND_THRESHOLD : 0;
+      const heat = this.blocks.installRegion(record, this.nextIndex + i, versions.keys()) ? this.policy.secondHeat : 0;
       this.u16[(record + RECORD.heat) >> 1] = heat;
     });
     this.nextIndex = needed;
