@@ -37,7 +37,7 @@ export interface CodeLimits extends RegionPolicy {
   /** Arena bytes for decoded code. */
   readonly codeBytes: number;
 }
-const CODE_LIMITS: CodeLimits = { ...REGION_POLICY, codeBytes: 128 * 2 ** 20 };
+export const CODE_LIMITS: CodeLimits = { ...REGION_POLICY, codeBytes: 128 * 2 ** 20 };
 /** Longest instruction, for decode assists. */
 const MAX_INSTRUCTION = 15;
 
