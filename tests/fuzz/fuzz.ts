@@ -16,6 +16,8 @@ export const STAGES = [
   { engine: 'regions', limits: { heat: 1, secondHeat: 5, batch: 1 } },
   { engine: 'auto', limits: { heat: 1, secondHeat: 3, batch: 1 } },
   { engine: 'auto', limits: { heat: 2, secondHeat: 5, batch: 6, patience: 300 } },
+  // little room: everything is dropped again and again
+  { engine: 'regions', limits: { heat: 1, secondHeat: 2, batch: 1, regions: 12, codeBytes: 256 * 1024 } },
 ] as const;
 
 const HELP = `Compares the interpreter stage and the region stage on random programs.

@@ -98,6 +98,8 @@ export interface WorldOptions {
   readonly mendsWrites: boolean;
   readonly ioPrivilege: boolean;
   readonly alignmentChecks: boolean;
+  /** Pages of code that are their twins in the other address space, a bit each. */
+  readonly otherCode: number;
 }
 
 export class World {
@@ -187,7 +189,7 @@ export class World {
 
   /** An address space; the other one has the first data pages exchanged, and everything present and writable. */
   private addressSpace(other: boolean): number {
-    const { layout, flavour, codeWritable } = this.options;
+    const { layout, flavour, codeWritable, otherCode } = this.options;
     const { physical } = this;
     const root = this.newTable();
     const user = flavour.cpl === 3 ? U : 0n;
@@ -202,7 +204,8 @@ export class World {
       this.map(root, layout.data + PAGE * page, frame, flags);
     }
     for (let page = 0; page < CODE_PAGES; page++) {
-      this.map(root, layout.code + PAGE * page, this.frame('code', page), P | user | (codeWritable ? W : 0n));
+      const twin = other && (otherCode >> page) & 1 ? CODE_PAGES : 0;
+      this.map(root, layout.code + PAGE * page, this.frame('code', page + twin), P | user | (codeWritable ? W : 0n));
     }
     for (let page = 0; page < 2 * CODE_PAGES; page++)
       this.map(root, layout.alias + PAGE * page, this.frame('code', page), P | W | NX | user);

@@ -7,6 +7,7 @@ import { Emitter } from './emitter.ts';
 import {
   ALTERNATIVES,
   CODE_BYTES,
+  CODE_PAGES,
   CONSTANTS,
   DATA_PAGE,
   FLAVOURS,
@@ -138,6 +139,9 @@ export interface FuzzProgram {
 /** What the data is made of. */
 const VALUES = ['integer', 'integer', 'integer', 'single', 'double'] as const;
 
+const RBX = 3;
+const RET = 0xc3;
+const MAX_COUNTERS = 63;
 const MAX_FUNCTIONS = 6;
 const MAX_DEPTH = 3;
 
@@ -187,6 +191,7 @@ class Generator implements PieceContext {
       mendsWrites: random.oneIn(2),
       ioPrivilege: random.oneIn(2),
       alignmentChecks: random.oneIn(4),
+      otherCode: random.oneIn(2) ? random.below(1 << CODE_PAGES) : 0,
     });
     this.world = world;
     this.slots.forEach((_, i) => {
@@ -254,10 +259,41 @@ class Generator implements PieceContext {
     this.emitReturn();
   }
 
+  /** Back to the caller: mostly by a plain RET, else in ways that a predicted return must notice. */
   private emitReturn(): void {
-    const { random, emitter } = this;
-    if (random.below(6) > 0) emitter.emit([0xc3]);
-    else emitter.text(`ret ${8 * random.below(4)}`);
+    const { random, emitter, flavour, layout } = this;
+    const [pointer, register] = { 64: ['rsp', 'rbx'], 32: ['esp', 'ebx'], 16: ['esp', 'bx'] }[flavour.bits];
+    switch (random.below(16)) {
+      case 0:
+      case 1:
+        emitter.text(`ret ${8 * random.below(4)}`);
+        return;
+      case 2:
+        emitter.text(`pop ${register}\njmp ${register}`);
+        return;
+      case 3:
+        // to somewhere else, and from there back to nowhere or through the caller's frame
+        emitter.address(RBX, random.oneIn(2) ? 'main' : `function${random.below(this.functions)}`, ripBase(layout));
+        emitter.text(`${flavour.bits === 16 ? 'movzx esp, sp\n' : ''}mov [${pointer}], ${register}`);
+        emitter.emit([RET]);
+        return;
+      case 4: {
+        // a call whose return address is changed: falls through to the function's real return
+        const thunk = this.freshLabel();
+        const behind = this.freshLabel();
+        emitter.call(thunk);
+        emitter.text('ud2');
+        emitter.label(thunk);
+        emitter.address(RBX, behind, ripBase(layout));
+        emitter.text(`${flavour.bits === 16 ? 'movzx esp, sp\n' : ''}mov [${pointer}], ${register}`);
+        emitter.emit([RET]);
+        emitter.label(behind);
+        emitter.emit([RET]);
+        return;
+      }
+      default:
+        emitter.emit([RET]);
+    }
   }
 
   private emitRemainingSlots(): void {
@@ -329,7 +365,7 @@ class Generator implements PieceContext {
     const top = this.freshLabel();
     const iterations = depth === MAX_DEPTH - 1 && random.oneIn(4) ? random.between(20, 100) : random.between(2, 5);
     const inMemory = random.below(12) > 0;
-    const counter = constant(this, CONSTANTS.COUNTERS + 4 * (this.counters++ & 0x3f));
+    const counter = constant(this, CONSTANTS.COUNTERS + 4 * (this.counters++ % MAX_COUNTERS));
     const register = anyRegister(random);
     if (inMemory) emitter.text(`mov dword ptr [${counter}], ${iterations}`);
     else emitter.load(register, BigInt(iterations));
@@ -382,13 +418,22 @@ class Generator implements PieceContext {
   private emitCall(): void {
     const { random, emitter } = this;
     const first = this.currentFunction + 1;
-    if (first >= this.functions) return;
-    const target = `function${random.between(first, this.functions - 1)}`;
+    const recursive = random.oneIn(6);
+    if (first >= this.functions && !recursive) return;
+    const target = `function${recursive ? random.below(this.functions) : random.between(first, this.functions - 1)}`;
+    const behind = this.freshLabel();
+    if (recursive) {
+      // one call in two is made, so that recursion ends
+      emitter.text(`inc dword ptr [${constant(this, CONSTANTS.COUNTERS + 4 * MAX_COUNTERS)}]`);
+      emitter.text(`test byte ptr [${constant(this, CONSTANTS.COUNTERS + 4 * MAX_COUNTERS)}], ${1 << random.below(2)}`);
+      emitter.jumpIf(4, behind);
+    }
     if (random.oneIn(6)) emitIndirect(this, target, 'call', ripBase(this.layout));
     else {
       if (random.oneIn(200)) this.prefixBranch();
       emitter.call(target);
     }
+    emitter.label(behind);
   }
 
   private emitIndirectBranch(): void {
