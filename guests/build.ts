@@ -21,8 +21,8 @@ const SOURCE_DIRECTORY = fileURLToPath(new URL('.', import.meta.url));
 const KERNEL_META_PACKAGE = 'linux-image-cloud-amd64';
 const BUSYBOX_PACKAGE = 'busybox-static';
 const HEADERS_PACKAGE = 'linux-libc-dev';
-/** The modules of KVM for the two vendors; what else they need is found in them. */
-const VENDOR_MODULES = ['kvm-amd', 'kvm-intel'] as const;
+/** The modules that L1 loads: KVM for the two vendors, virtio's drivers. What else they need is found in them. */
+const MODULES = ['kvm-amd', 'kvm-intel', 'virtio-pci', 'virtio-blk', 'virtio-console', 'virtio-rng'] as const;
 
 const BUILDS_KEPT = 3;
 const PACKAGES_KEPT = 8;
@@ -35,7 +35,7 @@ export interface Guests {
   directory: string;
   /** Stock Linux kernel (bzImage), unchanged from its package; L1 and L2 boot the same one. */
   kernel: string;
-  /** Initial RAM disk of L1: BusyBox, KVM's modules, the monitor, and L2's kernel and RAM disk. */
+  /** Initial RAM disk of L1: BusyBox, modules for KVM and virtio, the monitor, and L2's kernel and RAM disk. */
   initrdL1: string;
   /** Initial RAM disk of L2. */
   initrdL2: string;
@@ -111,6 +111,15 @@ class Builder {
     return join(this.#cache, 'packages', packageFilePrefix(wanted).slice(0, -1));
   }
 
+  /** Where the kernel and its modules are. Only {@link MODULES} are kept: another list means to unpack the package again. */
+  #kernelPath(kernel: PackageVersion): string {
+    return `${this.#packagePath(kernel)}_${cacheKey(new Map([['modules', MODULES.join()]]), {})}`;
+  }
+
+  #unpackedPath(selection: Selection, wanted: PackageVersion): string {
+    return wanted === selection.kernel ? this.#kernelPath(wanted) : this.#packagePath(wanted);
+  }
+
   /** Chooses the newest packages and unpacks them. */
   async selectPackages(): Promise<Selection> {
     return this.#withFreshIndex(async () => {
@@ -136,7 +145,7 @@ class Builder {
   }
 
   async #download(selection: Selection): Promise<void> {
-    const missing = Object.values(selection).filter((wanted) => !existsSync(this.#packagePath(wanted)));
+    const missing = Object.values(selection).filter((wanted) => !existsSync(this.#unpackedPath(selection, wanted)));
     if (missing.length === 0) return;
     const step = `downloading ${missing.map(({ name }) => name).join(', ')}`;
     this.#step(step);
@@ -144,7 +153,7 @@ class Builder {
     await this.#index.download(missing, onPercent, async (fileOf) => {
       for (const wanted of missing) {
         this.#step(`unpacking ${wanted.name}`);
-        await createDirectoryAtomically(this.#packagePath(wanted), async (target) => {
+        await createDirectoryAtomically(this.#unpackedPath(selection, wanted), async (target) => {
           const everything = join(target, 'everything');
           await mkdir(everything);
           await unpackPackage(fileOf(wanted), everything);
@@ -179,7 +188,7 @@ class Builder {
 
   /** Makes all files of a build in `target`. */
   async build(target: string, sources: ReadonlyMap<string, string>, selection: Selection): Promise<void> {
-    const kernelPackage = this.#packagePath(selection.kernel);
+    const kernelPackage = this.#kernelPath(selection.kernel);
     const monitorPath = join(target, OUTPUT.monitor);
     await this.#compileMonitor(sources, this.#packagePath(selection.headers), monitorPath);
 
@@ -197,7 +206,7 @@ class Builder {
       return contents;
     };
     const loadingOrders = new Map<string, string[]>();
-    for (const name of VENDOR_MODULES) loadingOrders.set(name, await loadingOrder(name, readModule));
+    for (const name of MODULES) loadingOrders.set(name, await loadingOrder(name, readModule));
 
     const initrdL2 = makeInitrdL2(busybox, guestScripts(sources, 'l2'));
     const initrdL1 = makeInitrdL1({
@@ -230,7 +239,7 @@ async function keep(from: string, name: string, to: string): Promise<void> {
   await rename(join(found.parentPath, name), join(to, name));
 }
 
-/** Moves the kernel, KVM's modules and what those need out of the unpacked kernel package. */
+/** Moves the kernel, the modules of L1 and what those need out of the unpacked kernel package. */
 async function keepKernel(from: string, to: string): Promise<void> {
   const entries = await readdir(from, { recursive: true, withFileTypes: true });
   const paths = new Map(entries.filter((entry) => entry.isFile()).map((e) => [e.name, join(e.parentPath, e.name)]));
@@ -244,7 +253,7 @@ async function keepKernel(from: string, to: string): Promise<void> {
     if (!path) throw new BuildError(`the kernel package has no module ${name}.ko`);
     return path;
   };
-  const orders = await Promise.all(VENDOR_MODULES.map((name) => loadingOrder(name, (n) => readFile(modulePath(n)))));
+  const orders = await Promise.all(MODULES.map((name) => loadingOrder(name, (n) => readFile(modulePath(n)))));
   for (const name of new Set(orders.flat())) await rename(modulePath(name), join(to, `${name}.ko`));
 }
 

@@ -41,6 +41,8 @@ describe('initial RAM disks', () => {
     const expected = [
       'bin/l2',
       'bin/load-kvm',
+      'bin/load-module',
+      'bin/load-virtio',
       'bin/testudo-kvm',
       'lib/modules/kvm.ko',
       'lib/l2/bzImage',

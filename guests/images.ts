@@ -43,19 +43,21 @@ export interface L1Parts {
   monitor: Uint8Array;
   /** Modules by name, "kvm-amd" and the like. */
   modules: ReadonlyMap<string, Uint8Array>;
-  /** For each of the two vendors' modules: what to load, in order. */
+  /** For each module that L1 loads by name: what to load, in order. */
   loadingOrders: ReadonlyMap<string, readonly string[]>;
   /** The kernel and initial RAM disk that L1 boots as L2. */
   kernelL2: Uint8Array;
   initrdL2: Uint8Array;
 }
 
+/** L1's own commands. */
+const L1_COMMANDS = ['load-module', 'load-kvm', 'load-virtio', 'l2'];
+
 /** The initial RAM disk of the guest that is itself a hypervisor host. */
 export function makeInitrdL1(parts: L1Parts): Uint8Array {
   return writeCpio([
     ...baseSystem(parts.busybox, parts.scripts),
-    executable('bin/load-kvm', script(parts.scripts, 'load-kvm')),
-    executable('bin/l2', script(parts.scripts, 'l2')),
+    ...L1_COMMANDS.map((name) => executable(`bin/${name}`, script(parts.scripts, name))),
     executable('bin/testudo-kvm', parts.monitor),
     directory('lib/modules'),
     ...[...parts.modules].map(([name, contents]) => file(`lib/modules/${name}.ko`, contents)),

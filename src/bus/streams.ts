@@ -4,6 +4,8 @@ export interface ByteStream {
   send(bytes: Uint8Array): void;
   /** Called by the owner of the device once, to receive host input. */
   onReceive(callback: (bytes: Uint8Array) => void): void;
+  /** Where the far end is a screen: called likewise, to learn its size in characters, at first and whenever it changes. */
+  onResize?(callback: (columns: number, rows: number) => void): void;
 }
 
 /** Random bytes from the host, or from a seed in a deterministic run. */

@@ -154,6 +154,14 @@ describe('a run', { concurrency: 2 }, () => {
     });
     assert.equal(readFileSync(path, 'utf8'), 'hello, world\n');
   });
+  test('has a virtio console beside the serial port, or in its place', async () => {
+    const path = join(directory, 'console');
+    const beside = await run(HELLO, '--virtio-console', `file:${path}`);
+    assert.deepEqual(beside, { status: 0, output: 'hello, world\n', errors: '' });
+    assert.equal(readFileSync(path, 'utf8'), '');
+    const inItsPlace = await run(HELLO, '--virtio-console', 'stdio');
+    assert.deepEqual(inItsPlace, { status: 0, output: '', errors: '' });
+  });
   test('takes disks and a RAM disk', async () => {
     const disk = file('disk', new Uint8Array(4096));
     const { status, errors } = await run(
@@ -240,7 +248,8 @@ describe('mistakes get one line', { concurrency: 2 }, () => {
     ],
     ['a serial port to nowhere', [...WITH_KERNEL, '--serial', 'tcp:1'], 1, /must be stdio, file:PATH or none/],
     ['a serial port to a directory', [...WITH_KERNEL, '--serial', `file:${directory}`], 1, /cannot write/],
-    ['standard output twice', [...WITH_KERNEL, '--serial', 'stdio', '--serial', 'stdio'], 1, /only one serial port/],
+    ['standard output twice', [...WITH_KERNEL, '--serial', 'stdio', '--serial', 'stdio'], 1, /in use already/],
+    ['a console to nowhere', [...WITH_KERNEL, '--virtio-console', 'tcp:1'], 1, /--virtio-console tcp:1: must be stdio/],
     [
       'too many serial ports',
       [...WITH_KERNEL, ...Array.from({ length: 5 }, () => ['--serial', 'none']).flat()],

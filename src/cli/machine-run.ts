@@ -25,6 +25,7 @@ export interface RunOptions {
   readonly clock: 'virtual' | 'real';
   readonly disk: readonly string[];
   readonly serial?: readonly string[];
+  readonly virtioConsole?: string;
   readonly log: readonly LogTopic[];
   readonly stats?: true;
   readonly testDevice?: true;
@@ -82,12 +83,14 @@ export async function run(options: RunOptions): Promise<number> {
 
 function makeMachine(options: RunOptions, resources: Resources, host: NodeHost): Machine {
   const virtual = options.clock === 'virtual';
-  const { serial: ports = ['stdio'], disk: images } = options;
+  const { virtioConsole: consoleEnd, disk: images } = options;
+  const { serial: ports = [consoleEnd === 'stdio' ? 'none' : 'stdio'] } = options;
   if (ports.length > SERIAL_PORTS)
     throw new CliError(`there are ${ports.length} serial ports, the machine has room for ${SERIAL_PORTS}`);
   if (images.length > LARGEST_DISK_COUNT)
     throw new CliError(`there are ${images.length} disks, the machine has room for ${LARGEST_DISK_COUNT}`);
-  const serial = ports.map((where) => resources.serial(where));
+  const serial = ports.map((where) => resources.stream('--serial', where));
+  const virtioConsole = consoleEnd === undefined ? undefined : resources.stream('--virtio-console', consoleEnd);
   const disks = images.map((argument) => resources.disk(argument));
   try {
     return new Machine({
@@ -95,6 +98,7 @@ function makeMachine(options: RunOptions, resources: Resources, host: NodeHost):
       model: cpuModel(options.cpu, { exposeVirtualization: options.exposeVirtualizationExtensions }),
       clock: options.clock,
       serial,
+      virtioConsole,
       disks,
       entropy: virtual ? seededEntropy(VIRTUAL_SEED) : hostEntropy,
       log: standardErrorLog(options.log, () => resources.terminal?.flush()),

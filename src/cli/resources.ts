@@ -10,7 +10,7 @@ import { CliError } from './errors.ts';
 const READ_ONLY_SUFFIX = ',readonly';
 const FILE_PREFIX = 'file:';
 
-/** A port that nothing is connected to. */
+/** What a port or console is connected to that goes nowhere. */
 const NOWHERE: ByteStream = { send() {}, onReceive() {} };
 
 /** Reads a file whole. @throws CliError naming it by `what` */
@@ -24,13 +24,13 @@ export function readWholeFile(what: string, path: string): Uint8Array {
 
 /** Whom the streams tell of what happens outside. */
 export interface ResourceEvents extends ConsoleEvents {
-  /** A serial port's file cannot be written any more. */
+  /** The file of a serial port or console cannot be written any more. */
   fileFailed(message: string): void;
 }
 
 /** What a run has open. */
 export class Resources {
-  /** The terminal, if a serial port is connected to it. */
+  /** The terminal, if a serial port or console is connected to it. */
   terminal: TerminalConsole | undefined;
   private readonly events: ResourceEvents;
   private readonly closers: (() => void)[] = [];
@@ -40,21 +40,21 @@ export class Resources {
     this.events = events;
   }
 
-  /** The far end of a serial port: `stdio`, `file:PATH` or `none`. */
-  serial(where: string): ByteStream {
+  /** The far end of a serial port or console: `stdio`, `file:PATH` or `none`. */
+  stream(option: string, where: string): ByteStream {
     if (where === 'none') return NOWHERE;
     if (where === 'stdio') {
-      if (this.terminal) throw new CliError('only one serial port can be on standard input and output');
+      if (this.terminal) throw new CliError(`${option} stdio: standard input and output are in use already`);
       const terminal = new TerminalConsole(this.events);
       this.terminal = terminal;
       this.closers.push(() => terminal.close());
       return terminal;
     }
-    if (!where.startsWith(FILE_PREFIX)) throw new CliError(`--serial ${where}: must be stdio, file:PATH or none`);
-    return this.serialFile(where.slice(FILE_PREFIX.length));
+    if (!where.startsWith(FILE_PREFIX)) throw new CliError(`${option} ${where}: must be stdio, file:PATH or none`);
+    return this.file(where.slice(FILE_PREFIX.length));
   }
 
-  private serialFile(path: string): ByteStream {
+  private file(path: string): ByteStream {
     try {
       const stream = new FileStream(path, (error) =>
         this.events.fileFailed(`cannot write '${path}' any more: ${describeSystemError(error)}`),

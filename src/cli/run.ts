@@ -68,6 +68,10 @@ export function runCommand(done: (status: number) => void): Command {
         'where COM1, then COM2... go: stdio, file:PATH or none (repeatable; default: stdio)',
       ).argParser(collect),
     )
+    .option(
+      '--virtio-console <where>',
+      'attach a virtio console (hvc0 in Linux) to file:PATH, none, or stdio, which then is not COM1',
+    )
     .addOption(
       new Option('--log <topics>', 'what to log to standard error: a list of topics, all or none')
         .argParser(logTopics)

@@ -91,6 +91,7 @@ export class RecordingLog implements Log {
 export class TestStream implements ByteStream {
   readonly sent: number[] = [];
   #callback: ((bytes: Uint8Array) => void) | undefined;
+  #resized: ((columns: number, rows: number) => void) | undefined;
 
   send(bytes: Uint8Array): void {
     this.sent.push(...bytes);
@@ -98,6 +99,15 @@ export class TestStream implements ByteStream {
 
   onReceive(callback: (bytes: Uint8Array) => void): void {
     this.#callback = callback;
+  }
+
+  onResize(callback: (columns: number, rows: number) => void): void {
+    this.#resized = callback;
+  }
+
+  /** Gives the screen a new size. */
+  resize(columns: number, rows: number): void {
+    this.#resized?.(columns, rows);
   }
 
   /** Sends text to the guest. */

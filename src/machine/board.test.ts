@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EventQueue, VirtualClock } from '../bus/scheduler.ts';
 import type { BlockStore } from '../bus/streams.ts';
-import { ArrayMemory, RecordingLog } from '../devices/test-bench.ts';
+import { ArrayMemory, RecordingLog, TestStream } from '../devices/test-bench.ts';
 import { Board, type BoardOptions } from './board.ts';
 
 const APIC_BASE_MSR = 0x1b;
@@ -23,6 +23,7 @@ function bench(options: Partial<BoardOptions> = {}) {
     ramBytes: 2 ** 30,
     serial: [],
     disks: [disk(false), disk(true)],
+    virtioConsole: new TestStream(),
     entropy: { fill() {} },
     epochSeconds: 0,
     tsc: () => 0n,
@@ -46,7 +47,7 @@ function bench(options: Partial<BoardOptions> = {}) {
 }
 
 describe('PCI', () => {
-  test('the entropy device and the disks are where they belong, ready for use', () => {
+  test('the entropy device, the console and the disks are where they belong, ready for use', () => {
     const { config } = bench();
     const ids = Array.from({ length: 32 }, (_, device) => config(device, 0));
     const present = Object.entries(ids).filter(([, id]) => id !== 0xffff_ffff);
@@ -55,20 +56,24 @@ describe('PCI', () => {
       [
         [0, '29c08086'],
         [2, '10441af4'],
-        [3, '10421af4'],
+        [3, '10431af4'],
         [4, '10421af4'],
+        [5, '10421af4'],
         [31, '29188086'],
       ],
     );
-    const bars = [2, 3, 4].map((device) => config(device, 0x10 + 4 * 4) & ~0xf);
-    assert.equal(new Set(bars).size, 3);
+    const bars = [2, 3, 4, 5].map((device) => config(device, 0x10 + 4 * 4) & ~0xf);
+    assert.equal(new Set(bars).size, 4);
     for (const bar of bars) assert.ok(bar >>> 0 >= 0xc000_0000);
     // interrupt lines 10 and 11, which are level-triggered
-    for (const device of [2, 3, 4]) assert.match(String(config(device, 0x3c) & 0xff), /^1[01]$/);
+    for (const device of [2, 3, 4, 5]) assert.match(String(config(device, 0x3c) & 0xff), /^1[01]$/);
+  });
+  test('there is no console unless asked for', () => {
+    assert.equal(bench({ virtioConsole: undefined }).config(3, 0), 0xffff_ffff);
   });
   test('configuration space is in memory as well', () => {
     const { board } = bench();
-    assert.equal(board.space.readMmio(0xb000_0000 + (3 << 15), 4), 0x1042_1af4);
+    assert.equal(board.space.readMmio(0xb000_0000 + (4 << 15), 4), 0x1042_1af4);
   });
   test('a reset brings everything back to its place', () => {
     const { board, config } = bench();

@@ -49,8 +49,8 @@ import { attachRtcMc146818 } from '../devices/rtc-mc146818/device.ts';
 import { RtcMc146818 } from '../devices/rtc-mc146818/model.ts';
 import { attachUart16550, COM_PORTS } from '../devices/uart16550/device.ts';
 import { Uart16550 } from '../devices/uart16550/model.ts';
-import type { VirtioPci } from '../devices/virtio/device.ts';
 import { virtioBlockPci } from '../devices/virtio-blk/device.ts';
+import { virtioConsolePci } from '../devices/virtio-console/device.ts';
 import { virtioRngPci } from '../devices/virtio-rng/device.ts';
 import { LPC_DEVICE, PIRQ_FIRST_GSI, PM, pirqOf, SCI_IRQ } from './acpi/chipset.ts';
 import { BOARD_ADDRESS, splitMemory } from './boot/memory-map.ts';
@@ -80,6 +80,8 @@ export interface BoardOptions {
   readonly serial: readonly ByteStream[];
   /** Stores behind virtio block devices; at most {@link LARGEST_DISK_COUNT}. */
   readonly disks: readonly BlockStore[];
+  /** The far end of a virtio console; without it the board has none. */
+  readonly virtioConsole?: ByteStream;
   /** What the virtio entropy device gives out. */
   readonly entropy: EntropySource;
   /** Unix seconds at power-on. */
@@ -111,9 +113,10 @@ const PIC_SETUP = [
   ['slave', [0x11, 0x70, 0x02, 0x01, 0xff]],
 ] as const;
 
-/** PCI device numbers. As on q35 the first is left for a display adapter; disks follow the entropy device. */
+/** PCI device numbers. As on q35 the first is left for a display adapter. */
 const ENTROPY_DEVICE = 2;
-const FIRST_DISK_DEVICE = 3;
+const CONSOLE_DEVICE = 3;
+const FIRST_DISK_DEVICE = 4;
 
 /** How many serial ports a board can have. */
 export const SERIAL_PORTS = COM_PORTS.length;
@@ -124,7 +127,6 @@ export class Board {
   readonly space: IoSpaceMap;
   readonly lapic: Lapic;
   readonly pci: PciBus;
-  readonly virtio: readonly VirtioPci[];
   nmiPending = false;
   smiPending = false;
   private readonly resettable: { reset(): void }[];
@@ -248,13 +250,11 @@ export class Board {
     this.pci.add(LPC_DEVICE, 0, this.lpc);
     router.connect(this.lpc);
     const wiring = (name: string) => ({ time, memory: options.memory, log, name });
-    this.virtio = [
-      virtioRngPci(wiring('virtio-rng'), options.entropy),
-      ...options.disks.map((store, index) => virtioBlockPci(wiring(`disk ${index}`), store, `disk${index}`)),
-    ];
-    const [entropyDevice, ...disks] = this.virtio;
-    this.pci.add(ENTROPY_DEVICE, 0, entropyDevice.pci);
-    for (const [index, disk] of disks.entries()) this.pci.add(FIRST_DISK_DEVICE + index, 0, disk.pci);
+    this.pci.add(ENTROPY_DEVICE, 0, virtioRngPci(wiring('virtio-rng'), options.entropy).pci);
+    if (options.virtioConsole)
+      this.pci.add(CONSOLE_DEVICE, 0, virtioConsolePci(wiring('virtio-console'), options.virtioConsole).pci);
+    for (const [index, store] of options.disks.entries())
+      this.pci.add(FIRST_DISK_DEVICE + index, 0, virtioBlockPci(wiring(`disk ${index}`), store, `disk${index}`).pci);
     const configPorts = new PciConfigPorts(this.pci, resetControlPort(resetControl));
 
     // --- serial ports, firmware configuration, debug exit

@@ -48,6 +48,7 @@ export interface MachineOptions {
   readonly clock: 'virtual' | 'real';
   readonly serial: readonly ByteStream[];
   readonly disks?: readonly BlockStore[];
+  readonly virtioConsole?: ByteStream;
   readonly entropy: EntropySource;
   readonly log: Log;
   readonly host: HostServices;
@@ -144,6 +145,7 @@ export class Machine {
       ramBytes: memoryBytes,
       serial: options.serial,
       disks: options.disks ?? [],
+      virtioConsole: options.virtioConsole,
       testDevice: options.testDevice,
       entropy: options.entropy,
       epochSeconds: options.epochSeconds,

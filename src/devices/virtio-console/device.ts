@@ -7,10 +7,6 @@ import { VirtioConsole } from './model.ts';
 /** Other communication controller. */
 const CLASS_CODE = 0x07_8000;
 
-export function virtioConsolePci(
-  wiring: VirtioWiring,
-  stream: ByteStream,
-): { function: VirtioPci; console: VirtioConsole } {
-  const console = new VirtioConsole(stream);
-  return { function: new VirtioPci(new VirtioDevice(console, wiring), CLASS_CODE), console };
+export function virtioConsolePci(wiring: VirtioWiring, stream: ByteStream): VirtioPci {
+  return new VirtioPci(new VirtioDevice(new VirtioConsole(stream), wiring), CLASS_CODE);
 }

@@ -11,8 +11,7 @@ const BUFFER = 0x10_0000;
 function bench() {
   const parts = virtioBench();
   const stream = new TestStream();
-  const { function: device, console } = virtioConsolePci(parts.wiring, stream);
-  return { ...parts, stream, console, driver: new TestDriver(parts, device) };
+  return { ...parts, stream, driver: new TestDriver(parts, virtioConsolePci(parts.wiring, stream)) };
 }
 
 describe('output', () => {
@@ -56,11 +55,11 @@ describe('input', () => {
 });
 
 test('the terminal size is configuration, and changes interrupt', () => {
-  const { driver, console, line } = bench();
+  const { driver, stream, line } = bench();
   driver.start(FEATURE.VERSION_1 | CONSOLE_FEATURE.SIZE);
   assert.deepEqual([driver.readConfig(0, 2), driver.readConfig(2, 2), driver.readConfig(4, 4)], [80, 25, 1]);
   const generation = driver.read(0x15, 1);
-  console.resize(132, 50);
+  stream.resize(132, 50);
   assert.equal(line.level, true);
   assert.equal(driver.readIsr(), 2);
   assert.deepEqual([driver.readConfig(0, 4), driver.read(0x15, 1)], [(50 << 16) | 132, generation + 1]);
@@ -70,7 +69,7 @@ test('the terminal size is configuration, and changes interrupt', () => {
 test('a snapshot keeps input that waits', () => {
   const first = bench();
   first.stream.type('later');
-  first.console.resize(100, 40);
+  first.stream.resize(100, 40);
   const second = bench();
   second.driver.device.restore(JSON.parse(JSON.stringify(first.driver.device.save())));
   second.driver.start();

@@ -13,6 +13,7 @@ export const CONSOLE_FEATURE = { SIZE: 1n << 0n, EMERGENCY_WRITE: 1n << 2n } as 
 
 /** Configuration (section 5.3.4): cols, rows, max_nr_ports, emerg_wr. */
 const CONFIG = { COLUMNS: 0, ROWS: 2, PORTS: 4, EMERGENCY_WRITE: 8, LENGTH: 12 } as const;
+const DEFAULT_SIZE = { columns: 80, rows: 25 } as const;
 /** The stream gets the guest's output in pieces of at most this. */
 const LARGEST_PIECE = 4096;
 
@@ -34,10 +35,9 @@ export class VirtioConsole implements VirtioBackend {
   #device!: VirtioDevice;
   #input: Uint8Array[] = [];
 
-  constructor(stream: ByteStream, size: { columns: number; rows: number } = { columns: 80, rows: 25 }) {
+  constructor(stream: ByteStream) {
     this.#stream = stream;
-    this.#view.setUint16(CONFIG.COLUMNS, size.columns, true);
-    this.#view.setUint16(CONFIG.ROWS, size.rows, true);
+    this.#setSize(DEFAULT_SIZE.columns, DEFAULT_SIZE.rows);
     this.#view.setUint32(CONFIG.PORTS, 1, true);
   }
 
@@ -47,13 +47,10 @@ export class VirtioConsole implements VirtioBackend {
       if (bytes.length > 0) this.#input.push(bytes);
       device.notify(RECEIVE_QUEUE);
     });
-  }
-
-  /** The terminal has a new size. */
-  resize(columns: number, rows: number): void {
-    this.#view.setUint16(CONFIG.COLUMNS, columns, true);
-    this.#view.setUint16(CONFIG.ROWS, rows, true);
-    this.#device.configChanged();
+    this.#stream.onResize?.((columns, rows) => {
+      this.#setSize(columns, rows);
+      device.configChanged();
+    });
   }
 
   /** A byte written to emerg_wr is sent without any queue (section 5.3.4). */
@@ -78,6 +75,10 @@ export class VirtioConsole implements VirtioBackend {
   restore(state: unknown): void {
     const { input, columns, rows } = state as VirtioConsoleState;
     this.#input = input.length > 0 ? [Uint8Array.from(input)] : [];
+    this.#setSize(columns, rows);
+  }
+
+  #setSize(columns: number, rows: number): void {
     this.#view.setUint16(CONFIG.COLUMNS, columns, true);
     this.#view.setUint16(CONFIG.ROWS, rows, true);
   }

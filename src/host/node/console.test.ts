@@ -9,12 +9,15 @@ function bench(isTTY: boolean) {
   const modes: boolean[] = [];
   const input = Object.assign(new PassThrough(), { isTTY, setRawMode: (raw: boolean) => modes.push(raw) });
   const written: string[] = [];
-  const output = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      written.push(chunk.toString());
-      done();
-    },
-  });
+  const output = Object.assign(
+    new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        written.push(chunk.toString());
+        done();
+      },
+    }),
+    isTTY ? { columns: 100, rows: 40 } : {},
+  );
   const events: string[] = [];
   const console = new TerminalConsole(
     {
@@ -49,6 +52,18 @@ describe('on a terminal', () => {
     console.close();
     assert.equal(process.listenerCount('exit'), listeners);
     assert.equal(process.listenerCount('SIGCONT'), 0);
+  });
+  test('the guest learns the size of the screen, at first and later', () => {
+    const { console, output, events } = bench(true);
+    const sizes: string[] = [];
+    console.onResize((columns, rows) => sizes.push(`${columns}x${rows}`));
+    console.open();
+    Object.assign(output, { columns: 120, rows: 50 });
+    output.emit('resize');
+    console.close();
+    output.emit('resize');
+    assert.deepEqual(sizes, ['100x40', '120x50']);
+    assert.deepEqual(events, ['input']);
   });
   test('what is typed reaches the guest, interrupts included', async () => {
     const { console, input, events, received } = bench(true);

@@ -1,4 +1,4 @@
-/** The terminal (or pipe) behind a serial port: raw mode while the machine runs, an escape key to leave it. */
+/** The terminal (or pipe) behind a serial port or console: raw mode while the machine runs, an escape key to leave it. */
 import type { Readable, Writable } from 'node:stream';
 import type { ByteStream } from '../../bus/streams.ts';
 import { BufferedOutput } from './buffered-output.ts';
@@ -14,7 +14,7 @@ const HELP_TEXT = '\nCtrl-A x       quit\nCtrl-A Ctrl-A  send Ctrl-A\nCtrl-A h  
 export interface ConsoleEvents {
   /** The user typed the escape sequence to quit. */
   quit(): void;
-  /** Bytes arrived: an idle machine should look. */
+  /** Bytes arrived, or the screen has a new size: an idle machine should look. */
   input(): void;
   /** Nobody takes the output any more. */
   outputLost(error: Error): void;
@@ -23,11 +23,11 @@ export interface ConsoleEvents {
 /** The ends of a terminal: standard input and output. */
 export interface ConsoleStreams {
   readonly input: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
-  readonly output: Writable;
+  readonly output: Writable & { readonly columns?: number; readonly rows?: number };
 }
 
 /**
- * Standard input and output as a serial port's stream. Escape keys exist only on a terminal: what comes from a pipe or file
+ * Standard input and output as a guest's stream. Escape keys exist only on a terminal: what comes from a pipe or file
  * passes unchanged, and its end means nothing more than that there is no more input.
  */
 export class TerminalConsole implements ByteStream {
@@ -35,10 +35,15 @@ export class TerminalConsole implements ByteStream {
   private readonly streams: ConsoleStreams;
   private readonly output: BufferedOutput;
   private receive: (bytes: Uint8Array) => void = () => {};
+  private resized: (columns: number, rows: number) => void = () => {};
   private escaped = false;
   private opened = false;
   private lost = false;
   private readonly onData = (chunk: Buffer) => this.typed(chunk);
+  private readonly onOutputResize = () => {
+    this.tellSize();
+    this.events.input();
+  };
   private readonly onContinue = () => this.setRaw(true);
   private readonly onProcessExit = () => this.setRaw(false);
   private readonly onInputError = () => this.streams.input.pause();
@@ -62,6 +67,7 @@ export class TerminalConsole implements ByteStream {
     this.opened = true;
     const { input, output } = this.streams;
     output.on('error', this.onOutputError);
+    output.on('resize', this.onOutputResize);
     input.on('error', this.onInputError);
     input.on('data', this.onData);
     this.setRaw(true);
@@ -75,12 +81,13 @@ export class TerminalConsole implements ByteStream {
   close(): void {
     this.flush();
     if (!this.opened) return;
-    const { input } = this.streams;
+    const { input, output } = this.streams;
     this.setRaw(false);
     this.opened = false;
     process.off('SIGCONT', this.onContinue);
     process.off('exit', this.onProcessExit);
     input.off('data', this.onData);
+    output.off('resize', this.onOutputResize);
     input.pause();
     // The error listeners stay: what was written may fail later.
   }
@@ -96,6 +103,17 @@ export class TerminalConsole implements ByteStream {
 
   onReceive(callback: (bytes: Uint8Array) => void): void {
     this.receive = callback;
+  }
+
+  onResize(callback: (columns: number, rows: number) => void): void {
+    this.resized = callback;
+    this.tellSize();
+  }
+
+  /** Tells the size of the screen, if the output is one and knows. */
+  private tellSize(): void {
+    const { columns, rows } = this.streams.output;
+    if (columns && rows) this.resized(columns, rows);
   }
 
   private setRaw(raw: boolean): void {

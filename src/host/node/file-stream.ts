@@ -1,4 +1,4 @@
-/** A serial port whose output goes into a file. */
+/** A stream whose output goes into a file. */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { ByteStream } from '../../bus/streams.ts';
 import { BufferedOutput } from './buffered-output.ts';
