@@ -54,10 +54,20 @@ describe('input', () => {
   });
 });
 
+test('a driver that starts is told to look at the terminal size', () => {
+  const { driver, line } = bench();
+  driver.start(FEATURE.VERSION_1 | CONSOLE_FEATURE.SIZE);
+  assert.equal(line.level, true);
+  assert.equal(driver.readIsr(), 2);
+  driver.status = 0xf; // once more: nothing starts
+  assert.equal(line.level, false);
+});
+
 test('the terminal size is configuration, and changes interrupt', () => {
   const { driver, stream, line } = bench();
   driver.start(FEATURE.VERSION_1 | CONSOLE_FEATURE.SIZE);
   assert.deepEqual([driver.readConfig(0, 2), driver.readConfig(2, 2), driver.readConfig(4, 4)], [80, 25, 1]);
+  assert.equal(driver.readIsr(), 2);
   const generation = driver.read(0x15, 1);
   stream.resize(132, 50);
   assert.equal(line.level, true);

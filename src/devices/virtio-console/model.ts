@@ -58,6 +58,11 @@ export class VirtioConsole implements VirtioBackend {
     if (offset === CONFIG.EMERGENCY_WRITE) this.#stream.send(bytes.subarray(0, 1));
   }
 
+  /** Linux looks at the size only when it has changed, so that a driver that starts is told of a change. */
+  started(): void {
+    this.#device.configChanged();
+  }
+
   serve(queue: number): void {
     if (queue === RECEIVE_QUEUE) this.#deliver();
     else if (queue === TRANSMIT_QUEUE) this.#transmit();

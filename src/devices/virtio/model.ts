@@ -48,6 +48,8 @@ export interface VirtioBackend {
    * Throwing a DriverError stops the device.
    */
   serve(queue: number): void;
+  /** The driver finished its set-up. */
+  started?(): void;
   /** The driver reset the device. */
   reset?(): void;
   /** Type-specific state, as plain JSON. */
@@ -151,13 +153,16 @@ export class VirtioDevice {
       return;
     }
     let status = (value & 0xff) | (this.#status & DEVICE_STATUS.NEEDS_RESET);
+    const wasRunning = this.running;
     const newlyFixed = status & ~this.#status & DEVICE_STATUS.FEATURES_OK;
     if (newlyFixed && !this.#featuresAcceptable()) status &= ~DEVICE_STATUS.FEATURES_OK; // section 2.2.2
     this.#status = status;
     if (newlyFixed && status & DEVICE_STATUS.FEATURES_OK) {
       for (const queue of this.queues) queue.eventIndex = this.has(FEATURE.EVENT_IDX);
     }
-    if (this.running) for (let queue = 0; queue < this.queues.length; queue++) this.notify(queue);
+    if (!this.running) return;
+    if (!wasRunning) this.backend.started?.();
+    for (let queue = 0; queue < this.queues.length; queue++) this.notify(queue);
   }
 
   /** The driver makes a queue ready. */
