@@ -116,7 +116,7 @@ export const HELPERS = {
   rsm: SYSTEM,
 
   // --- input and output
-  /** (bits, port): result to AL/AX/EAX. */
+  /** (bits, port, address bits): result to AL/AX/EAX. */
   in: SYSTEM,
   out: SYSTEM,
   /**

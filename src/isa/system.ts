@@ -293,51 +293,51 @@ export const SYSEXIT = instruction('SYSEXIT', {
 });
 export const RSM = plain('RSM', '0F AA', 'rsm', { intercept: 'RSM' });
 
-// ---- ports
+// ---- ports; an intercept tells the address size, which means nothing else here
 
 const portWidth = (x: Stage) => Math.min(x.bits, 32);
 export const IN_IMMEDIATE = [
   instruction('IN', {
-    encodings: ['E4 AL,Ib'],
+    encodings: ['E4 AL,Ib as'],
     access: ['w', 'r'],
-    execute: (x) => x.system('in', 8, x.operand(1) as I32),
+    execute: (x) => x.system('in', 8, x.operand(1) as I32, x.addressBits),
   }),
   instruction('IN', {
-    encodings: ['E5 rAX,Ib'],
+    encodings: ['E5 rAX,Ib as'],
     access: ['w', 'r'],
-    execute: (x) => x.system('in', portWidth(x), x.toI32(x.operand(1) as Int)),
+    execute: (x) => x.system('in', portWidth(x), x.toI32(x.operand(1) as Int), x.addressBits),
   }),
   instruction('IN', {
-    encodings: ['EC AL,DX'],
+    encodings: ['EC AL,DX as'],
     access: ['w', 'r'],
-    execute: (x) => x.system('in', 8, x.gpr(2, 16) as I32),
+    execute: (x) => x.system('in', 8, x.gpr(2, 16) as I32, x.addressBits),
   }),
   instruction('IN', {
-    encodings: ['ED rAX,DX'],
+    encodings: ['ED rAX,DX as'],
     access: ['w', 'r'],
-    execute: (x) => x.system('in', portWidth(x), x.gpr(2, 16) as I32),
+    execute: (x) => x.system('in', portWidth(x), x.gpr(2, 16) as I32, x.addressBits),
   }),
 ] as const;
 export const OUT = [
   instruction('OUT', {
-    encodings: ['E6 Ib,AL'],
+    encodings: ['E6 Ib,AL as'],
     access: ['r', 'r'],
-    execute: (x) => x.system('out', 8, x.operand(0) as I32),
+    execute: (x) => x.system('out', 8, x.operand(0) as I32, x.addressBits),
   }),
   instruction('OUT', {
-    encodings: ['E7 Ib,rAX'],
+    encodings: ['E7 Ib,rAX as'],
     access: ['r', 'r'],
-    execute: (x) => x.system('out', portWidth(x), x.toI32(x.operand(0) as Int)),
+    execute: (x) => x.system('out', portWidth(x), x.toI32(x.operand(0) as Int), x.addressBits),
   }),
   instruction('OUT', {
-    encodings: ['EE DX,AL'],
+    encodings: ['EE DX,AL as'],
     access: ['r', 'r'],
-    execute: (x) => x.system('out', 8, x.gpr(2, 16) as I32),
+    execute: (x) => x.system('out', 8, x.gpr(2, 16) as I32, x.addressBits),
   }),
   instruction('OUT', {
-    encodings: ['EF DX,rAX'],
+    encodings: ['EF DX,rAX as'],
     access: ['r', 'r'],
-    execute: (x) => x.system('out', portWidth(x), x.gpr(2, 16) as I32),
+    execute: (x) => x.system('out', portWidth(x), x.gpr(2, 16) as I32, x.addressBits),
   }),
 ] as const;
 

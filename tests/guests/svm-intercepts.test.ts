@@ -222,9 +222,11 @@ describe('ports', () => {
   const STRING = 4n;
   const REP = 8n;
   const SIZE = { 1: 0x10n, 2: 0x20n, 4: 0x40n } as const;
+  const A16 = 0x80n;
+  const A32 = 0x100n;
   const A64 = 0x200n;
   const PORT = 0x3f8n;
-  const withPort = (text: string, port = 0x3f8, options = {}) => {
+  const withPort = (text: string, port = Number(PORT), options = {}) => {
     const vm = virtualMachine(
       `mov edx, ${port}\nmov esi, GUEST_DATA\nmov edi, GUEST_DATA\nmov ecx, 4\nhere: ${text}\nnext: hlt`,
       { intercepts: ['IOIO'], ...options },
@@ -232,20 +234,26 @@ describe('ports', () => {
     vm.memory.writeU8(HYPERVISOR.IO_MAP + (0x3f8 >> 3), 1 << (0x3f8 & 7));
     return vm;
   };
-  const CASES: readonly (readonly [string, bigint])[] = [
-    ['in al, dx', IN | SIZE[1]],
-    ['in ax, dx', IN | SIZE[2]],
-    ['in eax, dx', IN | SIZE[4]],
-    ['out dx, al', SIZE[1]],
-    ['out dx, eax', SIZE[4]],
+  const CASES: readonly (readonly [text: string, info: bigint, mode?: 'protected' | 'real'])[] = [
+    ['in al, dx', IN | SIZE[1] | A64],
+    ['in ax, dx', IN | SIZE[2] | A64],
+    ['in eax, dx', IN | SIZE[4] | A64],
+    ['out dx, al', SIZE[1] | A64],
+    ['out dx, eax', SIZE[4] | A64],
+    ['db 0x67\nin al, dx', IN | SIZE[1] | A32],
+    ['in al, dx', IN | SIZE[1] | A32, 'protected'],
+    ['db 0x67\nout dx, al', SIZE[1] | A16, 'protected'],
+    ['out dx, al', SIZE[1] | A16, 'real'],
   ];
-  for (const [text, info] of CASES) {
-    test(text, () => {
-      const vm = withPort(text);
-      vm.expectExit(ExitCode.IOIO, { at: 'here', next: 'next', info2: vm.address('next') });
-      const info1 = vm.vmcb.control('EXITINFO1');
-      assert.equal(info1 >> 16n, PORT);
-      assert.equal(info1 & 0x7fn, info);
+  for (const [text, info, mode = 'long'] of CASES) {
+    test(`${text.replace('\n', ': ')} in ${mode} mode`, () => {
+      const vm = withPort(text, Number(PORT), { mode });
+      vm.expectExit(ExitCode.IOIO, {
+        at: 'here',
+        next: 'next',
+        info1: (PORT << 16n) | info,
+        info2: vm.address('next'),
+      });
     });
   }
   test('string instructions tell segment, address size and REP', () => {
@@ -410,6 +418,21 @@ describe('PAUSE filter', () => {
     vm.memory.writeU16(HYPERVISOR.VMCB + 0x3e, 10);
     vm.expectExit(ExitCode.PAUSE);
     assert.equal(vm.cpu.gpr[3], 10n);
+  });
+  test('with a threshold it counts PAUSEs that are close, to below zero', () => {
+    const vm = virtualMachine(LOOP, { intercepts: ['PAUSE'] });
+    vm.memory.writeU16(HYPERVISOR.VMCB + 0x3e, 10);
+    vm.memory.writeU16(HYPERVISOR.VMCB + 0x3c, 1000);
+    vm.expectExit(ExitCode.PAUSE);
+    assert.equal(vm.cpu.gpr[3], 11n);
+  });
+  test('PAUSEs far apart do not count', () => {
+    const vm = virtualMachine('mov ebx, 5\nagain: pause\nmov ecx, 100\nwait: loop wait\ndec ebx\njnz again\nhlt', {
+      intercepts: ['PAUSE', 'HLT'],
+    });
+    vm.memory.writeU16(HYPERVISOR.VMCB + 0x3e, 1);
+    vm.memory.writeU16(HYPERVISOR.VMCB + 0x3c, 10);
+    vm.expectExit(HLT);
   });
   test('without a count every one is intercepted', () => {
     const vm = virtualMachine(LOOP, { intercepts: ['PAUSE'] });

@@ -153,15 +153,23 @@ export const svmHooks: SystemHooks = {
   invalidatePage(cpu, linear) {
     if (word3(cpu) & INVLPG_BIT) throw guestExit(cpu, BigInt(ExitCode.INVLPG), linear);
   },
-  /** The filter of APM vol. 2 15.14.4: an exit only once the count of PAUSEs close to each other is used up. */
+  /**
+   * The filter of APM vol. 2 15.14.4. A count alone: an exit when it reaches zero. With a threshold: a PAUSE long after the
+   * one before starts the count anew, and there is an exit when it would fall below zero.
+   */
   pause(cpu) {
     if (!(word3(cpu) & PAUSE_BIT)) return;
-    if (cpu.pauseFilterCount !== 0) {
+    const { pauseFilterCount: count, pauseFilterThreshold: threshold } = cpu;
+    if (count !== 0) {
       const now = cpu.hostTsc();
-      const threshold = BigInt(cpu.pauseFilterThreshold);
-      if (threshold !== 0n && now - cpu.lastPause > threshold) cpu.pauseCount = cpu.pauseFilterCount;
+      const apart = threshold !== 0 && now - cpu.lastPause > BigInt(threshold);
       cpu.lastPause = now;
-      if (cpu.pauseCount > 1) {
+      if (apart) {
+        cpu.pauseCount = count;
+        return;
+      }
+      const least = threshold === 0 ? 1 : 0;
+      if (cpu.pauseCount > least) {
         cpu.pauseCount--;
         return;
       }

@@ -569,6 +569,22 @@ describe('task switches', () => {
   });
 });
 
+test('returning to level 3 makes null selectors zero, and keeps their bases', () => {
+  const b = protectedBed(0);
+  enterLevel32(b, 0);
+  loadSegmentRaw(b.cpu, FS, 3, 0x1234n, 0xffff, 0);
+  loadSegmentRaw(b.cpu, GS, 0, 0x5678n, 0xffff, 0);
+  stack32(b, 0x5000, Selector.USER_CODE32 | 3, 0x7000, Selector.USER_DATA32 | 3);
+  farReturn(b.cpu, 32, 0);
+  assert.deepEqual(
+    [FS, GS].map((s) => [b.cpu.segments[s].selector, b.cpu.segments[s].base]),
+    [
+      [0, 0x1234n],
+      [0, 0x5678n],
+    ],
+  );
+});
+
 test('returning to level 3 keeps what level 3 may use', () => {
   const b = protectedBed(0);
   enterLevel32(b, 0);

@@ -13,22 +13,22 @@ export function checkPort(cpu: Cpu, access: PortAccess): void {
   if (cpu.guestMode !== 0) hooks.port(cpu, access);
 }
 
-function single(port: number, bits: number, input: boolean): PortAccess {
+function single(port: number, bits: number, input: boolean, addressBits: number): PortAccess {
   const bytes = (bits >> 3) as PortAccess['bytes'];
-  return { port, bytes, input, string: false, repeat: false, segment: 0, addressBits: 0 };
+  return { port, bytes, input, string: false, repeat: false, segment: 0, addressBits };
 }
 
-/** IN: (bits, port). */
-export function input(cpu: Cpu, bits: number, port: number): void {
-  const access = single(port & 0xffff, bits, true);
+/** IN: (bits, port, address bits). */
+export function input(cpu: Cpu, bits: number, port: number, addressBits: number): void {
+  const access = single(port & 0xffff, bits, true, addressBits);
   checkPort(cpu, access);
   const value = cpu.ports.readPort(access.port, access.bytes);
   writeRegister(cpu, RAX, bits, BigInt(value >>> 0));
 }
 
-/** OUT: (bits, port). */
-export function output(cpu: Cpu, bits: number, port: number): void {
-  const access = single(port & 0xffff, bits, false);
+/** OUT: (bits, port, address bits). */
+export function output(cpu: Cpu, bits: number, port: number, addressBits: number): void {
+  const access = single(port & 0xffff, bits, false, addressBits);
   checkPort(cpu, access);
   const value = low32(cpu, RAX);
   cpu.ports.writePort(access.port, access.bytes, bits === 32 ? value : value & ((1 << bits) - 1));

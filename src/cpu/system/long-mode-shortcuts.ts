@@ -83,6 +83,7 @@ function loadNullStack(cpu: Cpu, selector: number): void {
   const { u32 } = cpu;
   u32[SS_WORDS] = 0;
   u32[SS_WORDS + 1] = 0;
+  u32[SS_WORDS + LIMIT] = 0;
   u32[SS_WORDS + VISIBLE] = selector;
   for (let i = 0; i < 2; i++) {
     u32[SS_WORDS + READ_END + i] = 0;
@@ -241,7 +242,7 @@ export function iretLongShortcut(cpu: Cpu): boolean {
   u32[CPL] = cpl;
   if (cpl !== 0) {
     for (let i = 0; i < SELECTOR_FIELDS.length; i++) {
-      if ((u32[SELECTOR_FIELDS[i]] & 0xfffc) === 0) continue;
+      if ((u32[SELECTOR_FIELDS[i]] & 0xffff) === 0) continue;
       clearInaccessibleSegments(cpu);
       break;
     }

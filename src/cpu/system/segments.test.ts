@@ -81,8 +81,10 @@ describe('protected mode data segments', () => {
 
   test('a null selector loads and cannot be used', () => {
     const b = protectedBed();
+    loadSegmentRaw(b.cpu, ES, Selector.DATA32, 0x1000n, 0xffff_ffff, DATA);
     loadSegment(b.cpu, ES, 3);
-    assert.equal(b.cpu.segments[ES].readEnd, 0n);
+    const { selector, base, limit, attributes, readEnd } = b.cpu.segments[ES];
+    assert.deepEqual([selector, base, limit, attributes, readEnd], [3, 0n, 0, 0, 0n]);
     assert.equal(checkSegment(b.cpu, ES, 0, 0, 1, SegmentAccess.READ), 1);
     assert.equal(
       faultOf(b, () => linearAddress(b.cpu, ES, 0n, 1, SegmentAccess.READ)),

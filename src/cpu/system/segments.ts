@@ -123,9 +123,9 @@ export function loadFlatSegment(cpu: Cpu, number: number, selector: number, attr
   u32[at + WRITE_END_WORD + 1] = writable(attributes) ? 1 : 0;
 }
 
-/** A null selector: unusable, base zero (NullSelectorClearsBase, CPUID 8000_0021h EAX[6]). */
+/** A null selector: unusable, base and limit zero (NullSelectClearsBase, CPUID 8000_0021h EAX[6]). */
 export function loadNullSegment(cpu: Cpu, number: number, selector: number): void {
-  loadSegmentRaw(cpu, number, selector, 0n, cpu.segments[number].limit, 0);
+  loadSegmentRaw(cpu, number, selector, 0n, 0, 0);
 }
 
 /** Sets a segment register from a checked descriptor whose accessed bit has been dealt with. */
@@ -146,7 +146,7 @@ export function loadCodeSegment(cpu: Cpu, selector: number, descriptor: Descript
   cpu.translation.stateChanged();
 }
 
-/** Real-address mode keeps limit and attributes; virtual-8086 mode forces them (SDM vol. 3B 20.1, 20.2). */
+/** Real-address mode keeps limit and attributes of a usable segment; virtual-8086 mode forces them (SDM vol. 3B 20.1, 20.2). */
 export function loadRealSegment(cpu: Cpu, number: number, selector: number): void {
   const base = BigInt(selector << PARAGRAPH_SHIFT);
   if (isVirtual8086(cpu)) {
@@ -154,8 +154,8 @@ export function loadRealSegment(cpu: Cpu, number: number, selector: number): voi
     return;
   }
   const { limit, attributes } = cpu.segments[number];
-  const usable = (attributes & Attribute.P) !== 0 ? attributes : REAL_MODE_ATTRIBUTES;
-  loadSegmentRaw(cpu, number, selector, base, limit, usable);
+  if ((attributes & Attribute.P) !== 0) loadSegmentRaw(cpu, number, selector, base, limit, attributes);
+  else loadSegmentRaw(cpu, number, selector, base, REAL_MODE_LIMIT, REAL_MODE_ATTRIBUTES);
 }
 
 // --- loads with checks
@@ -215,8 +215,8 @@ export function loadSegmentRegister(cpu: Cpu, number: number, selector: number):
 }
 
 /**
- * Data segments an outer privilege level may not keep become null (SDM vol. 2 "RET", "IRET"). Unlike a load of a null
- * selector this leaves the base. Registers that hold null already are left alone.
+ * Data segments an outer privilege level may not keep become null, and null selectors zero (SDM vol. 2 "RET", "IRET").
+ * Unlike a load of a null selector this leaves base and limit: 64-bit programs live with null FS and GS that have a base.
  */
 export function clearInaccessibleSegments(cpu: Cpu): void {
   for (const number of [ES, DS, FS, GS]) {
@@ -224,7 +224,8 @@ export function clearInaccessibleSegments(cpu: Cpu): void {
     const dpl = (attributes >> Attribute.DPL_SHIFT) & 3;
     const conforming =
       (attributes & (Attribute.CODE | Attribute.CONFORMING)) === (Attribute.CODE | Attribute.CONFORMING);
-    if (!isNullSelector(selector) && dpl < cpu.cpl && !conforming) loadSegmentRaw(cpu, number, 0, base, limit, 0);
+    const accessible = !isNullSelector(selector) && (dpl >= cpu.cpl || conforming);
+    if (selector !== 0 && !accessible) loadSegmentRaw(cpu, number, 0, base, limit, 0);
   }
 }
 

@@ -270,11 +270,11 @@ describe('ports', () => {
     const b = bed();
     b.input = 0x1122_3344;
     b.cpu.gpr[RAX] = 0xffff_ffff_ffff_ffffn;
-    input(b.cpu, 8, 0x60);
+    input(b.cpu, 8, 0x60, 32);
     assert.equal(b.cpu.gpr[RAX], 0xffff_ffff_ffff_ff44n);
-    input(b.cpu, 32, 0x60);
+    input(b.cpu, 32, 0x60, 32);
     assert.equal(b.cpu.gpr[RAX], 0x1122_3344n);
-    output(b.cpu, 16, 0x70);
+    output(b.cpu, 16, 0x70, 32);
     assert.deepEqual(b.ports.at(-1), { port: 0x70, size: 2, value: 0x3344 });
   });
 
@@ -284,20 +284,20 @@ describe('ports', () => {
     view.setUint16(TSS + 102, 0x100, true);
     view.setUint8(TSS + 0x100 + (0x60 >> 3), 0xfe);
     assert.equal(
-      faultOf(b, () => input(b.cpu, 8, 0x60)),
+      faultOf(b, () => input(b.cpu, 8, 0x60, 32)),
       undefined,
     );
     assert.equal(
-      faultOf(b, () => input(b.cpu, 8, 0x61)),
+      faultOf(b, () => input(b.cpu, 8, 0x61, 32)),
       '#GP(0)',
     );
     assert.equal(
-      faultOf(b, () => input(b.cpu, 16, 0x60)),
+      faultOf(b, () => input(b.cpu, 16, 0x60, 32)),
       '#GP(0)',
       'all ports of the access',
     );
     assert.equal(
-      faultOf(b, () => input(b.cpu, 8, 0xfff8)),
+      faultOf(b, () => input(b.cpu, 8, 0xfff8, 32)),
       '#GP(0)',
       'beyond the TSS limit',
     );
@@ -308,19 +308,19 @@ describe('ports', () => {
     );
     b.cpu.rflags |= BigInt(FLAG.IOPL);
     assert.equal(
-      faultOf(b, () => input(b.cpu, 8, 0x61)),
+      faultOf(b, () => input(b.cpu, 8, 0x61, 32)),
       undefined,
     );
     b.cpu.rflags |= BigInt(FLAG.VM);
     assert.equal(
-      faultOf(b, () => input(b.cpu, 8, 0x61)),
+      faultOf(b, () => input(b.cpu, 8, 0x61, 32)),
       '#GP(0)',
       'virtual-8086 mode always asks the bitmap',
     );
     b.cpu.cr0 &= ~BigInt(CR0.PE);
     b.cpu.rflags = 2n;
     assert.equal(
-      faultOf(b, () => input(b.cpu, 8, 0x61)),
+      faultOf(b, () => input(b.cpu, 8, 0x61, 32)),
       undefined,
     );
   });
@@ -364,7 +364,7 @@ describe('ports', () => {
     b.cpu.gpr[RDX] = 0x3f8n;
     b.cpu.gpr[RCX] = 2n;
     assert.equal(
-      faultOf(b, () => output(b.cpu, 8, 0x80)),
+      faultOf(b, () => output(b.cpu, 8, 0x80, 32)),
       'exit 7b',
     );
     assert.equal(
