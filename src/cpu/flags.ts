@@ -22,6 +22,8 @@ export const FlagKind = {
   INC: 3,
   DEC: 4,
   LOGIC: 5,
+  /** `flagResult` holds the flags themselves, in their RFLAGS places. Of 64 bits. */
+  FLAGS: 6,
 } as const;
 
 /** `flagKind` of an operation on 8, 16, 32 or 64 bits. The words need only be right in those bits. */
@@ -43,10 +45,15 @@ const EVEN_PARITY_NIBBLES = 0b1001_0110_0110_1001;
 const DEFINED_FLAGS = 0x003f_7fd7;
 
 /** Turns what a region left into the settled form. */
-export function settleFlags({ u32 }: CpuState): void {
+export function settleFlags(cpu: CpuState): void {
+  const { u32 } = cpu;
   const encoded = u32[KIND];
   if (encoded === 0) return;
   u32[KIND] = 0;
+  if (encoded >> 2 === FlagKind.FLAGS) {
+    setArithmeticFlags(cpu, u32[RESULT]);
+    return;
+  }
   const bits = 8 << (encoded & 3);
   const unused = bits === 64 ? 0 : 32 - bits;
   if (bits < 64) {

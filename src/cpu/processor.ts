@@ -26,6 +26,7 @@ import { computeMode, MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { CpuModel } from './model.ts';
 import { REGION_POLICY, RegionManager, type RegionPolicy } from './regions/manager.ts';
 import { RegionSites } from './regions/sites.ts';
+import { Pending } from './state.ts';
 import { enableSvm, svmHelpers } from './svm/index.ts';
 import { exitGuest } from './svm/world-switch.ts';
 import { systemHelpers } from './system/index.ts';
@@ -149,7 +150,11 @@ export class Processor {
               table: functionTable,
               imports,
               sites: this.sites,
-              access: { ...long.handlers.regionAccess, regionRaise: imports.regionRaise },
+              access: {
+                ...long.handlers.regionAccess,
+                regionRaise: imports.regionRaise,
+                regionAbandon: imports.regionAbandon,
+              },
               handlers: (is64) => (is64 ? long.handlers : legacyHandlers().handlers),
             },
             policy: limits,
@@ -213,6 +218,11 @@ export class Processor {
       regionRaise: (site) => {
         setFault(cpu, sites.vector(site), sites.errorCode(site));
         cpu.site = site;
+      },
+      regionAbandon: (site, region) => {
+        cpu.pending = Pending.INTERPRET;
+        cpu.site = site;
+        this.regions!.failed(region);
       },
       checkSegment: (segment, lo, hi, bytesAndAccess) =>
         checkSegment(cpu, segment, lo, hi, bytesAndAccess & 0xff, bytesAndAccess >> 8),

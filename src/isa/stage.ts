@@ -152,15 +152,18 @@ export abstract class Stage {
   /** Parts of an immediate far pointer (`Ap`). */
   abstract farSelector(operand: number): I32;
   abstract farOffset(operand: number): I64;
+  /** Reads a scalar floating-point operand (`ss`, `sd`) as a number with the operand's very bits. */
+  abstract number(operand: number): Local<'f32' | 'f64'>;
   /** Reads all operands the row reads, in order (a write-only operand's place holds a value that must not be used). */
   abstract operands(): Local[];
   /**
    * Writes an operand: a general register (32-bit writes clear the upper half), the low part of an XMM register, an MMX
-   * register (the x87 register's sign and exponent become all ones), or memory.
+   * register (the x87 register's sign and exponent become all ones), or memory. XMM registers and memory take numbers too.
+   * An XMM register must not be written inside of `if`.
    */
   abstract write(operand: number, value: Value): void;
-  /** Writes an XMM register operand from an i32/i64, clearing the rest. */
-  abstract writeZeroExtended(operand: number, value: Int): void;
+  /** Writes an XMM register operand from an integer or number, clearing the rest. */
+  abstract writeZeroExtended(operand: number, value: Value): void;
   /** The effective address of a memory operand before segmentation (LEA), truncated to the address size. */
   abstract effectiveAddress(operand: number): Local<'i64'>;
   /** The linear address of a memory operand, checked against its segment for `bytes` bytes. */
@@ -271,16 +274,34 @@ export abstract class Stage {
   /** Raises a fault now. */
   abstract fault(vector: number, errorCode?: number): void;
   faultIf(condition: I32, vector: number, errorCode?: number): void {
-    this.if(condition, () => this.fault(vector, errorCode));
+    this.if(condition, () => this.fault(vector, errorCode), undefined, false);
   }
   /** Calls a system helper; must be the last thing `execute` does on its path. */
   abstract system(helper: SystemHelper, ...args: (number | Int)[]): void;
   /** Calls a light helper; the result is 0 where the helper gives none. */
   abstract call(helper: LightHelper, ...args: (number | Int)[]): Local<'i32'>;
 
+  // ---- assumptions
+
+  /**
+   * Whether code may assume what nearly always holds, and abandon instructions for which it does not. Otherwise every case
+   * is to be handled where it occurs.
+   */
+  abstract readonly assuming: boolean;
+  /** Leaves the instruction, of which nothing has been done, to another stage. Only where `assuming`. */
+  abstract abandon(): void;
+  abandonIf(condition: I32): void {
+    this.if(condition, () => this.abandon(), undefined, false);
+  }
+  /** What has been found out about a local on the way to this place, by this instruction or earlier ones. */
+  abstract known(local: Local): unknown;
+  /** Notes something about a local that holds from here on. Only where `assuming`. */
+  abstract learn(local: Local, fact: unknown): void;
+
   // ---- emission
 
-  abstract if(condition: I32, then: () => void, otherwise?: () => void): void;
+  /** `likely`: whether the condition is expected to hold, if anything is expected. */
+  abstract if(condition: I32, then: () => void, otherwise?: () => void, likely?: boolean): void;
   /** Runs `body` until it yields zero. Registers and flags must not be written inside. */
   abstract while(body: () => I32): void;
   let<T extends ValueType>(value: Value<T>): Local<T> {

@@ -71,8 +71,9 @@ export class Emitter {
   private readonly localTypes: ValueType[];
   /** Released locals, by type. */
   private readonly free: Record<ValueType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
-  /** The locals of the innermost scope. */
+  /** The locals of the innermost scope, and of those around it. */
   private scoped: Tree[] | null = null;
+  private readonly outerScopes: (Tree[] | null)[] = [];
   /**
    * What has been written last to memory and globals: a number that changes with every store, call and loop entry.
    * A read carries the number of its time, and is refused when consumed at another.
@@ -85,6 +86,8 @@ export class Emitter {
   private setStart = 0;
   private setEnd = -1;
   private setIndex = 0;
+  /** Where expected branches were written, each followed by whether the condition is likely to hold (1) or not (0). */
+  private readonly expectations: number[] = [];
 
   constructor(name: string, params: readonly ValueType[], addressType: AddressType, writer: ByteWriter) {
     this.name = name;
@@ -364,17 +367,35 @@ export class Emitter {
 
   /** Runs `body`, then releases the locals and variables it made and did not release itself. */
   scope<R>(body: () => R): R {
-    const outer = this.scoped;
     const locals: Tree[] = [];
+    this.outerScopes.push(this.scoped);
     this.scoped = locals;
     const result = body();
-    this.scoped = outer;
+    this.scoped = this.outerScopes.pop()!;
     for (const local of locals) if (!local.consumed) this.release(local);
     return result;
   }
 
-  /** Appends the function's code entry (section 5.5.13) to a code section: size, locals, body. */
-  protected appendTo(code: ByteWriter): void {
+  /** Makes a local of the innermost scope, if it is one, a local of the scope around that. */
+  keep<L extends Value>(local: L): L {
+    const at = this.scoped === null ? -1 : this.scoped.lastIndexOf(local as Value as Tree);
+    if (at >= 0) {
+      this.scoped!.splice(at, 1);
+      this.outerScopes[this.outerScopes.length - 1]?.push(local as Value as Tree);
+    }
+    return local;
+  }
+
+  /** Notes what is expected of the condition of the branch written next. */
+  protected expectBranch(likely: boolean | undefined): void {
+    if (likely !== undefined) this.expectations.push(this.writer.length, likely ? 1 : 0);
+  }
+
+  /**
+   * Appends the function's code entry (section 5.5.13) to a code section: size, locals, body. Gives the branches with
+   * expectations, their places counted from the start of the locals, as `expectations` has them.
+   */
+  protected appendTo(code: ByteWriter): readonly number[] {
     const head = new ByteWriter(16);
     const types = this.localTypes;
     let groups = 0;
@@ -391,5 +412,6 @@ export class Emitter {
     code.unsigned(head.length + this.writer.length);
     code.copy(head.bytes, 0, head.length);
     code.copy(this.writer.bytes, 0, this.writer.length);
+    return this.expectations.map((value, i) => (i & 1 ? value : head.length + value));
   }
 }

@@ -193,9 +193,9 @@ export class FunctionBuilder extends MemoryEmitter {
 
   /**
    * Runs the statements of `then` where the condition is not 0, else those of `otherwise`. With a constant condition
-   * only the one taken is emitted.
+   * only the one taken is emitted. `likely` tells engines whether the condition is expected to hold.
    */
-  if(condition: Value<'i32'>, then: () => void, otherwise?: () => void): void {
+  if(condition: Value<'i32'>, then: () => void, otherwise?: () => void, likely?: boolean): void {
     const tree = this.expect(condition, 'i32', 'condition of if');
     if (tree.kind === Kind.CONSTANT) {
       if (tree.low !== 0) then();
@@ -203,6 +203,7 @@ export class FunctionBuilder extends MemoryEmitter {
       return;
     }
     this.push(tree);
+    this.expectBranch(likely);
     this.openBlock(Opcode.IF, EMPTY_BLOCK_TYPE);
     this.arms(then, otherwise);
   }
@@ -237,6 +238,7 @@ export class FunctionBuilder extends MemoryEmitter {
     condition: Value<'i32'>,
     then: () => Value<T>,
     otherwise: () => Value<T>,
+    likely?: boolean,
   ): Local<T> {
     const tree = this.expect(condition, 'i32', 'condition of ifValue');
     const pushArm = (arm: () => Value<T>) => this.push(this.expect(arm(), type, 'value of ifValue'));
@@ -244,6 +246,7 @@ export class FunctionBuilder extends MemoryEmitter {
       return this.let(this.expect((tree.low !== 0 ? then : otherwise)(), type, 'value of ifValue') as Tree<T>);
     }
     this.push(tree);
+    this.expectBranch(likely);
     this.openBlock(Opcode.IF, TYPE_CODE[type]);
     this.arms(
       () => pushArm(then),
@@ -297,8 +300,8 @@ export class FunctionBuilder extends MemoryEmitter {
     this.reachable = false;
   }
 
-  /** Branches to a label where the condition is not 0. */
-  brIf(label: Label, condition: Value<'i32'>): void {
+  /** Branches to a label where the condition is not 0; `likely` as with `if`. */
+  brIf(label: Label, condition: Value<'i32'>, likely?: boolean): void {
     const target = this.target(label);
     const tree = this.expect(condition, 'i32', 'condition of brIf');
     if (tree.kind === Kind.CONSTANT) {
@@ -306,6 +309,7 @@ export class FunctionBuilder extends MemoryEmitter {
       return;
     }
     this.push(tree);
+    this.expectBranch(likely);
     this.writer.byte(Opcode.BR_IF);
     this.writeTarget(target);
   }
@@ -418,13 +422,13 @@ export class FunctionBuilder extends MemoryEmitter {
     this.reachable = false;
   }
 
-  /** Ends the body and appends it to the module's code. ModuleBuilder calls this. */
-  finish(code: ByteWriter): void {
+  /** Ends the body and appends it to the module's code; gives the branches with expectations. ModuleBuilder calls this. */
+  finish(code: ByteWriter): readonly number[] {
     if (this.signature.results.length > 0) {
       if (this.reachable) throw this.error('control reaches the end without a return');
       this.writer.byte(Opcode.UNREACHABLE);
     }
     this.writer.byte(Opcode.END);
-    this.appendTo(code);
+    return this.appendTo(code);
   }
 }

@@ -189,6 +189,48 @@ describe('ModuleBuilder', () => {
     assert.ok(WebAssembly.validate(module.build()));
   });
 
+  test('expected branches are hinted before the code', () => {
+    const module = new ModuleBuilder();
+    module.importFunction('env', 'f', [], []);
+    module.function('plain', ['i32'], [], (f) => f.if(f.param(0), () => f.drop(f.param(0))));
+    module.function('hinted', ['i32'], ['i32'], (f) => {
+      const value = f.variable('i64');
+      f.if(f.param(0), () => value.set(f.i64(1)), undefined, false);
+      f.block((label) => f.brIf(label, f.param(0), true));
+      f.return(
+        f.ifValue(
+          'i32',
+          f.param(0),
+          () => f.i32(1),
+          () => f.i32(2),
+          true,
+        ),
+      );
+    });
+    const bytes = module.build();
+    assert.ok(WebAssembly.validate(bytes));
+    const name = 'metadata.code.branch_hint';
+    const at = Buffer.from(bytes).indexOf(name) + name.length;
+    const [IF, BR_IF] = [0x04, 0x0d];
+    // one function, number 2, with three hints: place, size, value
+    assert.deepEqual([...bytes.subarray(at, at + 3)], [1, 2, 3]);
+    const hints = [0, 1, 2].map((i) => [...bytes.subarray(at + 3 + 3 * i, at + 6 + 3 * i)]);
+    assert.deepEqual(
+      hints.map(([, size, value]) => [size, value]),
+      [
+        [1, 0],
+        [1, 1],
+        [1, 1],
+      ],
+    );
+    // places count from the locals: an i64 and an i32
+    const locals = Buffer.from(bytes).lastIndexOf(Uint8Array.from([2, 1, 0x7e, 1, 0x7f]));
+    assert.deepEqual(
+      hints.map(([place]) => bytes[locals + place]),
+      [IF, BR_IF, IF],
+    );
+  });
+
   test('two thousand functions of fifty operators', () => {
     const module = new ModuleBuilder();
     module.importMemory('env', 'memory', { initial: 1 });

@@ -81,10 +81,14 @@ class Entries {
   }
 }
 
-/** Where a function's code entry lies in the bytes of all bodies; start is -1 until it is defined. */
+/**
+ * Where a function's code entry lies in the bytes of all bodies; start is -1 until it is defined. `expectations` are
+ * branches, as places in the entry behind its size, each followed by 1 (likely) or 0.
+ */
 interface CodeEntry {
   start: number;
   end: number;
+  expectations: readonly number[];
 }
 
 /** Writers for bodies, kept so that building many functions allocates no buffers. */
@@ -232,7 +236,7 @@ export class ModuleBuilder {
   ): FunctionRef<R> {
     const signature = this.signature(params, results);
     this.functionTypes.add().unsigned(signature.index);
-    this.codeEntries.push({ start: -1, end: -1 });
+    this.codeEntries.push({ start: -1, end: -1, expectations: [] });
     return this.addFunction(name, signature);
   }
 
@@ -248,7 +252,7 @@ export class ModuleBuilder {
     const f = new FunctionBuilder(ref.name, ref.signature, this.addressType, writer);
     body(f);
     entry.start = this.code.length;
-    f.finish(this.code);
+    entry.expectations = f.finish(this.code);
     entry.end = this.code.length;
     spareWriters.push(writer);
   }
@@ -302,9 +306,35 @@ export class ModuleBuilder {
     this.globals.appendTo(module, Section.GLOBAL);
     this.exports.appendTo(module, Section.EXPORT);
     this.elements.appendTo(module, Section.ELEMENT);
+    this.appendExpectations(module);
     this.appendCode(module);
     if (this.withNames) this.appendNames(module);
     return module.toBytes();
+  }
+
+  /** The custom section of the branch hinting proposal, which comes before the code. */
+  private appendExpectations(module: ByteWriter): void {
+    const hints = new ByteWriter();
+    let functions = 0;
+    this.codeEntries.forEach(({ expectations }, i) => {
+      if (expectations.length === 0) return;
+      functions++;
+      hints.unsigned(this.importedFunctions + i);
+      hints.unsigned(expectations.length / 2);
+      for (let at = 0; at < expectations.length; at += 2) {
+        hints.unsigned(expectations[at]);
+        hints.unsigned(1); // byte of hint
+        hints.byte(expectations[at + 1]);
+      }
+    });
+    if (functions === 0) return;
+    const head = new ByteWriter(32);
+    head.name('metadata.code.branch_hint');
+    head.unsigned(functions);
+    module.byte(Section.CUSTOM);
+    module.unsigned(head.length + hints.length);
+    module.copy(head.bytes, 0, head.length);
+    module.copy(hints.bytes, 0, hints.length);
   }
 
   private appendCode(module: ByteWriter): void {

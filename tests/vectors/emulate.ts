@@ -17,6 +17,7 @@ usage: node tests/vectors/emulate.ts [options] FILE...
   --except PATTERN encodings to leave out
   --limit N        reports to print in full (default 10); the others by name only
   --regions        compile every case to a region
+  --wary           to one that assumes nothing
   --slice N        run at most N instructions at a time
   --help           this text`;
 
@@ -28,6 +29,7 @@ function main(): number {
       except: { type: 'string' },
       limit: { type: 'string', default: '10' },
       regions: { type: 'boolean' },
+      wary: { type: 'boolean' },
       slice: { type: 'string' },
       help: { type: 'boolean', short: 'h' },
     },
@@ -40,6 +42,7 @@ function main(): number {
   const except = values.except ? new RegExp(values.except) : undefined;
   const machine = new EmulatorMachine({
     regions: values.regions,
+    wary: values.wary,
     ...(values.slice ? { slice: Number(values.slice) } : {}),
   });
   let bad = 0;

@@ -124,6 +124,8 @@ export interface EmulatorOptions {
   readonly slice?: number;
   /** Compiles each case's first block to a region before running it; otherwise everything is interpreted. */
   readonly regions?: boolean;
+  /** Compiles to regions that assume nothing (Stage.assuming). */
+  readonly wary?: boolean;
 }
 
 export class EmulatorMachine implements VectorMachine {
@@ -166,6 +168,7 @@ export class EmulatorMachine implements VectorMachine {
       engine: options.regions ? 'regions' : 'interpreter',
       shutdown() {},
     });
+    if (options.wary) this.processor.regions!.assuming = false;
     const { cpu, engine } = this.processor;
     cpu.apic = NO_INTERRUPTS;
     this.cpu = cpu;

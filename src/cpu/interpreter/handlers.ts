@@ -21,6 +21,7 @@ export interface HandlerImports {
   regionRead(lo: number, hi: number, site: number): number;
   regionWrite(lo: number, hi: number, site: number): number;
   regionRaise(site: number): void;
+  regionAbandon(site: number, region: number): void;
   helpers: Record<HelperName, (...args: number[]) => number>;
 }
 

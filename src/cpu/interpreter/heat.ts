@@ -9,9 +9,14 @@ import { Exit, RECORD } from './record.ts';
 export function emitHeat(f: FunctionBuilder, block: Local<'i32'>): void {
   const { op } = f;
   const heat = f.let(f.load('i32.load16_u', block, RECORD.heat));
-  f.if(heat, () => {
-    const left = f.let(op['i32.sub'](heat, f.i32(1)));
-    f.store('i32.store16', block, left, RECORD.heat);
-    f.if(op['i32.eqz'](left), () => f.return(f.i32(Exit.HOT)));
-  });
+  f.if(
+    heat,
+    () => {
+      const left = f.let(op['i32.sub'](heat, f.i32(1)));
+      f.store('i32.store16', block, left, RECORD.heat);
+      f.if(op['i32.eqz'](left), () => f.return(f.i32(Exit.HOT)));
+    },
+    undefined,
+    false,
+  );
 }

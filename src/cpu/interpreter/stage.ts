@@ -20,7 +20,17 @@ import {
   RSP,
   Stage,
 } from '../../isa/stage.ts';
-import type { FunctionBuilder, FunctionRef, Local, Signature, TableRef, Value } from '../../wasm/index.ts';
+import type {
+  FunctionBuilder,
+  FunctionRef,
+  LoadName,
+  Local,
+  Signature,
+  StoreName,
+  TableRef,
+  Value,
+  ValueType,
+} from '../../wasm/index.ts';
 import { CONTEXT, type FieldName, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
 import {
   emitCondition,
@@ -34,6 +44,7 @@ import {
 import { emitHeat } from './heat.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
+import { integerType, LOADS, NUMBER_LOADS, NUMBER_TYPES, STORES, wholeStore, withLow } from './widths.ts';
 
 /** What handlers share: imports and common functions of the module. */
 export interface HandlerModule {
@@ -73,8 +84,6 @@ export interface HandlerForm {
 const INFO_SEGMENT_SHIFT = 8;
 const INFO_WRITE = 1 << 16;
 
-const LOADS = { 8: 'i32.load8_u', 16: 'i32.load16_u', 32: 'i32.load', 64: 'i64.load' } as const;
-const STORES = { 8: 'i32.store8', 16: 'i32.store16', 32: 'i32.store', 64: 'i64.store' } as const;
 const REGISTER_FIELDS = [RECORD.register0, RECORD.register1, RECORD.register2];
 
 /** Widths of the general registers named outright in rows. */
@@ -85,6 +94,12 @@ export interface Effects {
   /** General registers read and written outside the operand list, as bit masks by number. */
   read: number;
   written: number;
+  /** XMM registers read and written outside the operand list. */
+  xmmRead: number;
+  xmmWritten: number;
+  /** Looks at MXCSR; writes it, other than by setting exception flags. */
+  readsMxcsr: boolean;
+  writesMxcsr: boolean;
   /** Looks at or keeps arithmetic flags of earlier instructions. */
   readsFlags: boolean;
   writesFlags: boolean;
@@ -93,7 +108,18 @@ export interface Effects {
 }
 
 export class InterpreterStage extends Stage {
-  readonly effects: Effects = { read: 0, written: 0, readsFlags: false, writesFlags: false, system: false };
+  readonly effects: Effects = {
+    read: 0,
+    written: 0,
+    xmmRead: 0,
+    xmmWritten: 0,
+    readsMxcsr: false,
+    writesMxcsr: false,
+    readsFlags: false,
+    writesFlags: false,
+    system: false,
+  };
+  readonly assuming = false;
   readonly f: FunctionBuilder;
   readonly bits: Bits;
   readonly addressBits: 16 | 32 | 64;
@@ -246,6 +272,13 @@ export class InterpreterStage extends Stage {
     return this.f.load('i64.load', this.rec, RECORD.immediate);
   }
 
+  number(i: number): Local<'f32' | 'f64'> {
+    const bits = this.bitsOf(i) as 32 | 64;
+    const operator = NUMBER_LOADS[bits];
+    if (this.kind(i) === 'register') return this.f.let(this.f.load(operator, this.place(i), 0));
+    return this.read(operator, NUMBER_TYPES[bits], bits / 8, this.address(i, bits / 8, 'r'));
+  }
+
   operands(): Local[] {
     return this.form.encoding.operands.map((operand, i) =>
       operand.access === 'w' ? (undefined as unknown as Local) : this.operand(i),
@@ -261,6 +294,8 @@ export class InterpreterStage extends Stage {
       } else if (this.writeBack) {
         this.writeBack(value as Int);
         this.writeBack = undefined;
+      } else if (value.type === 'f32' || value.type === 'f64') {
+        this.storeValue(wholeStore(value.type), bits / 8, this.address(i, bits / 8, 'w'), value);
       } else {
         const v = f.let(value as Int) as Int;
         this.store(bits, this.address(i, bits / 8, 'w'), v);
@@ -274,7 +309,7 @@ export class InterpreterStage extends Stage {
       f.store('i64.store', place, value, 0);
       f.store('i32.store16', place, f.i32(0xffff), 8);
     } else if (letter === 'V' || letter === 'U' || letter === 'W') {
-      f.store(value.type === 'i64' ? 'i64.store' : STORES[bits as Bits], this.place(i), value, 0);
+      f.store(wholeStore(value.type), this.place(i), value, 0);
     } else this.storeRegister(this.place(i), bits as Bits, value as Int);
   }
 
@@ -285,11 +320,10 @@ export class InterpreterStage extends Stage {
     else f.store(STORES[bits], place, this.toI32(value), offset);
   }
 
-  writeZeroExtended(i: number, value: Int): void {
+  writeZeroExtended(i: number, value: Value): void {
     const { f } = this;
     const place = f.let(this.place(i));
-    f.store('i64.store', place, this.toI64(value), 0);
-    f.store('i64.store', place, f.i64(0), 8);
+    f.store('v128.store', place, withLow(f.const('v128', 0n), value), 0);
   }
 
   effectiveAddress(_operand: number): Local<'i64'> {
@@ -353,16 +387,21 @@ export class InterpreterStage extends Stage {
   ): void {
     const { f } = this;
     const end = f.load('i64.load', place, offset + (access === 'r' ? SEGMENT.readEnd : SEGMENT.writeEnd)) as I64;
-    f.if(this.gtU(this.add(off as I64, bytes), end), () => {
-      this.saveRecord();
-      const status = f.call(this.module.checkSegment, [
-        segment,
-        this.wrap(off),
-        this.wrap(this.shrU(off as I64, 32)),
-        f.i32(bytes | (access === 'r' ? 0 : 1 << 8)),
-      ]) as Local<'i32'>;
-      f.if(status, () => f.return(f.i32(Exit.ABORT)));
-    });
+    f.if(
+      this.gtU(this.add(off as I64, bytes), end),
+      () => {
+        this.saveRecord();
+        const status = f.call(this.module.checkSegment, [
+          segment,
+          this.wrap(off),
+          this.wrap(this.shrU(off as I64, 32)),
+          f.i32(bytes | (access === 'r' ? 0 : 1 << 8)),
+        ]) as Local<'i32'>;
+        f.if(status, () => f.return(f.i32(Exit.ABORT)), undefined, false);
+      },
+      undefined,
+      false,
+    );
   }
 
   linear(segment: number, offset: I64, bytes: number, access: Access): Address {
@@ -395,18 +434,22 @@ export class InterpreterStage extends Stage {
     this.storeRegister(this.ctx as I32, bits, value, this.at('gpr', register));
   }
   xmm(register: number): Local<'v128'> {
+    this.effects.xmmRead |= 1 << register;
     return this.f.let(this.f.load('v128.load', this.ctx, this.at('xmm', register)));
   }
   setXmm(register: number, value: Value<'v128'>): void {
+    this.effects.xmmWritten |= 1 << register;
     this.f.store('v128.store', this.ctx, value, this.at('xmm', register));
   }
   selector(segment: number): Local<'i32'> {
     return this.f.let(this.f.load('i32.load16_u', this.ctx, segmentOffset(segment, 'selector'))) as Local<'i32'>;
   }
   mxcsr(): Local<'i32'> {
+    this.effects.readsMxcsr = true;
     return this.f.let(this.field32('mxcsr'));
   }
   setMxcsr(value: I32): void {
+    this.effects.writesMxcsr = true;
     this.f.store('i32.store', this.ctx, value, this.at('mxcsr'));
   }
   scratch(index: number): Local<'i64'> {
@@ -470,69 +513,51 @@ export class InterpreterStage extends Stage {
       this.wrap(this.shrU(linear as I64, 32)),
       this.info(address, bytes, flags),
     ]) as Local<'i32'>;
-    f.if(status, () => f.return(f.i32(Exit.ABORT)));
+    f.if(status, () => f.return(f.i32(Exit.ABORT)), undefined, false);
   }
 
-  load(bits: Bits, address: Address): Local {
+  private read<T extends ValueType>(operator: LoadName, type: T, bytes: number, address: Address): Local<T> {
     const { f } = this;
-    const bytes = bits / 8;
     const { linear } = address;
     const entry = this.tlbEntry(linear);
     return f.ifValue(
-      bits === 64 ? 'i64' : 'i32',
+      type,
       this.hit(entry, linear, bytes, TLB_READ),
-      () => f.load(LOADS[bits], this.host(entry, linear, TLB_READ), 0),
+      () => f.load(operator, this.host(entry, linear, TLB_READ), 0) as Value as Value<T>,
       () => {
         this.slow(this.module.slowLoad, address, bytes);
-        return f.load(LOADS[bits], this.ctx, this.at('slowValue'));
+        return f.load(operator, this.ctx, this.at('slowValue')) as Value as Value<T>;
       },
+      true,
     );
   }
-
+  load(bits: Bits, address: Address): Local {
+    return this.read(LOADS[bits], integerType(bits), bits / 8, address);
+  }
   load128(address: Address): Local<'v128'> {
-    const { f } = this;
-    const { linear } = address;
-    const entry = this.tlbEntry(linear);
-    return f.ifValue(
-      'v128',
-      this.hit(entry, linear, 16, TLB_READ),
-      () => f.load('v128.load', this.host(entry, linear, TLB_READ), 0),
-      () => {
-        this.slow(this.module.slowLoad, address, 16);
-        return f.load('v128.load', this.ctx, this.at('slowValue'));
-      },
-    );
+    return this.read('v128.load', 'v128', 16, address);
   }
 
-  store(bits: Bits, address: Address, value: Int): void {
-    const { f } = this;
-    const v = f.let(bits === 64 ? value : this.toI32(value));
-    const bytes = bits / 8;
-    const { linear } = address;
-    const entry = this.tlbEntry(linear);
-    f.if(
-      this.hit(entry, linear, bytes, TLB_WRITE),
-      () => f.store(STORES[bits], this.host(entry, linear, TLB_WRITE), v, 0),
-      () => {
-        f.store(STORES[bits], this.ctx, v, this.at('slowValue'));
-        this.slow(this.module.slowStore, address, bytes);
-      },
-    );
-  }
-
-  store128(address: Address, value: Value<'v128'>): void {
+  private storeValue(operator: StoreName, bytes: number, address: Address, value: Value): void {
     const { f } = this;
     const v = f.let(value);
     const { linear } = address;
     const entry = this.tlbEntry(linear);
     f.if(
-      this.hit(entry, linear, 16, TLB_WRITE),
-      () => f.store('v128.store', this.host(entry, linear, TLB_WRITE), v, 0),
+      this.hit(entry, linear, bytes, TLB_WRITE),
+      () => f.store(operator, this.host(entry, linear, TLB_WRITE), v, 0),
       () => {
-        f.store('v128.store', this.ctx, v, this.at('slowValue'));
-        this.slow(this.module.slowStore, address, 16);
+        f.store(operator, this.ctx, v, this.at('slowValue'));
+        this.slow(this.module.slowStore, address, bytes);
       },
+      true,
     );
+  }
+  store(bits: Bits, address: Address, value: Int): void {
+    this.storeValue(STORES[bits], bits / 8, address, bits === 64 ? value : this.toI32(value));
+  }
+  store128(address: Address, value: Value<'v128'>): void {
+    this.storeValue('v128.store', 16, address, value);
   }
 
   modify(bits: Bits, address: Address): { value: Local; write(value: Int): void } {
@@ -553,6 +578,7 @@ export class InterpreterStage extends Stage {
         this.slow(this.module.slowLoad, address, bytes, INFO_WRITE);
         return f.load(LOADS[bits], this.ctx, this.at('slowValue'));
       },
+      true,
     );
     const write = (result: Int) => {
       const v = f.let(bits === 64 ? result : this.toI32(result));
@@ -563,6 +589,7 @@ export class InterpreterStage extends Stage {
           f.store(STORES[bits], this.ctx, v, this.at('slowValue'));
           this.slow(this.module.slowStore, address, bytes);
         },
+        true,
       );
     };
     return { value, write };
@@ -698,22 +725,27 @@ export class InterpreterStage extends Stage {
     const { f } = this;
     const to = f.let(target);
     const next = f.let(f.load('i32.load', this.rec, link));
-    f.if(next, () => {
-      const unused = this.sub(this.recordU8(RECORD.remaining), 1);
-      const left = f.let(this.add(this.field32('budget') as I32, unused));
-      const after = f.let(this.sub(left as I32, f.load('i32.load8_u', next, RECORD.remaining) as I32));
-      f.store('i64.store', this.ctx, to, this.at('rip'));
-      f.store('i32.store', this.ctx, left, this.at('budget'));
-      f.if(this.op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)));
-      emitHeat(f, next);
-      f.store('i32.store', this.ctx, after, this.at('budget'));
-      f.returnCallIndirect(
-        this.module.signature,
-        f.load('i32.load', next, RECORD.handler),
-        [this.ctx, next],
-        this.module.table,
-      );
-    });
+    f.if(
+      next,
+      () => {
+        const unused = this.sub(this.recordU8(RECORD.remaining), 1);
+        const left = f.let(this.add(this.field32('budget') as I32, unused));
+        const after = f.let(this.sub(left as I32, f.load('i32.load8_u', next, RECORD.remaining) as I32));
+        f.store('i64.store', this.ctx, to, this.at('rip'));
+        f.store('i32.store', this.ctx, left, this.at('budget'));
+        f.if(this.op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)), undefined, false);
+        emitHeat(f, next);
+        f.store('i32.store', this.ctx, after, this.at('budget'));
+        f.returnCallIndirect(
+          this.module.signature,
+          f.load('i32.load', next, RECORD.handler),
+          [this.ctx, next],
+          this.module.table,
+        );
+      },
+      undefined,
+      true,
+    );
     f.returnCall(this.module.branchTo, [this.ctx, this.rec, f.i32(link), to]);
   }
   branch(operand: number): void {
@@ -790,15 +822,23 @@ export class InterpreterStage extends Stage {
     const values = this.helperArguments(args).map((v) => f.let(v));
     if (HELPERS[helper].result === 'status') this.saveRecord();
     const result = f.call(this.module.helpers[helper], values) as Local<'i32'>;
-    if (HELPERS[helper].result === 'status') f.if(result, () => f.return(f.i32(Exit.ABORT)));
+    if (HELPERS[helper].result === 'status') f.if(result, () => f.return(f.i32(Exit.ABORT)), undefined, false);
     return result;
   }
 
+  // ---- assumptions
+
+  abandon(): void {
+    throw new Error(`${this.form.encoding.text}: handlers handle everything`);
+  }
+  known(): undefined {}
+  learn(): void {}
+
   // ---- emission
 
-  if(condition: I32, then: () => void, otherwise?: () => void): void {
+  if(condition: I32, then: () => void, otherwise?: () => void, likely?: boolean): void {
     this.depth++;
-    this.f.if(condition, then, otherwise);
+    this.f.if(condition, then, otherwise, likely);
     this.depth--;
   }
   while(body: () => I32): void {

@@ -93,6 +93,7 @@ export class TestMachine {
       regionRead: () => 0,
       regionWrite: () => 0,
       regionRaise() {},
+      regionAbandon() {},
       helpers: this.helpers(),
     }).handlers;
     this.blocks = new BlockCache({

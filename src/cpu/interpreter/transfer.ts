@@ -43,13 +43,18 @@ export function linearRip(f: FunctionBuilder, long: boolean, rip: Local<'i64'>):
 /** The block at an address whose TLB entry is given; returns `Exit.LOOKUP` if there is none. */
 export function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i32'>, tag: Local<'i64'>): Local<'i32'> {
   const { op } = f;
-  f.if(op['i64.ne'](f.load('i64.load', entry, TLB_EXECUTE.tag), tag), () => f.return(f.i32(Exit.LOOKUP)));
+  f.if(
+    op['i64.ne'](f.load('i64.load', entry, TLB_EXECUTE.tag), tag),
+    () => f.return(f.i32(Exit.LOOKUP)),
+    undefined,
+    false,
+  );
   const slot = op['i32.add'](
     f.load('i32.load', entry, TLB_EXECUTE.codeTable),
     op['i32.shl'](op['i32.and'](low, f.i32(0xfff)), f.i32(2)),
   );
   const next = f.let(f.load('i32.load', slot, 0));
-  f.if(op['i32.eqz'](next), () => f.return(f.i32(Exit.LOOKUP)));
+  f.if(op['i32.eqz'](next), () => f.return(f.i32(Exit.LOOKUP)), undefined, false);
   return next;
 }
 
@@ -63,7 +68,7 @@ export function enterBlock(
   const { op } = f;
   const ctx = f.param<'i32'>(0);
   const after = f.let(op['i32.sub'](budget, f.load('i32.load8_u', block, RECORD.remaining)));
-  f.if(op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)));
+  f.if(op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)), undefined, false);
   emitHeat(f, block);
   f.store('i32.store', ctx, after, offsetOf('budget'));
   f.returnCallIndirect(module.signature, f.load('i32.load', block, RECORD.handler), [ctx, block], module.table);

@@ -16,6 +16,7 @@ import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { pageOf, type RegionBlock } from './graph.ts';
 import type { RegionSites } from './sites.ts';
 import { type RegionModule, RegionStage } from './stage.ts';
+import type { Path } from './xmm.ts';
 
 /** A region to be written. */
 export interface RegionPlan {
@@ -27,6 +28,8 @@ export interface RegionPlan {
   readonly mode: number;
   /** Code tables of the pages it lies on, by {@link pageOf} its offsets. */
   readonly codeTables: ReadonlyMap<number, number>;
+  /** Whether its code may assume what nearly always holds. */
+  readonly assuming: boolean;
 }
 
 export interface CompilerEnvironment {
@@ -54,6 +57,7 @@ export function compileRegions(
   const regionRead = m.importFunction('env', 'regionRead', ['i64', 'i32'], ['i32']);
   const regionWrite = m.importFunction('env', 'regionWrite', ['i64', 'i32'], ['i32']);
   const regionRaise = m.importFunction('env', 'regionRaise', ['i32'], []);
+  const regionAbandon = m.importFunction('env', 'regionAbandon', ['i32', 'i32'], []);
   const checkSegment = m.importFunction('env', 'checkSegment', ['i32', 'i32', 'i32', 'i32'], ['i32']);
   const transfers = [false, true].map((long) => ({
     resume: m.importFunction('env', `resume${long}`, ['i32'], ['i32']),
@@ -66,19 +70,20 @@ export function compileRegions(
       helpers[name as LightHelper] = m.importFunction('helpers', name, parameters, ['i32']);
   }
   const signature = m.signature(['i32', 'i32'], ['i32']);
-  const functions = plans.map((plan) => {
+  const functions = plans.map((plan, i) => {
     const module: RegionModule = {
       signature,
       table,
       regionRead,
       regionWrite,
       regionRaise,
+      regionAbandon,
       checkSegment,
       helpers,
       ...transfers[plan.long ? 1 : 0],
     };
     return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) =>
-      new RegionWriter(f, plan, module, environment).write(),
+      new RegionWriter(f, plan, firstIndex + i, module, environment).write(),
     );
   });
   m.element(firstIndex, functions, table);
@@ -115,9 +120,18 @@ class RegionWriter {
   private readonly stage: RegionStage;
   private readonly loops = new Map<RegionBlock, Label>();
   private readonly merges = new Map<RegionBlock, Label>();
+  /** What held at the ends of blocks. */
+  private readonly ends = new Map<RegionBlock, Path>();
   private block!: RegionBlock;
 
-  constructor(f: FunctionBuilder, plan: RegionPlan, module: RegionModule, environment: CompilerEnvironment) {
+  /** @param number the region's index in the table */
+  constructor(
+    f: FunctionBuilder,
+    plan: RegionPlan,
+    number: number,
+    module: RegionModule,
+    environment: CompilerEnvironment,
+  ) {
     this.f = f;
     this.plan = plan;
     this.module = module;
@@ -125,7 +139,9 @@ class RegionWriter {
     const budget = this.emitAdmission();
     let loaded = 0;
     let stored = 0;
-    for (const { instructions } of plan.blocks) {
+    let merging = 0;
+    for (const { instructions, mergedXmm, loopXmmWritten } of plan.blocks) {
+      merging |= mergedXmm | loopXmmWritten;
       for (const { read, written } of instructions) {
         loaded |= read | written;
         stored |= written;
@@ -137,6 +153,9 @@ class RegionWriter {
       entry: plan.blocks[0].offset,
       loaded,
       stored,
+      merging,
+      assuming: plan.assuming,
+      number,
       sites: environment.sites,
       budget,
       dirty: () => this.block.dirty,
@@ -156,13 +175,17 @@ class RegionWriter {
     const record = f.param<'i32'>(1);
     const paid = f.load('i32.load', ctx, offsetOf('budget'));
     const budget = f.variable('i32', op['i32.add'](paid, f.load('i32.load8_u', record, RECORD.remaining)));
-    f.if(op['i32.lt_s'](budget, f.i32(this.plan.blocks[0].longestPath)), () =>
-      f.returnCallIndirect(
-        this.module.signature,
-        f.load('i32.load', record, RECORD.interpreted),
-        [ctx, record],
-        this.module.table,
-      ),
+    f.if(
+      op['i32.lt_s'](budget, f.i32(this.plan.blocks[0].longestPath)),
+      () =>
+        f.returnCallIndirect(
+          this.module.signature,
+          f.load('i32.load', record, RECORD.interpreted),
+          [ctx, record],
+          this.module.table,
+        ),
+      undefined,
+      false,
     );
     return budget;
   }
@@ -177,9 +200,13 @@ class RegionWriter {
       this.emitWithin(block);
       return;
     }
-    this.stage.flagsState.join();
+    const { flagsState, xmmState } = this.stage;
+    flagsState.join();
+    xmmState.join(block.loopXmmWritten);
+    this.stage.prepareXmm(block.loopXmmRead & ~block.loopXmmWritten);
     f.loop((label) => {
       this.loops.set(block, label);
+      xmmState.merged(block.loopXmmWritten);
       this.emitWithin(block);
     });
   }
@@ -196,7 +223,10 @@ class RegionWriter {
         this.merges.set(merges[n], label);
         nest(n - 1);
       });
-      this.stage.flagsState.forget();
+      const { flagsState, xmmState } = this.stage;
+      flagsState.forget();
+      xmmState.path = this.ends.get(block)!.fork();
+      xmmState.merged(merges[n].mergedXmm);
       this.emitBlock(merges[n]);
     };
     nest(merges.length - 1);
@@ -222,6 +252,9 @@ class RegionWriter {
     const edge = block[kind]!;
     const to = edge.block;
     const last = block.instructions[block.instructions.length - 1];
+    const { path } = stage.xmmState;
+    this.ends.set(block, path);
+    stage.xmmState.path = path.fork();
     if (to && edge.crosses) {
       const { mode, codeTables } = this.plan;
       const mapped = stage.isMapped(edge.offset, codeTables.get(pageOf(edge.offset))!, mode);
@@ -238,15 +271,18 @@ class RegionWriter {
     } else if (to.order <= block.order) {
       // back to a loop's header, as long as the budget lasts for another round
       stage.flagsState.join();
-      f.if(f.op['i32.lt_s'](stage.budget, f.i32(to.longestPath)), () => this.emitStop(to.offset));
+      stage.xmmState.join(to.loopXmmWritten);
+      f.if(f.op['i32.lt_s'](stage.budget, f.i32(to.longestPath)), () => this.emitStop(to.offset), undefined, false);
       f.br(this.loops.get(to)!);
     } else if (to.forwardEdges > 1) {
       stage.flagsState.join();
+      stage.xmmState.join(to.mergedXmm);
       f.br(this.merges.get(to)!);
     } else {
       this.emitBlock(to);
     }
     this.block = block;
+    stage.xmmState.path = path;
   }
 
   /** Out of the region because the budget may end in it: the engine goes on. */

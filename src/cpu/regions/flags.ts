@@ -20,7 +20,9 @@ export type FlagsState =
   | { readonly kind: 'add' | 'sub'; readonly bits: Bits }
   /** Result and CF. */
   | { readonly kind: 'inc' | 'dec'; readonly bits: Bits }
-  | { readonly kind: 'logic'; readonly bits: Bits };
+  | { readonly kind: 'logic'; readonly bits: Bits }
+  /** The flags themselves in their RFLAGS places, which locals hold too. */
+  | { readonly kind: 'flags'; readonly bits: 64; readonly values: Readonly<Record<FlagName, I32>> };
 
 const VARIABLE: FlagsState = { kind: 'variable' };
 const WORDS: FlagsState = { kind: 'words' };
@@ -30,7 +32,12 @@ const KINDS = {
   inc: FlagKind.INC,
   dec: FlagKind.DEC,
   logic: FlagKind.LOGIC,
+  flags: FlagKind.FLAGS,
 } as const;
+/** Operations of which the flags follow. */
+type Operation = Exclude<keyof typeof KINDS, 'flags'>;
+/** Bit numbers in RFLAGS (SDM vol. 1 figure 3-8). */
+const PLACES = { CF: 0, PF: 2, AF: 4, ZF: 6, SF: 7, OF: 11 } as const satisfies Record<FlagName, number>;
 const CARRY_BITS = (3n << 62n) | 8n;
 
 export class LazyFlags {
@@ -118,12 +125,13 @@ export class LazyFlags {
 
   private setAll(flags: Record<FlagName, I32>): void {
     const { x } = this;
-    const parityDelta = x.xor(flags.PF, flags.ZF);
-    const low = x.or(
-      x.or(x.shl(flags.AF, 3), x.shl(parityDelta, PARITY_DELTA_SHIFT)),
-      x.shl(flags.SF, SIGN_DELTA_SHIFT),
-    );
-    this.setWords(x.extendU(x.xor(flags.ZF, 1)), this.carryWord(flags.CF, flags.OF, x.extendU(low)));
+    let all: I32 = x.i32(0);
+    for (const name of Object.keys(PLACES) as FlagName[]) {
+      x.f.keep(flags[name]);
+      all = x.or(x.shl(flags[name], PLACES[name]), all);
+    }
+    this.result.set(x.extendU(all));
+    this.state = { kind: 'flags', bits: 64, values: flags };
   }
 
   private carryWord(cf: I32, of: I32, low: I64): I64 {
@@ -158,6 +166,7 @@ export class LazyFlags {
     const { x, state } = this;
     const result = this.result as Value as I64;
     if (state.kind === 'words' || state.kind === 'variable') return this.flagOfWords(name);
+    if (state.kind === 'flags') return state.values[name];
     const { kind, bits } = state;
     switch (name) {
       case 'ZF':
@@ -175,7 +184,7 @@ export class LazyFlags {
     }
   }
 
-  private carry(kind: keyof typeof KINDS, bits: Bits): Value<'i32'> {
+  private carry(kind: Operation, bits: Bits): Value<'i32'> {
     const { x, result, other, second } = this;
     switch (kind) {
       case 'add':
@@ -189,7 +198,7 @@ export class LazyFlags {
     }
   }
 
-  private overflow(kind: keyof typeof KINDS, bits: Bits): Value<'i32'> {
+  private overflow(kind: Operation, bits: Bits): Value<'i32'> {
     const { x } = this;
     const [r, a, b] = [this.result, this.other, this.second] as Value[] as I64[];
     switch (kind) {
@@ -206,7 +215,7 @@ export class LazyFlags {
     }
   }
 
-  private auxiliary(kind: keyof typeof KINDS): Value<'i32'> {
+  private auxiliary(kind: Operation): Value<'i32'> {
     const { x } = this;
     const [r, a, b] = [this.result, this.other, this.second].map((v) => x.wrap(v as Value as I64)) as I32[];
     const bit4 = (value: I32) => x.and(x.shrU(value, 4), 1);

@@ -38,6 +38,11 @@ export class RegionBlock {
   longestPath = 0;
   /** General registers that may have changed between the region's entry and the block's end, a bit mask. */
   dirty = 0;
+  /** XMM registers that may have changed since the immediate dominator's end: where paths merge here. A bit mask. */
+  mergedXmm = 0;
+  /** XMM registers read and written in the loop that begins here, bit masks. */
+  loopXmmRead = 0;
+  loopXmmWritten = 0;
 
   constructor(offset: number) {
     this.offset = offset;
@@ -246,7 +251,44 @@ function analyse(entry: RegionBlock): RegionBlock[] {
     block.longestPath = block.instructions.length + longest;
   }
   markDirty(order);
+  markXmm(order);
   return order;
+}
+
+/** Which XMM registers change in loops and on the ways to merges. */
+function markXmm(order: RegionBlock[]): void {
+  const sum = (block: RegionBlock, pick: (instruction: RegionInstruction) => number): number =>
+    block.instructions.reduce((mask, instruction) => mask | pick(instruction), 0);
+  const written = new Map(order.map((block) => [block, sum(block, ({ xmmWritten }) => xmmWritten)]));
+  const below = new Map(written);
+  for (let i = order.length - 1; i > 0; i--) {
+    const { immediateDominator } = order[i];
+    below.set(immediateDominator!, below.get(immediateDominator!)! | below.get(order[i])!);
+  }
+  for (const block of order) {
+    if (block.forwardEdges > 1) {
+      // paths from the dominator consist of other blocks that it dominates
+      for (const other of block.immediateDominator!.dominated)
+        if (other !== block) block.mergedXmm |= below.get(other)!;
+    }
+    if (!block.loopHeader) continue;
+    for (const inside of loopOf(block, order)) {
+      block.loopXmmRead |= sum(inside, ({ xmmRead }) => xmmRead);
+      block.loopXmmWritten |= written.get(inside)!;
+    }
+  }
+}
+
+/** The blocks from which control comes back to a loop's header without leaving what it dominates. */
+function loopOf(header: RegionBlock, order: RegionBlock[]): Set<RegionBlock> {
+  const loop = new Set([header]);
+  for (let size = 0; size !== loop.size; ) {
+    size = loop.size;
+    for (const block of order) {
+      if (dominates(header, block) && block.edges().some(({ block: to }) => to && loop.has(to))) loop.add(block);
+    }
+  }
+  return loop;
 }
 
 /** Registers that may have changed: forwards along the edges until nothing is added. */

@@ -23,9 +23,15 @@ export interface RegionInstruction {
   /** General registers read and written, bit masks by number. */
   readonly read: number;
   readonly written: number;
+  /** The same for XMM registers; MXCSR_BIT stands for MXCSR. */
+  readonly xmmRead: number;
+  readonly xmmWritten: number;
   readonly readsFlags: boolean;
   readonly writesFlags: boolean;
 }
+
+/** MXCSR in the masks of XMM registers: read and written but for exception flags. */
+export const MXCSR_BIT = 1 << 16;
 
 const GENERAL_LETTERS = new Set(['E', 'G', 'R', 'Z']);
 
@@ -36,6 +42,12 @@ export function generalRegister(operand: Operand, decoded: Decoded): number {
   if (!inRegister) return -1;
   const number = operand.letter === 'G' ? decoded.reg : operand.letter === 'Z' ? decoded.opcodeRegister : decoded.rm;
   return isHighByte(operand, decoded, number) ? number - 4 : number;
+}
+
+/** Number of the XMM register a register operand stands for, or -1. */
+export function xmmRegister({ letter }: Operand, decoded: Decoded): number {
+  if (letter === 'V') return decoded.reg;
+  return letter === 'U' || (letter === 'W' && decoded.form === 'register') ? decoded.rm : -1;
 }
 
 /** Whether an 8-bit register number names AH, CH, DH or BH. */
@@ -51,8 +63,16 @@ export function regionInstruction(
   handler: Handler,
   code16: boolean,
 ): RegionInstruction {
-  let { read, written } = handler.effects;
+  const { effects } = handler;
+  let { read, written, xmmRead, xmmWritten } = effects;
+  if (effects.readsMxcsr) xmmRead |= MXCSR_BIT;
+  if (effects.writesMxcsr) xmmWritten |= MXCSR_BIT;
   for (const operand of form.encoding.operands) {
+    const xmm = xmmRegister(operand, decoded);
+    if (xmm >= 0) {
+      xmmRead |= 1 << xmm;
+      if (operand.access !== 'r') xmmWritten |= 1 << xmm;
+    }
     const number = generalRegister(operand, decoded);
     if (number < 0) continue;
     // partial writes keep the rest of the register
@@ -83,7 +103,9 @@ export function regionInstruction(
     ends: handler.ends,
     read: call ? read | (1 << RSP) : read,
     written,
-    readsFlags: handler.effects.readsFlags,
-    writesFlags: handler.effects.writesFlags,
+    xmmRead,
+    xmmWritten,
+    readsFlags: effects.readsFlags,
+    writesFlags: effects.writesFlags,
   };
 }

@@ -36,6 +36,9 @@ const SECOND_LIMITS = { blocks: 96, instructions: 400, depth: 4 } as const;
 /** Arena bytes the exits of one region may take: three of every block, of which there may be a few more. */
 const EXIT_ROOM = 3 * (SECOND_LIMITS.blocks + 3) * RECORD_SIZE;
 
+/** How often a region's assumptions may fail until it is compiled again without any. */
+const PATIENCE_WITH_ASSUMPTIONS = 50;
+
 /** A block that became hot, with the translations of the moment. */
 interface Candidate {
   /** The page so many pages from the block's, if it can be executed now. */
@@ -67,6 +70,8 @@ export interface RegionStatistics {
 }
 
 export class RegionManager {
+  /** Whether regions may assume what nearly always holds. */
+  assuming = true;
   readonly statistics: RegionStatistics = { regions: 0, modules: 0, instructions: 0, bytes: 0, milliseconds: 0 };
   private readonly blocks: BlockCache;
   private readonly environment: CompilerEnvironment;
@@ -77,6 +82,10 @@ export class RegionManager {
   private readonly firstIndex: number;
   private nextIndex: number;
   private waiting: Waiting[] = [];
+  /** The blocks that regions are entered by, by table index - firstIndex, and how often assumptions have failed. */
+  private running: { readonly record: number; failures: number }[] = [];
+  /** Blocks, by record, whose regions assume nothing. */
+  private readonly wary = new Set<number>();
   /** Instructions retired at which the waiting blocks are compiled. */
   private due = 0;
   private readonly milliseconds: () => number;
@@ -130,7 +139,9 @@ export class RegionManager {
       }
     }
     const long = (mode & MODE_SIZE_MASK) === MODE_64;
-    const plan = { name: `region ${home.page.toString(16)}:${offset.toString(16)}`, long, blocks, mode, codeTables };
+    const name = `region ${home.page.toString(16)}:${offset.toString(16)}`;
+    const assuming = this.assuming && !this.wary.has(record);
+    const plan = { name, long, blocks, mode, codeTables, assuming };
     if (this.waiting.length === 0) this.due = retired + this.policy.patience;
     this.waiting.push({ plan, record, home, versions, handler });
     this.statistics.milliseconds += this.milliseconds() - start;
@@ -142,9 +153,21 @@ export class RegionManager {
     if (this.waiting.length > 0 && retired >= this.due) this.compile();
   }
 
+  /** The assumptions of a region, given by its table index, did not hold. */
+  failed(index: number): void {
+    const region = this.running[index - this.firstIndex];
+    if (++region.failures !== PATIENCE_WITH_ASSUMPTIONS) return;
+    const { record } = region;
+    if (this.u32[(record + RECORD.handler) >> 2] !== index) return; // there is another one by now
+    this.wary.add(record);
+    this.u16[(record + RECORD.heat) >> 1] = 1;
+  }
+
   /** All blocks are gone. */
   flushed(): void {
     this.waiting = [];
+    this.running = [];
+    this.wary.clear();
     const { table, sites } = this.environment;
     sites.clear();
     for (let i = this.firstIndex; i < this.nextIndex; i++) table.set(i, null);
@@ -169,6 +192,7 @@ export class RegionManager {
     waiting.forEach(({ record, versions }, i) => {
       const heat = this.blocks.installRegion(record, this.nextIndex + i, versions.keys()) ? this.policy.secondHeat : 0;
       this.u16[(record + RECORD.heat) >> 1] = heat;
+      this.running[this.nextIndex + i - this.firstIndex] = { record, failures: 0 };
     });
     this.nextIndex = needed;
     this.statistics.regions += plans.length;

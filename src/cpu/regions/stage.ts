@@ -24,6 +24,7 @@ import type {
   Label,
   Local,
   Signature,
+  StoreName,
   TableRef,
   Value,
   Variable,
@@ -33,9 +34,11 @@ import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { Exit } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { TLB_EXECUTE, TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from '../interpreter/tlb-access.ts';
+import { LOADS, NUMBER_LOADS, STORES, wholeStore } from '../interpreter/widths.ts';
 import { LazyFlags } from './flags.ts';
-import { generalRegister, isHighByte, type RegionInstruction } from './instruction.ts';
+import { generalRegister, isHighByte, MXCSR_BIT, type RegionInstruction, xmmRegister } from './instruction.ts';
 import { RegionSites } from './sites.ts';
+import { XmmRegisters } from './xmm.ts';
 
 /** What the regions of a module share: imports. */
 export interface RegionModule {
@@ -50,6 +53,8 @@ export interface RegionModule {
   readonly regionWrite: FunctionRef;
   /** (site): describes the site's exception. */
   readonly regionRaise: FunctionRef;
+  /** (site, region): has the interpreter do the site's instruction, for which the region's assumptions do not hold. */
+  readonly regionAbandon: FunctionRef;
   /** Each takes HELPER_ARGUMENTS i32 values and gives an i32. */
   readonly helpers: Readonly<Record<LightHelper, FunctionRef>>;
   /** Of the interpreter's module, see Handlers. */
@@ -66,6 +71,11 @@ export interface RegionEnvironment {
   /** Registers to load at entry and to store at exits, bit masks. */
   readonly loaded: number;
   readonly stored: number;
+  /** XMM registers that change on paths that merge, a bit mask. */
+  readonly merging: number;
+  /** Whether code may assume what nearly always holds; and the region's number, for when it did not. */
+  readonly assuming: boolean;
+  readonly number: number;
   readonly sites: RegionSites;
   /** Registers that may have changed since the region's entry, as far as the current block's end; a bit mask. */
   dirty(): number;
@@ -77,8 +87,6 @@ export interface RegionEnvironment {
   returns(): number | undefined;
 }
 
-const LOADS = { 8: 'i32.load8_u', 16: 'i32.load16_u', 32: 'i32.load', 64: 'i64.load' } as const;
-const STORES = { 8: 'i32.store8', 16: 'i32.store16', 32: 'i32.store', 64: 'i64.store' } as const;
 const FIXED_REGISTERS: Readonly<Record<string, number>> = { AL: 0, CL: 1, AX: 0, DX: 2, rAX: 0 };
 const INFO_SEGMENT_SHIFT = 8;
 const INFO_WRITE = 1 << 16;
@@ -87,6 +95,8 @@ export class RegionStage extends Stage {
   readonly f: FunctionBuilder;
   readonly env: RegionEnvironment;
   readonly flagsState: LazyFlags;
+  readonly xmmState: XmmRegisters;
+  readonly assuming: boolean;
   /** The instruction being emitted, and how many of its block are not complete (it included). */
   private current!: RegionInstruction;
   private remaining = 0;
@@ -110,6 +120,8 @@ export class RegionStage extends Stage {
     this.base = f.let(this.sub(f.load('i64.load', this.ctx, this.at('rip')) as I64, env.entry)) as Local<'i64'>;
     this.budget = env.budget;
     this.tlb = f.let(f.load('i32.load', this.ctx, this.at('tlb'))) as Local<'i32'>;
+    this.assuming = env.assuming;
+    this.xmmState = new XmmRegisters(f, this.ctx, env.merging);
     this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name));
   }
 
@@ -123,7 +135,7 @@ export class RegionStage extends Stage {
     });
     // what the words mean, and where in the page the instruction is, the site tells
     this.flagsState.forget();
-    this.storeState(this.env.stored);
+    this.storeGeneral(this.env.stored);
     f.store('i64.store', this.ctx, this.base, this.at('rip'));
     f.store('i32.store', this.ctx, this.budget as Value, this.at('budget'));
     f.return(f.i32(Exit.REGION_ABORT));
@@ -151,8 +163,12 @@ export class RegionStage extends Stage {
   rip(offset: number): I64 {
     return this.ripAt(this.f.i64(offset) as I64);
   }
-  /** Writes registers (a bit mask) and flags back. */
+  /** Writes registers (a bit mask of general ones) and flags back. */
   storeState(registers: number): void {
+    this.xmmState.store();
+    this.storeGeneral(registers);
+  }
+  private storeGeneral(registers: number): void {
     const { f } = this;
     for (let i = 0; i < 16; i++) {
       if ((registers >> i) & 1) f.store('i64.store', this.ctx, this.registers[i]! as Value, this.at('gpr', i));
@@ -232,16 +248,15 @@ export class RegionStage extends Stage {
     const raw = operand.letter === 'G' ? decoded.reg : operand.letter === 'Z' ? decoded.opcodeRegister : decoded.rm;
     return { number, high: isHighByte(operand, decoded, raw) };
   }
-  /** Context offset of an XMM, MMX or segment register operand. */
+  /** Number of an XMM register operand, or -1. */
+  private xmmNumber(i: number): number {
+    return xmmRegister(this.operandOf(i), this.current.decoded);
+  }
+  /** Context offset of an MMX or segment register operand. */
   private contextPlace(i: number): number {
     const { letter } = this.operandOf(i);
     const { decoded } = this.current;
     switch (letter) {
-      case 'V':
-        return this.at('xmm', decoded.reg);
-      case 'W':
-      case 'U':
-        return this.at('xmm', decoded.rm);
       case 'P':
         return this.at('x87', decoded.reg & 7);
       case 'Q':
@@ -272,10 +287,18 @@ export class RegionStage extends Stage {
       case 'register': {
         const general = this.general(i);
         if (general) return this.readGpr(general.number, bits as Bits, general.high);
-        if (bits === 128) return f.let(f.load('v128.load', this.ctx, this.contextPlace(i)));
-        return f.let(f.load(LOADS[bits], this.ctx, this.contextPlace(i)));
+        const xmm = this.xmmNumber(i);
+        if (xmm >= 0) return bits === 128 ? this.xmmState.whole(xmm) : this.xmmState.integer(xmm, bits as 32 | 64);
+        return f.let(f.load(LOADS[bits as Bits], this.ctx, this.contextPlace(i)));
       }
     }
+  }
+  number(i: number): Local<'f32' | 'f64'> {
+    const bits = this.bitsOf(i) as 32 | 64;
+    if (this.kind(i) === 'register') return this.xmmState.number(this.xmmNumber(i), bits);
+    const address = this.address(i, bits / 8, 'r');
+    const place = this.place(address, bits / 8, TLB_READ, this.env.module.regionRead);
+    return this.f.let(this.f.load(NUMBER_LOADS[bits], place, 0));
   }
 
   private immediateValue(operand: Operand, bits: Bits): Int {
@@ -307,6 +330,8 @@ export class RegionStage extends Stage {
       else if (this.writeBack) {
         this.writeBack(value as Int);
         this.writeBack = undefined;
+      } else if (value.type === 'f32' || value.type === 'f64') {
+        this.storeValue(wholeStore(value.type), this.address(i, bits / 8, 'w'), bits / 8, value);
       } else {
         const v = f.let(value as Int) as Int;
         this.store(bits, this.address(i, bits / 8, 'w'), v);
@@ -318,19 +343,19 @@ export class RegionStage extends Stage {
       this.writeGpr(general.number, bits as Bits, value as Int, general.high);
       return;
     }
+    const xmm = this.xmmNumber(i);
+    if (xmm >= 0) {
+      if (value.type === 'v128') this.xmmState.setWhole(xmm, value as Value<'v128'>);
+      else this.xmmState.setLow(xmm, value);
+      return;
+    }
     const place = this.contextPlace(i);
-    const { letter } = this.operandOf(i);
-    if (value.type === 'v128') f.store('v128.store', this.ctx, value, place);
-    else if (letter === 'P' || letter === 'Q' || letter === 'N') {
-      f.store('i64.store', this.ctx, value, place);
-      f.store('i32.store16', this.ctx, f.i32(0xffff), place + 8);
-    } else f.store(value.type === 'i64' ? 'i64.store' : STORES[bits as Bits], this.ctx, value, place);
+    f.store('i64.store', this.ctx, value, place);
+    f.store('i32.store16', this.ctx, f.i32(0xffff), place + 8);
   }
 
-  writeZeroExtended(i: number, value: Int): void {
-    const { f } = this;
-    f.store('i64.store', this.ctx, this.toI64(value), this.contextPlace(i));
-    f.store('i64.store', this.ctx, f.i64(0), this.contextPlace(i) + 8);
+  writeZeroExtended(i: number, value: Value): void {
+    this.xmmState.setZeroExtended(this.xmmNumber(i), value);
   }
 
   effectiveAddress(_operand: number): Local<'i64'> {
@@ -391,15 +416,20 @@ export class RegionStage extends Stage {
         this.ctx,
         segmentOffset(segment, 'base') + (access === 'r' ? SEGMENT.readEnd : SEGMENT.writeEnd),
       ) as I64;
-      f.if(this.gtU(this.add(off as I64, bytes), end), () => {
-        const status = f.call(this.env.module.checkSegment, [
-          f.i32(segment),
-          this.wrap(off),
-          this.wrap(this.shrU(off as I64, 32)),
-          f.i32(bytes | (access === 'r' ? 0 : 1 << 8)),
-        ]) as Local<'i32'>;
-        f.if(status, () => this.abort());
-      });
+      f.if(
+        this.gtU(this.add(off as I64, bytes), end),
+        () => {
+          const status = f.call(this.env.module.checkSegment, [
+            f.i32(segment),
+            this.wrap(off),
+            this.wrap(this.shrU(off as I64, 32)),
+            f.i32(bytes | (access === 'r' ? 0 : 1 << 8)),
+          ]) as Local<'i32'>;
+          f.if(status, () => this.abort(), undefined, false);
+        },
+        undefined,
+        false,
+      );
     }
     return {
       linear: f.let(
@@ -447,18 +477,29 @@ export class RegionStage extends Stage {
     this.writeGpr(number, bits, value);
   }
   xmm(number: number): Local<'v128'> {
-    return this.f.let(this.f.load('v128.load', this.ctx, this.at('xmm', number)));
+    return this.xmmState.whole(number);
   }
   setXmm(number: number, value: Value<'v128'>): void {
-    this.f.store('v128.store', this.ctx, value, this.at('xmm', number));
+    this.xmmState.setWhole(number, value);
   }
   selector(segment: number): Local<'i32'> {
     return this.f.let(this.f.load('i32.load16_u', this.ctx, segmentOffset(segment, 'selector'))) as Local<'i32'>;
   }
   mxcsr(): Local<'i32'> {
-    return this.f.let(this.f.load('i32.load', this.ctx, this.at('mxcsr'))) as Local<'i32'>;
+    const { f } = this;
+    const { path } = this.xmmState;
+    const known = path.mxcsr ?? (f.let(f.load('i32.load', this.ctx, this.at('mxcsr'))) as Local<'i32'>);
+    // elsewhere helpers set flags in it
+    if (this.assuming) path.mxcsr = f.keep(known);
+    return known;
+  }
+  /** Before a loop: reads registers that its rounds only read; a mask of XMM registers and MXCSR_BIT. */
+  prepareXmm(registers: number): void {
+    this.xmmState.prepare(registers);
+    if (registers & MXCSR_BIT && this.assuming) this.mxcsr();
   }
   setMxcsr(value: I32): void {
+    this.xmmState.path.mxcsr = undefined;
     this.f.store('i32.store', this.ctx, value, this.at('mxcsr'));
   }
   scratch(index: number): Local<'i64'> {
@@ -505,9 +546,10 @@ export class RegionStage extends Stage {
       () => this.host(entry, linear, fields),
       () => {
         const found = f.call(slow, [linear, this.accessSite(address, bytes, flags)]) as Local<'i32'>;
-        f.brIf(this.abortLabel!, this.eqz(found));
+        this.abortUnless(found);
         return found;
       },
+      true,
     );
   }
   load(bits: Bits, address: Address): Local {
@@ -524,12 +566,7 @@ export class RegionStage extends Stage {
   store128(address: Address, value: Value<'v128'>): void {
     this.storeValue('v128.store', address, 16, value);
   }
-  private storeValue(
-    operator: (typeof STORES)[Bits] | 'v128.store',
-    address: Address,
-    bytes: number,
-    value: Value,
-  ): void {
+  private storeValue(operator: StoreName, address: Address, bytes: number, value: Value): void {
     const { f } = this;
     const v = f.let(value);
     const { linear } = address;
@@ -540,8 +577,9 @@ export class RegionStage extends Stage {
       () => {
         f.store(operator, this.ctx, v, this.at('slowValue'));
         const done = f.call(this.env.module.regionWrite, [linear, this.accessSite(address, bytes)]) as Local<'i32'>;
-        f.brIf(this.abortLabel!, this.eqz(done));
+        this.abortUnless(done);
       },
+      true,
     );
   }
   modify(bits: Bits, address: Address): { value: Local; write(value: Int): void } {
@@ -628,7 +666,7 @@ export class RegionStage extends Stage {
   requireNoX87Exception(): void {
     const errorSummary = 0x80; // SDM vol. 1 figure 8-4
     const pending = this.and(this.f.load('i32.load16_u', this.ctx, this.at('x87Status')) as I32, errorSummary);
-    this.if(pending, () => void this.call('x87Pending'));
+    this.if(pending, () => void this.call('x87Pending'), undefined, false);
   }
   enterMmx(empty = false): void {
     const { f } = this;
@@ -713,14 +751,23 @@ export class RegionStage extends Stage {
     const { remaining } = this;
     return this.env.sites.add({ offset, remaining, flagKind: this.flagsState.encodedKind }, detail);
   }
+  /** Leaves at the site that the context names. */
+  private toCommonExit(): void {
+    this.xmmState.store();
+    this.f.br(this.abortLabel!);
+  }
+  private abortUnless(done: Local<'i32'>): void {
+    if (this.xmmState.changed) this.f.if(this.eqz(done), () => this.toCommonExit(), undefined, false);
+    else this.f.brIf(this.abortLabel!, this.eqz(done), false);
+  }
   /** Leaves with the current instruction not done; the context says why. */
   private abort(): void {
     this.f.store('i32.store', this.ctx, this.f.i32(this.site(0)), this.at('site'));
-    this.f.br(this.abortLabel!);
+    this.toCommonExit();
   }
   fault(vector: number, errorCode?: number): void {
     this.f.call(this.env.module.regionRaise, [this.f.i32(this.site(RegionSites.exception(vector, errorCode)))]);
-    this.f.br(this.abortLabel!);
+    this.toCommonExit();
   }
   system(_helper: SystemHelper): void {
     throw new Error(`${this.current.form.encoding.text}: system instructions are not part of regions`);
@@ -737,15 +784,36 @@ export class RegionStage extends Stage {
     }
     while (values.length < HELPER_ARGUMENTS) values.push(f.i32(0));
     const result = f.call(this.env.module.helpers[helper], values) as Local<'i32'>;
-    if (HELPERS[helper].result === 'status') f.if(result, () => this.abort());
+    if (HELPERS[helper].result === 'status') f.if(result, () => this.abort(), undefined, false);
     return result;
+  }
+
+  // ---- assumptions
+
+  abandon(): void {
+    this.f.call(this.env.module.regionAbandon, [this.f.i32(this.site(0)), this.f.i32(this.env.number)]);
+    this.toCommonExit();
+  }
+  known(local: Local): unknown {
+    return this.xmmState.path.facts.get(local);
+  }
+  learn(local: Local, fact: unknown): void {
+    this.xmmState.path.facts.set(local, fact);
   }
 
   // ---- emission
 
-  if(condition: I32, then: () => void, otherwise?: () => void): void {
+  if(condition: I32, then: () => void, otherwise?: () => void, likely?: boolean): void {
+    // what an arm finds out holds in it only
+    const { xmmState } = this;
+    const { path } = xmmState;
+    const apart = (arm: () => void) => () => {
+      xmmState.path = path.fork(true);
+      arm();
+      xmmState.path = path;
+    };
     this.flagsState.conditional(
-      (both) => this.f.if(condition, both(then), both(otherwise ?? (() => {}))),
+      (both) => this.f.if(condition, apart(both(then)), apart(both(otherwise ?? (() => {}))), likely),
       otherwise !== undefined,
     );
   }

@@ -2,6 +2,7 @@
 import { constantValue, type Local, type Value } from '../../wasm/index.ts';
 import { type Instruction, instruction } from '../instruction.ts';
 import { type I32, type Stage, Vector } from '../stage.ts';
+import { EXACTNESS, type Exactness } from './float-exactness.ts';
 import {
   evenAndOdd,
   type FloatFormat,
@@ -15,8 +16,10 @@ import {
   quickOr,
   quietNearest,
   quietPrecision,
+  roundsToNearest,
   SS,
 } from './float-format.ts';
+import { assumed, assumedRoot } from './float-range.ts';
 import { SseOperation } from './operations.ts';
 import { elements, immediate, lanes, source, type V128, type VectorLocal } from './vector.ts';
 
@@ -43,7 +46,7 @@ const soundQuotient: Soundness = (x, format, a, b, result) => {
   return format.both(x, operands, format.either(x, format.ordinary(x, result), zeros));
 };
 
-/** One operation, quick where it is sound and MXCSR allows. */
+/** One operation, quick where it is sound and MXCSR allows or nothing is rounded. */
 function operate(
   x: Stage,
   format: FloatFormat,
@@ -52,18 +55,39 @@ function operate(
   sound: Soundness,
   a: Pattern,
   b: Pattern,
+  exactness?: Exactness,
 ): Value {
   const result = x.let(quick);
   const doubled = format.doubled(x, result);
   const numbers = format.all(x, sound(x, format, format.doubled(x, a), format.doubled(x, b), doubled));
-  return quickOr(x, x.and(numbers, quietNearest(x)), result, () => format.exact(x, operation, format.type, 0, b, a));
+  const exact = () => format.exact(x, operation, format.type, 0, b, a) as Value;
+  return quickUnlessRounded(x, numbers, result, exact, () => exactness?.(x, format, a, b, result));
+}
+
+/** The result, where the operands are `sound` and precision is quiet, or `unrounded` says that it is exact. */
+function quickUnlessRounded(
+  x: Stage,
+  numbers: I32,
+  quick: Local,
+  exact: () => Value,
+  unrounded: () => I32 | undefined,
+): Value {
+  const sound = x.let(numbers) as I32;
+  return quickOr(x, x.and(sound, quietNearest(x)), quick as Value, () => {
+    const precise = unrounded();
+    if (precise === undefined) return exact();
+    const result = x.variable(quick.type, quick);
+    const fits = x.and(x.and(sound, precise), roundsToNearest(x));
+    x.if(x.eqz(fits), () => result.set(exact()), undefined, false);
+    return result;
+  });
 }
 
 function arithmetic(
   name: string,
   opcode: string,
   operation: SseOperation,
-  operator: string,
+  operator: 'add' | 'sub' | 'mul' | 'div',
   sound: Soundness,
 ): Instruction[] {
   return FORMATS.map((format) =>
@@ -72,9 +96,13 @@ function arithmetic(
       feature: format.feature,
       unit: 'sse',
       execute(x) {
-        const a = x.operand(0);
+        const a = format.read(x, 0);
         const b = format.read(x, 1);
-        x.write(0, operate(x, format, operation, format.compute(x, operator, a, b), sound, a, b));
+        if (x.assuming) x.write(0, assumed(x, format, operator, a, b));
+        else {
+          const quick = format.compute(x, operator, a, b);
+          x.write(0, operate(x, format, operation, quick, sound, a, b, EXACTNESS[operator]));
+        }
       },
     }),
   );
@@ -87,7 +115,8 @@ export const DIV = arithmetic('DIV', '5E', SseOperation.DIVIDE, 'div', soundQuot
 /** Zero, or positive and normal: what has a square root that is at worst inexact. */
 function rootable(x: Stage, format: FloatFormat, value: Pattern): Mask {
   const zero = format.isZero(x, format.doubled(x, value));
-  return format.either(x, zero, format.below(x, value, -format.smallest, format.infinity - format.smallest));
+  const pattern = format.bits(x, value);
+  return format.either(x, zero, format.below(x, pattern, -format.smallest, format.infinity - format.smallest));
 }
 export const SQRT = FORMATS.map((format) =>
   instruction(`SQRT${format.suffix.toUpperCase()}`, {
@@ -97,13 +126,15 @@ export const SQRT = FORMATS.map((format) =>
     unit: 'sse',
     execute(x) {
       const value = format.read(x, 1);
-      const sound = x.and(format.all(x, rootable(x, format, value)), quietNearest(x));
-      x.write(
-        0,
-        quickOr(x, sound, format.compute(x, 'sqrt', value), () =>
-          format.exact(x, SseOperation.SQUARE_ROOT, format.type, 0, value),
-        ),
-      );
+      if (x.assuming) {
+        x.write(0, assumedRoot(x, format, value));
+        return;
+      }
+      const root = x.let(format.compute(x, 'sqrt', value));
+      const exact = () => format.exact(x, SseOperation.SQUARE_ROOT, format.type, 0, value) as Value;
+      const sound = format.all(x, rootable(x, format, value));
+      const unrounded = () => EXACTNESS.sqrt(x, format, value, value, root);
+      x.write(0, quickUnlessRounded(x, sound, root, exact, unrounded));
     },
   }),
 );
@@ -122,7 +153,7 @@ function sse3(
       feature: 'sse3',
       unit: 'sse',
       execute(x) {
-        const a = x.operand(0);
+        const a = format.read(x, 0);
         const b = format.read(x, 1);
         x.write(0, body(x, format, a, b));
       },
@@ -222,7 +253,8 @@ export const ROUND = FORMATS.map((format) =>
       const selector = immediate(x, 2);
       const result = x.let(rounded(x, format, value, selector));
       const plain = format.all(x, format.plain(x, format.doubled(x, value)));
-      const exactly = format.all(x, format.integer(x, 'eq', result, value) as Mask);
+      const same = format.integer(x, 'eq', format.bits(x, result), format.bits(x, value)) as Mask;
+      const exactly = format.all(x, same);
       const silent = x.or(x.or(x.and(selector as I32, ROUND_SUPPRESS_PRECISION), exactly), quietPrecision(x));
       const sound = x.and(plain, x.nez(silent));
       x.write(
@@ -274,7 +306,7 @@ function approximation(name: string, opcode: string, compute: (x: Stage, value: 
       execute(x) {
         const { op } = x;
         const read = format.read(x, 1);
-        const value = (format.scalar ? x.let(op['i32x4.splat'](read as I32)) : read) as VectorLocal;
+        const value = (format.scalar ? x.let(op['f32x4.splat'](read as Value as Value<'f32'>)) : read) as VectorLocal;
         const doubled = PS.doubled(x, value);
         const zero = PS.below(x, doubled, 0n, 2n * PS.smallest) as V128;
         const nan = PS.not(x, PS.below(x, doubled, 0n, 2n * PS.infinity + 1n)) as V128;
@@ -291,7 +323,7 @@ function approximation(name: string, opcode: string, compute: (x: Stage, value: 
           result,
           nan,
         );
-        x.write(0, format.scalar ? op['i32x4.extract_lane'](result, 0) : result);
+        x.write(0, format.scalar ? op['f32x4.extract_lane'](result, 0) : result);
       },
     }),
   );

@@ -3,31 +3,34 @@ import { constantValue, type Local, type Value } from '../../wasm/index.ts';
 import { type Instruction, instruction } from '../instruction.ts';
 import type { I32, Stage } from '../stage.ts';
 import { type FloatFormat, FORMATS, type Mask, type Pattern, quickOr, SD, SS } from './float-format.ts';
+import { learnEither, requirePlain } from './float-range.ts';
 import { SseOperation } from './operations.ts';
-import { immediate } from './vector.ts';
+import { immediate, type V128 } from './vector.ts';
 
-const plainOperands = (x: Stage, format: FloatFormat, a: Pattern, b: Pattern): I32 =>
-  format.all(x, format.both(x, format.plain(x, format.doubled(x, a)), format.plain(x, format.doubled(x, b))));
+/** Whether two values can be compared quickly; assumed, and checked, where the stage may. */
+function plainOperands(x: Stage, format: FloatFormat, a: Pattern, b: Pattern): I32 {
+  if (!x.assuming)
+    return format.all(x, format.both(x, format.plain(x, format.doubled(x, a)), format.plain(x, format.doubled(x, b))));
+  requirePlain(x, format, a, b);
+  return x.i32(1);
+}
 
 /** The second operand wherever the first is not strictly less (greater). */
 function extremum(name: string, opcode: string, operation: SseOperation, operator: 'lt' | 'gt'): Instruction[] {
-  const choose = (x: Stage, format: FloatFormat, a: Pattern, b: Pattern): Value =>
-    format.scalar
-      ? x.select(format.compare(x, operator, a, b) as I32, a as Value, b as Value)
-      : format.compute(x, operator === 'lt' ? 'pmin' : 'pmax', b, a);
+  const choose = (x: Stage, format: FloatFormat, a: Pattern, b: Pattern): Value => format.extremum(x, operator, b, a);
   return FORMATS.map((format) =>
     instruction(name + format.suffix.toUpperCase(), {
       encodings: [`${format.prefix} 0F ${opcode} ${format.operands}`],
       feature: format.feature,
       unit: 'sse',
       execute(x) {
-        const a = x.operand(0);
+        const a = format.read(x, 0);
         const b = format.read(x, 1);
         const sound = plainOperands(x, format, a, b);
-        x.write(
-          0,
-          quickOr(x, sound, choose(x, format, a, b), () => format.exact(x, operation, format.type, 0, b, a)),
-        );
+        const exact = () => format.exact(x, operation, format.type, 0, b, a) as Value;
+        const result = quickOr(x, sound, choose(x, format, a, b), exact);
+        if (x.assuming) learnEither(x, format, result, a, b);
+        x.write(0, result);
       },
     }),
   );
@@ -38,8 +41,8 @@ export const MAX = extremum('MAX', '5F', SseOperation.MAXIMUM, 'gt');
 /** An i32 of 0 or 1 as a mask of all zeros or ones in the format's shape. */
 function spread(x: Stage, format: FloatFormat, bit: I32): Value {
   const ones = x.neg(bit);
-  if (format.type === 'i32') return ones;
-  return format.type === 'i64' ? x.extendS(ones) : x.op['i32x4.splat'](ones);
+  if (!format.scalar) return x.op['i32x4.splat'](ones);
+  return format.width === 32 ? ones : x.extendS(ones);
 }
 /** A comparison's result as a mask of all zeros or ones. */
 const maskOf = (x: Stage, format: FloatFormat, mask: Mask): Value =>
@@ -78,12 +81,14 @@ export const CMP = FORMATS.map((format) =>
     feature: format.feature,
     unit: 'sse',
     execute(x) {
-      const a = x.operand(0);
+      const a = format.read(x, 0);
       const b = format.read(x, 1);
       const selector = immediate(x, 2);
       const sound = plainOperands(x, format, a, b);
-      const exact = () => format.exact(x, SseOperation.COMPARE, format.type, x.and(selector as I32, PREDICATES), b, a);
-      x.write(0, quickOr(x, sound, predicate(x, format, a, b, selector), exact));
+      const type = format.scalar ? (`i${format.width}` as const) : 'v128';
+      const exact = () =>
+        format.exact(x, SseOperation.COMPARE, type as 'v128', x.and(selector as I32, PREDICATES), b, a);
+      x.write(0, quickOr(x, sound, predicate(x, format, a, b, selector) as V128, exact));
     },
   }),
 );
@@ -97,18 +102,23 @@ function ordered(mnemonic: string, encoding: string, format: FloatFormat, operat
     feature: format.feature,
     unit: 'sse',
     execute(x) {
-      const a = x.operand(0);
+      const a = format.read(x, 0);
       const b = format.read(x, 1);
       const zf = x.variable('i32', format.compare(x, 'eq', a, b) as I32);
       const cf = x.variable('i32', format.compare(x, 'lt', a, b) as I32);
       const pf = x.variable('i32', x.i32(0));
-      x.if(x.eqz(plainOperands(x, format, a, b)), () => {
-        const all = format.exact(x, operation, 'i32', 0, b, a);
-        const bit = (position: number) => x.and(x.shrU(all as I32, position), 1);
-        zf.set(bit(flags.ZF));
-        pf.set(bit(flags.PF));
-        cf.set(bit(flags.CF));
-      });
+      x.if(
+        x.eqz(plainOperands(x, format, a, b)),
+        () => {
+          const all = format.exact(x, operation, 'i32', 0, b, a);
+          const bit = (position: number) => x.and(x.shrU(all as I32, position), 1);
+          zf.set(bit(flags.ZF));
+          pf.set(bit(flags.PF));
+          cf.set(bit(flags.CF));
+        },
+        undefined,
+        false,
+      );
       const zero = x.i32(0);
       x.setFlags({ ZF: zf.get() as I32, PF: pf.get() as I32, CF: cf.get() as I32, OF: zero, SF: zero, AF: zero });
     },

@@ -1,5 +1,5 @@
 /** SSE conversions between floating-point formats and integers. */
-import type { Value } from '../../wasm/index.ts';
+import type { Local, Value } from '../../wasm/index.ts';
 import { type Feature, type Instruction, instruction } from '../instruction.ts';
 import type { I32, I64, Int, Stage } from '../stage.ts';
 import {
@@ -13,6 +13,7 @@ import {
   SD,
   SS,
 } from './float-format.ts';
+import { learnConverted, learnInteger, requireConvertible, requireQuiet } from './float-range.ts';
 import { SseOperation } from './operations.ts';
 import { elements, lanes, low, source, type V128, type VectorLocal, widened } from './vector.ts';
 
@@ -23,20 +24,32 @@ function conversion(mnemonic: string, encoding: string, feature: Feature, execut
 // ---- between single and double precision
 
 export const CVTSS2SD = conversion('CVTSS2SD', 'F3 0F 5A Vsd,Wss', 'sse2', (x) => {
-  const value = x.operand(1) as Pattern;
-  const quick = x.op['i64.reinterpret_f64'](x.op['f64.promote_f32'](x.op['f32.reinterpret_i32'](value as I32)));
+  const value = x.number(1) as Local<'f32'>;
+  if (x.assuming) {
+    requireConvertible(x, SS, value);
+    const result = x.let(x.op['f64.promote_f32'](value));
+    learnConverted(x, SD, result, SS, value);
+    x.write(0, result);
+    return;
+  }
+  const quick = x.op['f64.promote_f32'](value);
   const sound = SS.all(x, SS.plain(x, SS.doubled(x, value)));
   x.write(
     0,
-    quickOr(x, sound, quick, () => SS.exact(x, SseOperation.CONVERT_PRECISION, 'i64', 0, value)),
+    quickOr(x, sound, quick, () => SS.exact(x, SseOperation.CONVERT_PRECISION, 'f64', 0, value)),
   );
 });
 
 export const CVTSD2SS = conversion('CVTSD2SS', 'F2 0F 5A Vss,Wsd', 'sse2', (x) => {
-  const value = x.operand(1) as Pattern;
-  const result = x.let(
-    x.op['i32.reinterpret_f32'](x.op['f32.demote_f64'](x.op['f64.reinterpret_i64'](value as I64))),
-  ) as Pattern;
+  const value = x.number(1) as Local<'f64'>;
+  const result = x.let(x.op['f32.demote_f64'](value)) as Local<'f32'>;
+  if (x.assuming) {
+    requireConvertible(x, SD, value);
+    requireQuiet(x);
+    learnConverted(x, SS, result, SD, value);
+    x.write(0, result);
+    return;
+  }
   const doubled = SD.doubled(x, value);
   // zero only of zero; what is not denormal is ordinary, or the result tells
   const zeros = SD.isZero(x, doubled) as I32;
@@ -44,7 +57,7 @@ export const CVTSD2SS = conversion('CVTSD2SS', 'F2 0F 5A Vss,Wsd', 'sse2', (x) =
   const sound = x.or(zeros, x.and(ordinary, quietNearest(x)));
   x.write(
     0,
-    quickOr(x, sound, result as Value<'i32'>, () => SD.exact(x, SseOperation.CONVERT_PRECISION, 'i32', 0, value)),
+    quickOr(x, sound, result as Value<'f32'>, () => SD.exact(x, SseOperation.CONVERT_PRECISION, 'f32', 0, value)),
   );
 });
 
@@ -90,8 +103,8 @@ function fromInteger(mnemonic: string, format: FloatFormat, bits: 32 | 64): Inst
   return conversion(mnemonic, encoding, format.feature, (x) => {
     const value = x.operand(1) as Int;
     const convert = x.op[`f${format.width}.convert_i${bits}_s`] as (v: Int) => Value;
-    const reinterpret = x.op[format.width === 64 ? 'i64.reinterpret_f64' : 'i32.reinterpret_f32'] as (v: Value) => Int;
-    const quick = reinterpret(convert(value));
+    const quick = x.let(convert(value));
+    if (x.assuming) learnInteger(x, format, quick, bits);
     if (precision > bits) {
       x.write(0, quick);
       return;
@@ -100,7 +113,7 @@ function fromInteger(mnemonic: string, format: FloatFormat, bits: 32 | 64): Inst
     const sound = x.or(small(x, value, precision), quietNearest(x));
     x.write(
       0,
-      quickOr(x, sound, quick as Value, () => format.exact(x, operation, format.type, 0, value as Value)),
+      quickOr(x, sound, quick as Value, () => format.exact(x, operation, format.type, 0, value as Value) as Value),
     );
   });
 }
@@ -176,7 +189,7 @@ function integral(
   truncate: boolean,
 ): { number: Pattern; sound: I32 } {
   const number = x.let(format.compute(x, truncate ? 'trunc' : 'nearest', value));
-  const limit = format.constant(x, LIMITS[bits][format.width]);
+  const limit = format.ofBits(x, format.constant(x, LIMITS[bits][format.width]));
   const inRange = format.all(x, format.compare(x, 'lt', format.compute(x, 'abs', number), limit));
   const exact = format.all(x, format.compare(x, 'eq', number, value));
   const quiet = truncate ? quietPrecision(x) : quietNearest(x);
@@ -192,15 +205,12 @@ function toInteger(
 ): Instruction {
   const encoding = `${format.prefix} W${bits === 64 ? 1 : 0} 0F ${opcode} G${bits === 64 ? 'q' : 'd'},${format.source}`;
   return conversion(mnemonic, encoding, format.feature, (x) => {
-    const value = x.operand(1) as Pattern;
+    const value = x.number(1);
     const { number, sound } = integral(x, format, value, bits, truncate);
-    const reinterpret = x.op[format.width === 64 ? 'f64.reinterpret_i64' : 'f32.reinterpret_i32'] as (
-      v: Value,
-    ) => Value;
     const convert = x.op[`i${bits}.trunc_sat_f${format.width}_s`] as (v: Value) => Value<'i32' | 'i64'>;
     const operation = bits === 64 ? SseOperation.TO_INT64 : SseOperation.TO_INT32;
     const exact = () => format.exact(x, operation, `i${bits}`, truncate ? TRUNCATE : 0, value);
-    x.write(0, quickOr(x, sound, convert(reinterpret(number)), exact as () => Value<'i32' | 'i64'>));
+    x.write(0, quickOr(x, sound, convert(number), exact as () => Value<'i32' | 'i64'>));
   });
 }
 const toIntegers = (mnemonic: string, opcode: string, format: FloatFormat, truncate: boolean) => [

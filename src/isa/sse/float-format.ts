@@ -1,18 +1,18 @@
 /**
- * The four formats of SSE floating-point operands as emitted code handles them: bit patterns (i32, i64 or v128), on which
- * it computes with WebAssembly's operators and of which it asks whether they are plain numbers.
+ * The four formats of SSE floating-point operands as emitted code handles them: numbers (f32, f64) or vectors of them, of
+ * which it asks whether they are plain by looking at their bit patterns.
  *
  * Quick paths rest on this: rounding to nearest, operands that are neither denormal nor NaN, and a result that is neither
  * tiny nor infinite raise nothing but the precision exception (SDM vol. 1 11.5.2), and WebAssembly computes the same
  * result. Where precision is masked and flagged already, nothing is left to report.
  */
-import type { Local, Operators, Value, ValueType, Variable } from '../../wasm/index.ts';
+import type { Local, Operators, Value, ValueType } from '../../wasm/index.ts';
 import type { Feature } from '../instruction.ts';
-import type { I32, I64, Stage } from '../stage.ts';
+import type { I32, I64, Int, Stage } from '../stage.ts';
 import { SseFormat, type SseOperation } from './operations.ts';
 import { elements, lanes, source, type V128 } from './vector.ts';
 
-/** A bit pattern that may be used any number of times. */
+/** A number, a vector of numbers, or the bit pattern of either, which may be used any number of times. */
 export type Pattern = Local;
 /** What a test of elements gives: an i32 of 0 or 1, or a vector of all ones or zeros. */
 export type Mask = Value<'i32'> | V128;
@@ -40,8 +40,8 @@ export abstract class FloatFormat {
   /** Mandatory prefix of most instructions in this format, and the feature they come with. */
   readonly prefix: 'NP' | '66' | 'F3' | 'F2';
   readonly feature: Feature;
-  /** Type of a bit pattern. */
-  readonly type: 'i32' | 'i64' | 'v128';
+  /** Type of a value. */
+  readonly type: 'f32' | 'f64' | 'v128';
   /** WebAssembly's names for the format and for integers of the same shape. */
   protected readonly shape: string;
   protected readonly integers: string;
@@ -53,7 +53,7 @@ export abstract class FloatFormat {
     this.scalar = scalar;
     this.prefix = scalar ? (width === 32 ? 'F3' : 'F2') : width === 32 ? 'NP' : '66';
     this.feature = width === 32 ? 'sse' : 'sse2';
-    this.type = scalar ? `i${width}` : 'v128';
+    this.type = scalar ? `f${width}` : 'v128';
     this.shape = scalar ? `f${width}` : width === 32 ? 'f32x4' : 'f64x2';
     this.integers = scalar ? `i${width}` : width === 32 ? 'i32x4' : 'i64x2';
   }
@@ -75,13 +75,31 @@ export abstract class FloatFormat {
 
   /** Reads the source operand, aligned where it has to be. */
   read(x: Stage, operand: number): Pattern {
-    return this.scalar ? x.operand(operand) : source(x, operand);
+    return this.scalar ? x.number(operand) : source(x, operand);
   }
 
-  /** Computes with a WebAssembly operator of the format on bit patterns. */
-  abstract compute(x: Stage, operator: string, ...values: Value[]): Value;
+  /** Computes with a WebAssembly operator of the format. */
+  compute(x: Stage, operator: string, ...values: Value[]): Value {
+    return named(x)[`${this.shape}.${operator}`](...values);
+  }
   /** Compares with a WebAssembly operator of the format. */
-  abstract compare(x: Stage, operator: 'eq' | 'ne' | 'lt' | 'gt' | 'le' | 'ge', a: Value, b: Value): Mask;
+  compare(x: Stage, operator: 'eq' | 'ne' | 'lt' | 'gt' | 'le' | 'ge', a: Value, b: Value): Mask {
+    return named(x)[`${this.shape}.${operator}`](a, b) as Mask;
+  }
+  /** b where it is less (greater) than a, else a. */
+  extremum(x: Stage, operator: 'lt' | 'gt', a: Value, b: Value): Value {
+    const vectors = this.width === 32 ? 'f32x4' : 'f64x2';
+    const wide = (value: Value) => (this.scalar ? named(x)[`${vectors}.splat`](value) : value);
+    const result = named(x)[`${vectors}.${operator === 'lt' ? 'pmin' : 'pmax'}`](wide(a), wide(b));
+    if (!this.scalar) return result;
+    return this.width === 32
+      ? x.op['f32x4.extract_lane'](result as V128, 0)
+      : x.op['f64x2.extract_lane'](result as V128, 0);
+  }
+  /** The bit pattern of a value. */
+  abstract bits(x: Stage, value: Value): Value;
+  /** The value of a bit pattern. */
+  abstract ofBits(x: Stage, pattern: Value): Value;
   /** Compares patterns as integers. */
   integer(x: Stage, operator: 'eq' | 'ne' | 'add' | 'sub', a: Value, b: Value): Value {
     return named(x)[`${this.integers}.${operator}`](a, b);
@@ -95,9 +113,15 @@ export abstract class FloatFormat {
   abstract both(x: Stage, a: Mask, b: Mask): Mask;
   abstract either(x: Stage, a: Mask, b: Mask): Mask;
   abstract not(x: Stage, a: Mask): Mask;
-  /** The pattern without its sign, moved up by a bit. */
-  doubled(x: Stage, pattern: Value): Pattern {
-    return x.let(named(x)[`${this.integers}.shl`](pattern, this.scalar && this.width === 64 ? x.i64(1) : x.i32(1)));
+  /** The pattern of a value without its sign, moved up by a bit. */
+  doubled(x: Stage, value: Value): Pattern {
+    const one = this.scalar && this.width === 64 ? x.i64(1) : x.i32(1);
+    return x.let(named(x)[`${this.integers}.shl`](this.bits(x, value), one));
+  }
+
+  /** low <= pattern < high, both powers of two, of values without their signs. */
+  within(x: Stage, value: Value, low: bigint, high: bigint): Mask {
+    return this.below(x, this.doubled(x, value), -2n * low, 2n * (high - low));
   }
 
   // ---- tests on doubled patterns
@@ -126,7 +150,7 @@ export abstract class FloatFormat {
 
   // ---- the exact path
 
-  /** Runs the helper on patterns of this format; the result as a pattern of type `result`. */
+  /** Runs the helper on values of this format; the result in the type `result`. */
   exact<T extends ValueType>(
     x: Stage,
     operation: SseOperation,
@@ -140,27 +164,31 @@ export abstract class FloatFormat {
     x.call('sseFloat', operation, this.code, immediate);
     if (result === 'v128') return x.scratch128(4) as Local as Local<T>;
     const low = x.scratch(4);
-    return (result === 'i64' ? low : x.let(x.wrap(low as I64))) as Local as Local<T>;
+    if (result === 'i64') return low as Local as Local<T>;
+    if (result === 'f64') return x.let(x.op['f64.reinterpret_i64'](low)) as Local as Local<T>;
+    const half = x.let(x.wrap(low as I64));
+    return (result === 'i32' ? half : x.let(x.op['f32.reinterpret_i32'](half))) as Local as Local<T>;
   }
 }
 
 /** Puts an operand in scratch words. */
 function pass(x: Stage, index: number, value: Value): void {
   if (value.type === 'v128') x.setScratch128(index, value as V128);
-  else x.setScratch(index, x.toI64(value as I32 | I64));
+  else x.setScratch(index, x.toI64(integerBits(x, value)));
+}
+
+/** A number's bit pattern; an integer as it is. */
+function integerBits(x: Stage, value: Value): Int {
+  if (value.type === 'f32') return x.op['i32.reinterpret_f32'](value as Value<'f32'>) as I32;
+  return value.type === 'f64' ? (x.op['i64.reinterpret_f64'](value as Value<'f64'>) as I64) : (value as Int);
 }
 
 class ScalarFormat extends FloatFormat {
-  /** A pattern as a number of the format. */
-  private number(x: Stage, pattern: Value): Value {
+  bits(x: Stage, value: Value): Value {
+    return integerBits(x, value);
+  }
+  ofBits(x: Stage, pattern: Value): Value {
     return named(x)[`${this.shape}.reinterpret_i${this.width}`](pattern);
-  }
-  compute(x: Stage, operator: string, ...values: Value[]): Value {
-    const numbers = values.map((value) => this.number(x, value));
-    return named(x)[`i${this.width}.reinterpret_${this.shape}`](named(x)[`${this.shape}.${operator}`](...numbers));
-  }
-  compare(x: Stage, operator: string, a: Value, b: Value): Mask {
-    return named(x)[`${this.shape}.${operator}`](this.number(x, a), this.number(x, b)) as Mask;
   }
   below(x: Stage, pattern: Value, offset: bigint, bound: bigint): Mask {
     const sum = offset === 0n ? pattern : this.integer(x, 'add', pattern, this.constant(x, offset));
@@ -187,12 +215,21 @@ class ScalarFormat extends FloatFormat {
   }
 }
 
-class PackedFormat extends FloatFormat {
-  compute(x: Stage, operator: string, ...values: Value[]): Value {
-    return named(x)[`${this.shape}.${operator}`](...values);
+/** Where the upper half of a doubled pattern is enough, 32-bit constants do. */
+class ScalarDouble extends ScalarFormat {
+  override within(x: Stage, value: Value, low: bigint, high: bigint): Mask {
+    const upper = x.wrap(x.shrU(this.bits(x, value) as I64, 31));
+    const part = (pattern: bigint) => Number(pattern >> 31n);
+    return x.ltU(x.sub(upper, part(low)), part(high) - part(low));
   }
-  compare(x: Stage, operator: string, a: Value, b: Value): Mask {
-    return named(x)[`${this.shape}.${operator}`](a, b) as Mask;
+}
+
+class PackedFormat extends FloatFormat {
+  bits(_x: Stage, value: Value): Value {
+    return value;
+  }
+  ofBits(_x: Stage, pattern: Value): Value {
+    return pattern;
   }
   below(x: Stage, pattern: Value, offset: bigint, bound: bigint): Mask {
     if (this.width === 32) {
@@ -227,13 +264,17 @@ class PackedFormat extends FloatFormat {
 export const PS: FloatFormat = new PackedFormat('ps', SseFormat.PS, 32, false);
 export const PD: FloatFormat = new PackedFormat('pd', SseFormat.PD, 64, false);
 export const SS: FloatFormat = new ScalarFormat('ss', SseFormat.SS, 32, true);
-export const SD: FloatFormat = new ScalarFormat('sd', SseFormat.SD, 64, true);
+export const SD: FloatFormat = new ScalarDouble('sd', SseFormat.SD, 64, true);
 export const FORMATS: readonly FloatFormat[] = [PS, PD, SS, SD];
 
 /** Whether MXCSR rounds to nearest and has precision masked and flagged: inexact results need no report. */
 export function quietNearest(x: Stage): I32 {
   const fields = MXCSR_ROUNDING | MXCSR_PRECISION | MXCSR_PRECISION_MASK;
   return x.eq(x.and(x.mxcsr() as I32, fields), MXCSR_PRECISION | MXCSR_PRECISION_MASK);
+}
+
+export function roundsToNearest(x: Stage): I32 {
+  return x.eqz(x.and(x.mxcsr() as I32, MXCSR_ROUNDING));
 }
 
 /** Whether MXCSR has precision masked and flagged, however it rounds. */
@@ -243,14 +284,14 @@ export function quietPrecision(x: Stage): I32 {
 }
 
 /** `quick`, unless `sound` is zero: then what `exact` gives. */
-export function quickOr<T extends ValueType>(
-  x: Stage,
-  sound: I32,
-  quick: Value<T>,
-  exact: () => Value<T>,
-): Variable<T> {
+export function quickOr<T extends ValueType>(x: Stage, sound: I32, quick: Value<T>, exact: () => Value<T>): Local<T> {
+  if (x.assuming) {
+    const result = x.let(quick);
+    x.abandonIf(x.eqz(sound));
+    return result;
+  }
   const result = x.variable(quick.type, quick);
-  x.if(x.eqz(sound), () => result.set(exact()));
+  x.if(x.eqz(sound), () => result.set(exact()), undefined, false);
   return result;
 }
 

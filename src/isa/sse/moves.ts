@@ -65,9 +65,9 @@ function scalarMove(mnemonic: string, prefix: string, width: 'ss' | 'sd', featur
     instruction(mnemonic, { encodings, access: ['w', 'r'], feature, unit: 'sse', execute });
   return [
     copy([`${prefix} 0F 10 V${width},U${width}`, `${prefix} 0F 11 W${width},V${width}`], (x) =>
-      x.write(0, x.operand(1)),
+      x.write(0, x.number(1)),
     ),
-    copy([`${prefix} 0F 10 V${width},M${width}`], (x) => x.writeZeroExtended(0, x.operand(1) as Int)),
+    copy([`${prefix} 0F 10 V${width},M${width}`], (x) => x.writeZeroExtended(0, x.number(1))),
   ];
 }
 export const MOVSS = scalarMove('MOVSS', 'F3', 'ss', 'sse');
