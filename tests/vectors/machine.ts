@@ -166,9 +166,9 @@ export class EmulatorMachine implements VectorMachine {
       log: SILENT,
       apicId: 0,
       engine: options.regions ? 'regions' : 'interpreter',
+      ...(options.wary ? { limits: { assumptions: 0 } } : {}),
       shutdown() {},
     });
-    if (options.wary) this.processor.regions!.assuming = false;
     const { cpu, engine } = this.processor;
     cpu.apic = NO_INTERRUPTS;
     this.cpu = cpu;
