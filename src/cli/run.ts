@@ -7,7 +7,7 @@ import { DEFAULT_TOPICS, LOG_TOPICS, parseLogTopics } from './log.ts';
 import type { RunOptions } from './machine-run.ts';
 import { parseMemorySize } from './units.ts';
 
-const ENGINES = ['auto', 'interpreter'] as const satisfies readonly EngineKind[];
+const ENGINES = ['auto', 'interpreter', 'regions'] as const satisfies readonly EngineKind[];
 const DEFAULT_MEMORY = { bytes: 2 ** 30, text: '1G' } as const;
 
 const HELP = `
@@ -81,7 +81,10 @@ export function runCommand(done: (status: number) => void): Command {
     .option('--no-reboot', 'end the run when the guest resets the machine')
     .option('--test-device', "attach the registers that processor tests use (QEMU's pc-testdev)")
     .addOption(
-      new Option('--engine <kind>', 'how instructions are executed: hot ones compiled, or all interpreted')
+      new Option(
+        '--engine <kind>',
+        'how instructions are executed: hot ones compiled, all interpreted, or all compiled',
+      )
         .choices(ENGINES)
         .default('auto'),
     )

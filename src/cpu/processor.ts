@@ -45,8 +45,14 @@ const MAX_INSTRUCTION = 15;
 /** Table index from which regions are numbered. */
 const FIRST_REGION = 8192;
 
-/** Which stages run guest code. */
+/** Which stages run guest code: the interpreter and regions of hot code, the former alone, or regions as soon as possible. */
 export type EngineKind = 'auto' | 'interpreter' | 'regions';
+/** What is different with an engine: for tests, every block is compiled when it is first met. */
+const ENGINE_LIMITS: Readonly<Record<EngineKind, Partial<CodeLimits>>> = {
+  auto: {},
+  interpreter: {},
+  regions: { heat: 1, batch: 1 },
+};
 
 /** Arena overhead of one processor. */
 export function processorOverhead({ codeBytes } = CODE_LIMITS): number {
@@ -63,7 +69,6 @@ export interface ProcessorOptions {
   readonly entropy: EntropySource;
   readonly log: Log;
   readonly apicId: number;
-  /** `interpreter`: no regions. */
   readonly engine?: EngineKind;
   /** Where they differ from the usual ones; for tests. */
   readonly limits?: Partial<CodeLimits>;
@@ -84,7 +89,7 @@ export class Processor {
 
   constructor(options: ProcessorOptions) {
     const { arena, physical, model } = options;
-    const limits = { ...CODE_LIMITS, ...options.limits };
+    const limits = { ...CODE_LIMITS, ...ENGINE_LIMITS[options.engine ?? 'auto'], ...options.limits };
     const cpu = new Cpu(arena.buffer, arena.reserve(CONTEXT_SIZE, 64));
     this.cpu = cpu;
     const memory = createProcessorMemory({

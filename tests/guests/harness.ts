@@ -103,7 +103,6 @@ export class Bench {
       log,
       apicId: 0,
       engine,
-      limits: engine === 'regions' ? COMPILE_AT_ONCE : {},
       shutdown: (reason) => void this.shutdowns.push(reason),
     });
     this.processor.cpu.apic = this.apic;
@@ -144,9 +143,6 @@ export class Bench {
     this.processor.engine.run(instructions);
   }
 }
-
-/** Every block is compiled when it is first met, instead of waiting for a batch of hot ones. */
-const COMPILE_AT_ONCE = { heat: 1, batch: 1 } as const;
 
 /** `GUEST_ENGINE` runs all guests in one stage: `interpreter`, or `regions` with everything compiled at once. */
 let engine = (process.env.GUEST_ENGINE ?? 'auto') as EngineKind;

@@ -10,7 +10,7 @@ import type { Engine } from '../../src/cpu/engine.ts';
 import { readFlags, writeFlags } from '../../src/cpu/flags.ts';
 import { Arena, PAGE_SIZE, PhysicalSpace } from '../../src/cpu/memory/index.ts';
 import { cpuModel } from '../../src/cpu/model.ts';
-import { PROCESSOR_OVERHEAD, Processor } from '../../src/cpu/processor.ts';
+import { CODE_LIMITS, PROCESSOR_OVERHEAD, Processor } from '../../src/cpu/processor.ts';
 import { Activity, Pending } from '../../src/cpu/state.ts';
 import { Attribute, SystemType } from '../../src/cpu/system/descriptors.ts';
 import { CR0, CR4, DR6, DR7, EFER, FLAG } from '../../src/cpu/system/registers.ts';
@@ -166,7 +166,8 @@ export class EmulatorMachine implements VectorMachine {
       log: SILENT,
       apicId: 0,
       engine: options.regions ? 'regions' : 'interpreter',
-      ...(options.wary ? { limits: { assumptions: 0 } } : {}),
+      // nothing is compiled but what `compile` asks for
+      limits: { heat: CODE_LIMITS.heat, batch: CODE_LIMITS.batch, ...(options.wary ? { assumptions: 0 } : {}) },
       shutdown() {},
     });
     const { cpu, engine } = this.processor;
