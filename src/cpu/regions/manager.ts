@@ -21,6 +21,8 @@ export interface RegionPolicy {
   readonly patience: number;
   /** Table entries for regions; when they are used up, everything is dropped and starts anew. */
   readonly regions: number;
+  /** How often a region's assumptions may fail until it is made anew without any; 0: none are made. */
+  readonly assumptions: number;
 }
 export const REGION_POLICY: RegionPolicy = {
   heat: 100,
@@ -28,6 +30,7 @@ export const REGION_POLICY: RegionPolicy = {
   batch: 96,
   patience: 2_000_000,
   regions: 24_000,
+  assumptions: 50,
 };
 
 const FIRST_LIMITS = { blocks: 64, instructions: 300, depth: 0 } as const;
@@ -35,9 +38,6 @@ const SECOND_LIMITS = { blocks: 96, instructions: 400, depth: 4 } as const;
 
 /** Arena bytes the exits of one region may take: three of every block, of which there may be a few more. */
 const EXIT_ROOM = 3 * (SECOND_LIMITS.blocks + 3) * RECORD_SIZE;
-
-/** How often a region's assumptions may fail until it is compiled again without any. */
-const PATIENCE_WITH_ASSUMPTIONS = 50;
 
 /** A block that became hot, with the translations of the moment. */
 interface Candidate {
@@ -70,8 +70,6 @@ export interface RegionStatistics {
 }
 
 export class RegionManager {
-  /** Whether regions may assume what nearly always holds. */
-  assuming = true;
   readonly statistics: RegionStatistics = { regions: 0, modules: 0, instructions: 0, bytes: 0, milliseconds: 0 };
   private readonly blocks: BlockCache;
   private readonly environment: CompilerEnvironment;
@@ -140,7 +138,7 @@ export class RegionManager {
     }
     const long = (mode & MODE_SIZE_MASK) === MODE_64;
     const name = `region ${home.page.toString(16)}:${offset.toString(16)}`;
-    const assuming = this.assuming && !this.wary.has(record);
+    const assuming = this.policy.assumptions > 0 && !this.wary.has(record);
     const plan = { name, long, blocks, mode, codeTables, assuming };
     if (this.waiting.length === 0) this.due = retired + this.policy.patience;
     this.waiting.push({ plan, record, home, versions, handler });
@@ -156,7 +154,7 @@ export class RegionManager {
   /** The assumptions of a region, given by its table index, did not hold. */
   failed(index: number): void {
     const region = this.running[index - this.firstIndex];
-    if (++region.failures !== PATIENCE_WITH_ASSUMPTIONS) return;
+    if (++region.failures !== this.policy.assumptions) return;
     const { record } = region;
     if (this.u32[(record + RECORD.handler) >> 2] !== index) return; // there is another one by now
     this.wary.add(record);
