@@ -17,6 +17,8 @@ interface Fixup {
 
 const OPERAND_SIZE = 0x66;
 const REX_W = 0x48;
+/** Keeps addresses aligned. */
+const OTHER_NUMBER = 0x10;
 
 /** Texts that have been assembled: most occur again and again. */
 const assembled = new Map<string, Uint8Array>();
@@ -31,6 +33,8 @@ export class Emitter {
   otherOperandSize = false;
   /** End of each instruction by its start. */
   private readonly instructions = new Map<number, number>();
+  /** Offsets of the numbers that {@link load} emitted. */
+  private readonly numbers: number[] = [];
   private readonly labels = new Map<string, number>();
   private readonly fixups: Fixup[] = [];
 
@@ -110,9 +114,10 @@ export class Emitter {
     this.withField([...(this.bits === 64 ? [REX_W] : []), 0xb8 + register], bytes, label, addend);
   }
 
-  /** MOV of a number into a register. */
-  load(register: number, value: bigint): void {
+  /** MOV of a number into a register, which is another one in the twin unless it must be the `same`. */
+  load(register: number, value: bigint, same = false): void {
     const { bits } = this;
+    if (!same) this.numbers.push(this.at + (bits === 32 ? 1 : 2));
     if (bits === 64) {
       this.emit([register < 8 ? REX_W : REX_W + 1, 0xb8 + (register & 7), ...littleEndian(value, 8)]);
     } else {
@@ -135,6 +140,13 @@ export class Emitter {
       this.bytes.set(littleEndian(BigInt(value), bytes), at);
     }
     return this.bytes;
+  }
+
+  /** The same code with other numbers: the same steps with different effects. */
+  twin(): Uint8Array {
+    const twin = this.bytes.slice();
+    for (const at of this.numbers) twin[at] ^= OTHER_NUMBER;
+    return twin;
   }
 
   /** For each byte of code the offset of the next instruction, or `elsewhere` where there is none. */

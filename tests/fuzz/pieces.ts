@@ -178,13 +178,13 @@ export function emitDevice(context: PieceContext): void {
 /** Changes an entry of the page tables, and what goes with it. */
 export function emitTableChange(context: PieceContext): void {
   const { random, flavour, layout, emitter, world } = context;
-  const inCode = random.oneIn(3);
+  const inCode = random.oneIn(2);
   const page = inCode
     ? random.below(CODE_PAGES)
     : random.pick([0, 1, DATA_PAGE.LAZY, DATA_PAGE.LAZY + 1, DATA_PAGE.SPARE]);
   const linear = (inCode ? layout.code : layout.data) + PAGE * page;
   const entry = `${codeSegment(flavour)}[${names(flavour).di}`;
-  emitter.load(RDI, BigInt(world.entryAddress(linear)));
+  emitter.load(RDI, BigInt(world.entryAddress(linear)), true);
   const choice = random.below(6);
   if (inCode && choice >= 3) {
     // until the translation is flushed nobody says what holds, least of all for the code that does it

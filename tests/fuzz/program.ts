@@ -40,6 +40,7 @@ interface Mix {
   readonly branch: number;
   readonly loop: number;
   readonly call: number;
+  readonly warm: number;
   readonly indirect: number;
   readonly slot: number;
   readonly patch: number;
@@ -51,68 +52,42 @@ interface Mix {
   readonly stack: number;
 }
 
+const PLAIN: Mix = {
+  branch: 100,
+  loop: 35,
+  call: 40,
+  warm: 10,
+  indirect: 0,
+  slot: 0,
+  patch: 0,
+  codeData: 0,
+  tables: 0,
+  switch: 0,
+  device: 0,
+  system: 0,
+  stack: 5,
+};
 /** Programs of different kinds: all at once would leave few runs long enough for regions to matter. */
 const MIXES: readonly Mix[] = [
+  PLAIN,
+  { ...PLAIN, indirect: 20, device: 5, system: 10 },
+  { ...PLAIN, indirect: 10, slot: 50, patch: 50, codeData: 10 },
+  { ...PLAIN, call: 30, warm: 40, slot: 20, tables: 15, switch: 40 },
   {
-    branch: 120,
-    loop: 40,
-    call: 40,
-    indirect: 0,
-    slot: 0,
-    patch: 0,
-    codeData: 0,
-    tables: 0,
-    switch: 0,
-    device: 0,
-    system: 0,
-    stack: 0,
-  },
-  {
-    branch: 120,
-    loop: 40,
-    call: 50,
-    indirect: 20,
-    slot: 0,
-    patch: 0,
-    codeData: 0,
-    tables: 0,
-    switch: 0,
-    device: 5,
-    system: 10,
-    stack: 5,
-  },
-  {
-    branch: 90,
-    loop: 40,
-    call: 40,
-    indirect: 10,
-    slot: 50,
-    patch: 50,
-    codeData: 10,
-    tables: 0,
-    switch: 0,
-    device: 0,
-    system: 0,
-    stack: 5,
-  },
-  {
-    branch: 90,
-    loop: 30,
-    call: 40,
+    ...PLAIN,
+    call: 20,
+    warm: 40,
     indirect: 10,
     slot: 20,
     patch: 15,
     codeData: 5,
     tables: 40,
-    switch: 15,
+    switch: 10,
     device: 5,
     system: 5,
-    stack: 5,
   },
   {
-    branch: 80,
-    loop: 30,
-    call: 30,
+    ...PLAIN,
     indirect: 10,
     slot: 20,
     patch: 20,
@@ -191,7 +166,7 @@ class Generator implements PieceContext {
       mendsWrites: random.oneIn(2),
       ioPrivilege: random.oneIn(2),
       alignmentChecks: random.oneIn(4),
-      otherCode: random.oneIn(2) ? random.below(1 << CODE_PAGES) : 0,
+      otherCode: random.below(4) > 0 ? random.below(1 << CODE_PAGES) : 0,
     });
     this.world = world;
     this.slots.forEach((_, i) => {
@@ -245,9 +220,9 @@ class Generator implements PieceContext {
   private emitFunction(i: number): void {
     const { random, emitter } = this;
     this.currentFunction = i;
-    // many functions lie across the end of a page
+    // functions are on pages of their own, across the ends of pages, or behind one another
     const nextPage = (Math.floor(emitter.at / PAGE) + 1) * PAGE;
-    if (random.oneIn(2) && nextPage < CODE_BYTES - PAGE / 2) emitter.moveTo(nextPage - random.between(1, 200));
+    if (nextPage < CODE_BYTES && random.below(3) > 0) emitter.moveTo(nextPage + random.between(-150, 0x200));
     else if (random.oneIn(2)) emitter.moveTo(emitter.at + random.below(64));
     emitter.label(`function${i}`);
     const frame = constant(this, CONSTANTS.FRAMES + 8 * i);
@@ -322,6 +297,7 @@ class Generator implements PieceContext {
     if (chosen(mix.branch) && nests) this.emitBranch(depth);
     else if (chosen(mix.loop) && nests) this.emitLoop(depth);
     else if (chosen(mix.call)) this.emitCall();
+    else if (chosen(mix.warm)) this.emitWarmCalls();
     else if (chosen(mix.indirect)) this.emitIndirectBranch();
     else if (chosen(mix.slot) && this.slotsPlaced < this.slots.length) this.placeSlot();
     else if (chosen(mix.patch) && this.slots.length > 0) this.emitPatch(depth);
@@ -434,6 +410,20 @@ class Generator implements PieceContext {
       emitter.call(target);
     }
     emitter.label(behind);
+  }
+
+  /** Calls a function often enough that it is compiled once more with its caller, across pages too. */
+  private emitWarmCalls(): void {
+    const { random, emitter } = this;
+    const first = this.currentFunction + 1;
+    if (first >= this.functions) return;
+    const top = this.freshLabel();
+    const counter = constant(this, CONSTANTS.COUNTERS + 4 * (this.counters++ % MAX_COUNTERS));
+    emitter.text(`mov dword ptr [${counter}], ${random.between(6, 12)}`);
+    emitter.label(top);
+    for (let n = random.between(1, 3); n > 0; n--) emitter.call(`function${random.between(first, this.functions - 1)}`);
+    emitter.text(`dec dword ptr [${counter}]`);
+    emitter.jumpIf(5, top);
   }
 
   private emitIndirectBranch(): void {
