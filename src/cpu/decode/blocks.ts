@@ -92,6 +92,8 @@ export class BlockCache {
   private readonly codePages: CodePages;
   private free: number;
   private versions = 0;
+  /** From here on nothing was ever allocated: zero, and not taken from the host yet. */
+  private untouched: number;
   private readonly scratch: number;
   private readonly crossing = new Uint8Array(2 * MAX_INSTRUCTION_LENGTH);
   /** Tells that every block is gone: all execute tags must go too. */
@@ -124,6 +126,7 @@ export class BlockCache {
     this.codePages = options.codePages;
     this.scratch = options.area.start;
     this.free = this.firstFree();
+    this.untouched = this.free;
   }
 
   private firstFree(): number {
@@ -140,15 +143,21 @@ export class BlockCache {
   }
   /** A zeroed record, valid until the next flush. */
   allocateRecord(): number {
-    const at = this.allocate(RECORD_SIZE);
-    this.memory.fill(0, at, at + RECORD_SIZE);
-    return at;
+    return this.allocateZeroed(RECORD_SIZE);
   }
 
   private allocate(bytes: number): number {
     if (this.free + bytes > this.area.start + this.area.size) this.flush();
     const at = this.free;
     this.free += bytes;
+    this.untouched = Math.max(this.untouched, this.free);
+    return at;
+  }
+
+  private allocateZeroed(bytes: number): number {
+    const { untouched } = this;
+    const at = this.allocate(bytes);
+    if (at < untouched) this.memory.fill(0, at, at + bytes);
     return at;
   }
 
@@ -175,8 +184,7 @@ export class BlockCache {
     const known = this.pages.get(page)?.tables.get(mode);
     if (known !== undefined) return known;
     // an allocation may flush everything
-    const table = this.allocate(CODE_TABLE_SIZE);
-    this.u32.fill(0, table >> 2, (table + CODE_TABLE_SIZE) >> 2);
+    const table = this.allocateZeroed(CODE_TABLE_SIZE);
     this.pageEntry(page).tables.set(mode, table);
     return table;
   }
