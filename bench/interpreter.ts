@@ -107,6 +107,7 @@ const NO_INTERRUPTS: LocalApic = {
   externalPending: () => false,
   acknowledgeExternal: () => 0,
   nmiPending: false,
+  waiting: false,
   readMsr: () => undefined,
   writeMsr: () => false,
   cr8: 0,

@@ -186,6 +186,10 @@ const FIELDS = {
   tlb: 'u32',
   /** Instructions left until the run loop must look around. Signed. */
   budget: 'u32',
+  /** Budget when `interruptShadow` was set. With a different one an instruction has completed since and the shadow is over. */
+  shadowBudget: 'u32',
+  /** 0 only if no interrupt waits that RFLAGS.IF may hold back: see noteInterrupts in cpu/system/interrupts.ts. */
+  interruptWaiting: 'u32',
   /** Record of the instruction that called out last. */
   record: 'u32',
   /** Where a region was left before completion of an instruction: see cpu/regions/sites.ts. */

@@ -73,8 +73,8 @@ export interface LocalApic {
   nmiPending: boolean;
   /** A system management interrupt: only a hypervisor inside can do something about it. Absent: there are none. */
   smiPending?: boolean;
-  /** False only if no vector, ExtINT, NMI or SMI is waiting; cheap. Absent: unknown. */
-  readonly waiting?: boolean;
+  /** False only if no vector, ExtINT, NMI or SMI is waiting; cheap. Changes are told to `noteInterrupts`. */
+  readonly waiting: boolean;
   readMsr(index: number): bigint | undefined;
   /** False: #GP. */
   writeMsr(index: number, value: bigint): boolean;

@@ -35,6 +35,8 @@ const ACTIVITY = word('activity');
 const GUEST_MODE = word('guestMode');
 const GIF = word('gif');
 const SHADOW = word('interruptShadow');
+const SHADOW_BUDGET = word('shadowBudget');
+const INTERRUPT_WAITING = word('interruptWaiting');
 const DR6_PENDING = word('dr6Pending');
 const SINGLE_STEP = word('singleStep');
 
@@ -137,6 +139,7 @@ export class Engine {
       this.slice -= KICK;
       this.reserve += KICK;
       this.i32[BUDGET] -= KICK;
+      this.i32[SHADOW_BUDGET] -= KICK;
       if (this.inBlock) this.stopBehind(this.u32[RECORD_POINTER]);
     }
   }
@@ -318,6 +321,7 @@ export class Engine {
   private endSlice(): void {
     const left = this.i32[BUDGET];
     if (left === this.slice) this.restoreHeld();
+    else if (this.i32[SHADOW_BUDGET] !== left) this.u32[SHADOW] = InterruptShadow.NONE;
     this.retiredBefore += this.slice - left;
     this.reserve += left;
     this.slice = 0;
@@ -372,13 +376,17 @@ export class Engine {
       this.advanceRip(delta, RIP, long);
       i32[BUDGET] += remaining;
       this.inBlock = false;
+      this.takeShadow();
       try {
         helper(cpu, a, b, c, d, e, f);
       } catch (reason) {
         if (!(reason instanceof InstructionAborted)) throw reason;
+        u32[SHADOW] = cpu.held.shadow;
+        i32[SHADOW_BUDGET] = i32[BUDGET];
         return Exit.SYSTEM_ABORT;
       }
       i32[BUDGET]--;
+      i32[SHADOW_BUDGET] = i32[BUDGET];
       u32[RIP] = u32[NEXT_RIP];
       u32[RIP + 1] = u32[NEXT_RIP + 1];
       if (((u32[MODE] & MODE_SIZE_MASK) === MODE_64) !== long || !this.nothingDue()) return Exit.SYSTEM;
@@ -387,10 +395,16 @@ export class Engine {
     };
   }
 
-  /**
-   * Whether the run loop would do nothing at this instruction boundary. The shadow of an STI may be forgotten if the next
-   * instruction runs anyway before anyone could raise an interrupt.
-   */
+  /** Before an instruction that may set a shadow of its own, or may not complete: holds the one it stands in. */
+  private takeShadow(): void {
+    const { u32, i32 } = this;
+    // of a slice's first instruction the run loop has taken care
+    if (i32[BUDGET] !== this.slice)
+      this.cpu.held.shadow = i32[SHADOW_BUDGET] === i32[BUDGET] ? u32[SHADOW] : InterruptShadow.NONE;
+    u32[SHADOW] = InterruptShadow.NONE;
+  }
+
+  /** Whether the run loop would do nothing at this instruction boundary but remember a shadow. */
   private nothingDue(): boolean {
     const { cpu, u32 } = this;
     if (this.kicked || this.interruptDue()) return false;
@@ -400,20 +414,16 @@ export class Engine {
       u32[DR6_PENDING] |
       (u32[RFLAGS] & (RFLAGS_TF | RFLAGS_RF)) |
       (u32[DR7] & DR7_ENABLES);
-    if (special !== 0 || watchesBranches(cpu)) return false;
-    if (u32[SHADOW] === InterruptShadow.NONE) return true;
-    if (u32[SHADOW] !== InterruptShadow.STI || this.i32[BUDGET] < 1) return false;
-    u32[SHADOW] = InterruptShadow.NONE;
-    return true;
+    return special === 0 && !watchesBranches(cpu);
   }
 
   /** Whether an interrupt may be deliverable at this boundary. */
   private interruptDue(): boolean {
     const { cpu, u32 } = this;
-    if (u32[GIF] === 0) return false;
+    if (u32[GIF] === 0 || u32[INTERRUPT_WAITING] === 0) return false;
     // A virtual interrupt waits in the VMCB's fields, not in the APIC, until the guest lets it in.
     if (u32[GUEST_MODE] !== 0 && hooks.interruptWaiting(cpu)) return true;
-    if (cpu.apic.waiting === false) return false;
+    if (!cpu.apic.waiting) return false;
     return cpu.apic.nmiPending || cpu.apic.smiPending === true || interruptsEnabled(cpu);
   }
 

@@ -18,6 +18,8 @@ type NumberField =
   | 'guestMode'
   | 'gif'
   | 'interruptShadow'
+  | 'shadowBudget'
+  | 'interruptWaiting'
   | 'nmiBlocked'
   | 'activity'
   | 'apicId'

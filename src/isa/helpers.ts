@@ -65,7 +65,6 @@ export const HELPERS = {
   rdgsbase: SYSTEM,
   wrfsbase: SYSTEM,
   wrgsbase: SYSTEM,
-  swapgs: SYSTEM,
 
   // --- descriptor tables and segments
   /** (linear lo, hi, operand bits). */

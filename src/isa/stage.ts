@@ -79,6 +79,16 @@ export const RBP = 5;
 export const RSI = 6;
 export const RDI = 7;
 
+/** Words of the processor's state that system instructions look at themselves, before they leave the rest to a helper. */
+export type StateWord =
+  | 'cpl'
+  /** RFLAGS without the arithmetic flags. */
+  | 'rflags'
+  /** The intercept words of the current VMCB, zero outside guest mode. */
+  | 'intercepts'
+  /** Zero only if no interrupt waits that RFLAGS.IF may hold back. */
+  | 'interruptWaiting';
+
 type Pair = (a: Value, b: Value) => Value;
 type Single = (a: Value) => Value;
 
@@ -194,6 +204,15 @@ export abstract class Stage {
   abstract scratch128(index: number): Local<'v128'>;
   abstract setScratch128(index: number, value: Value<'v128'>): void;
 
+  // ---- system state
+
+  abstract state(word: StateWord, index?: number): Local<'i32'>;
+  abstract setState(word: StateWord, value: I32): void;
+  /** Interrupts wait until the next instruction has completed (STI). */
+  abstract holdInterrupts(): void;
+  /** SWAPGS. */
+  abstract swapGsBase(): void;
+
   // ---- x87 and MMX
 
   /** #MF if an x87 exception is pending (FERR# with CR0.NE clear), as waiting x87 and all MMX instructions do first. */
@@ -276,7 +295,10 @@ export abstract class Stage {
   faultIf(condition: I32, vector: number, errorCode?: number): void {
     this.if(condition, () => this.fault(vector, errorCode), undefined, false);
   }
-  /** Calls a system helper; must be the last thing `execute` does on its path. */
+  /**
+   * Calls a system helper; must be the last thing `execute` does on its path. Instructions that do so on every path end a
+   * region; where it is for unusual cases only, a region leaves those to the interpreter, so nothing may have changed yet.
+   */
   abstract system(helper: SystemHelper, ...args: (number | Int)[]): void;
   /** Calls a light helper; the result is 0 where the helper gives none. */
   abstract call(helper: LightHelper, ...args: (number | Int)[]): Local<'i32'>;

@@ -3,6 +3,7 @@
 import type { SystemHelper } from './helpers.ts';
 import { type InstructionOptions, instruction } from './instruction.ts';
 import { farPointer } from './integer/control.ts';
+import { FLAG, IOPL_SHIFT } from './rflags.ts';
 import { type I32, type I64, type Int, RAX, RCX, type Stage } from './stage.ts';
 
 /** An instruction without operands that is its helper. */
@@ -68,18 +69,78 @@ export const XSETBV = plain('XSETBV', 'NP 0F 01 (D1)', 'xsetbv', { feature: 'xsa
 
 // ---- flags with privilege
 
+// A kernel does these all the time, and nearly always in the plain way that needs no helper.
+
+const privilegeLevel = (x: Stage): I32 => x.state('cpl') as I32;
+const ioPrivilegeLevel = (x: Stage, flags: I32): I32 => x.and(x.shrU(flags, IOPL_SHIFT), 3);
+const place = (x: Stage, flag: I32, bit: number): I32 => x.shl(flag, 31 - Math.clz32(bit));
+
 export const PUSHF = instruction('PUSHF', {
   encodings: ['9C d64'],
   intercept: 'PUSHF',
-  execute: (x) => x.system('pushf', x.bits),
+  execute(x) {
+    if (x.bits !== 64) {
+      x.system('pushf', x.bits);
+      return;
+    }
+    const arithmetic = x.or(x.lowFlags() as I32, place(x, x.flag('OF') as I32, FLAG.OF));
+    const others = x.and(x.state('rflags') as I32, ~(FLAG.RF | FLAG.VM));
+    x.push(64, x.extendU(x.or(others, arithmetic)));
+  },
 });
+
+/** What POPFQ changes besides the arithmetic flags, without asking anyone. */
+const POPPED = FLAG.DF | FLAG.IF | FLAG.IOPL | FLAG.NT | FLAG.ID;
 export const POPF = instruction('POPF', {
   encodings: ['9D d64'],
   intercept: 'POPF',
-  execute: (x) => x.system('popf', x.bits),
+  execute(x) {
+    if (x.bits !== 64) {
+      x.system('popf', x.bits);
+      return;
+    }
+    const popped = x.let(x.toI32(x.peek(64) as Int)) as I32;
+    const old = x.state('rflags') as I32;
+    const changed = x.let(x.xor(old, popped)) as I32;
+    const traps = x.or(x.and(x.or(old, popped), FLAG.TF), x.and(changed, FLAG.AC));
+    // outside privilege level 0 it depends which of IF and IOPL may change
+    const guarded = x.select(privilegeLevel(x), x.and(changed, FLAG.IF | FLAG.IOPL), x.i32(0));
+    const enabling = x.select(x.state('interruptWaiting') as I32, x.and(x.and(changed, popped), FLAG.IF), x.i32(0));
+    x.if(x.or(x.or(traps, guarded), enabling), () => x.system('popf', x.bits));
+    x.setState('rflags', x.or(x.and(old, ~(POPPED | FLAG.RF)), x.and(popped, POPPED)));
+    const flag = (bit: number) => x.let(x.and(x.shrU(popped, 31 - Math.clz32(bit)), 1)) as I32;
+    x.setFlags({
+      CF: flag(FLAG.CF),
+      PF: flag(FLAG.PF),
+      AF: flag(FLAG.AF),
+      ZF: flag(FLAG.ZF),
+      SF: flag(FLAG.SF),
+      OF: flag(FLAG.OF),
+    });
+    x.releaseStack(8);
+  },
 });
-export const CLI = plain('CLI', 'FA', 'cli');
-export const STI = plain('STI', 'FB', 'sti');
+
+export const CLI = instruction('CLI', {
+  encodings: ['FA'],
+  execute(x) {
+    const flags = x.state('rflags') as I32;
+    x.if(x.gtU(privilegeLevel(x), ioPrivilegeLevel(x, flags)), () => x.system('cli'));
+    x.setState('rflags', x.and(flags, ~FLAG.IF));
+  },
+});
+export const STI = instruction('STI', {
+  encodings: ['FB'],
+  execute(x) {
+    const flags = x.state('rflags') as I32;
+    const unprivileged = x.gtU(privilegeLevel(x), ioPrivilegeLevel(x, flags));
+    x.if(x.or(unprivileged, x.state('interruptWaiting') as I32), () => x.system('sti'));
+    x.if(x.eqz(x.and(flags, FLAG.IF)), () => {
+      x.setState('rflags', x.or(flags, FLAG.IF));
+      x.holdInterrupts();
+    });
+  },
+});
 export const CLAC = plain('CLAC', 'NP 0F 01 (CA)', 'clac', { feature: 'smap' });
 export const STAC = plain('STAC', 'NP 0F 01 (CB)', 'stac', { feature: 'smap' });
 
@@ -146,7 +207,10 @@ export const RDFSBASE = baseAccess('RDFSBASE', 0, 'rdfsbase', 'w');
 export const RDGSBASE = baseAccess('RDGSBASE', 1, 'rdgsbase', 'w');
 export const WRFSBASE = baseAccess('WRFSBASE', 2, 'wrfsbase', 'r');
 export const WRGSBASE = baseAccess('WRGSBASE', 3, 'wrgsbase', 'r');
-export const SWAPGS = plain('SWAPGS', '0F 01 (F8) cpl0 only64', 'swapgs');
+export const SWAPGS = instruction('SWAPGS', {
+  encodings: ['0F 01 (F8) cpl0 only64'],
+  execute: (x) => x.swapGsBase(),
+});
 
 // ---- descriptor tables and segment registers
 

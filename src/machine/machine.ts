@@ -7,7 +7,7 @@ import { Arena, DmaMemory, PhysicalSpace } from '../cpu/memory/index.ts';
 import type { CpuModel } from '../cpu/model.ts';
 import { type EngineKind, PROCESSOR_OVERHEAD, Processor } from '../cpu/processor.ts';
 import { Activity } from '../cpu/state.ts';
-import { interruptsEnabled, wakeEventPending } from '../cpu/system/interrupts.ts';
+import { interruptsEnabled, noteInterrupts, wakeEventPending } from '../cpu/system/interrupts.ts';
 import { resetCpu } from '../cpu/system/reset.ts';
 import { placeAcpiTables } from './acpi/placement.ts';
 import { buildAcpiTables } from './acpi/tables.ts';
@@ -238,6 +238,7 @@ export class Machine {
   }
 
   private wake(): void {
+    noteInterrupts(this.processor.cpu);
     if (this.board.lapic.pending() >= 0 || this.board.nmiPending || this.board.smiPending) this.processor.engine.kick();
   }
 

@@ -6,6 +6,7 @@ import { Arena, DmaMemory, PhysicalSpace } from '../../src/cpu/memory/index.ts';
 import { cpuModel } from '../../src/cpu/model.ts';
 import { type EngineKind, PROCESSOR_OVERHEAD, Processor } from '../../src/cpu/processor.ts';
 import { Activity } from '../../src/cpu/state.ts';
+import { noteInterrupts } from '../../src/cpu/system/interrupts.ts';
 import { resetCpu } from '../../src/cpu/system/reset.ts';
 
 const MiB = 2 ** 20;
@@ -14,14 +15,49 @@ export const RAM_BYTES = 4 * MiB;
 const TEXT_PORT = 0xe9;
 const ALL_ONES: Readonly<Record<AccessSize, number>> = { 1: 0xff, 2: 0xffff, 4: 0xffff_ffff };
 
+/** What waits at a {@link ScriptedApic}. */
+const NOTHING_WAITS = { vector: -1, external: -1, nmiPending: false, smiPending: false };
+
 /** A local APIC reduced to what the processor asks of it: one vector, one ExtINT, one NMI. */
 class ScriptedApic implements LocalApic {
-  /** Vector waiting, or -1. */
-  vector = -1;
-  external = -1;
-  nmiPending = false;
-  smiPending = false;
+  private readonly waits = { ...NOTHING_WAITS };
+  private readonly changed: () => void;
   cr8 = 0;
+  constructor(changed: () => void) {
+    this.changed = changed;
+  }
+  private set(what: Partial<typeof NOTHING_WAITS>): void {
+    Object.assign(this.waits, what);
+    this.changed();
+  }
+  get waiting(): boolean {
+    return Object.entries(NOTHING_WAITS).some(([name, value]) => this.waits[name as 'vector'] !== value);
+  }
+  /** Vector waiting, or -1. */
+  get vector(): number {
+    return this.waits.vector;
+  }
+  set vector(vector: number) {
+    this.set({ vector });
+  }
+  get external(): number {
+    return this.waits.external;
+  }
+  set external(external: number) {
+    this.set({ external });
+  }
+  get nmiPending(): boolean {
+    return this.waits.nmiPending;
+  }
+  set nmiPending(nmiPending: boolean) {
+    this.set({ nmiPending });
+  }
+  get smiPending(): boolean {
+    return this.waits.smiPending;
+  }
+  set smiPending(smiPending: boolean) {
+    this.set({ smiPending });
+  }
   apicBase = 0xfee0_0900n;
   pending(): number {
     return this.vector >> 4 > this.cr8 ? this.vector : -1;
@@ -59,7 +95,7 @@ export type RunEnd = 'halted' | 'shutdown' | 'limit';
 export class Bench {
   readonly processor: Processor;
   readonly memory: DmaMemory;
-  readonly apic = new ScriptedApic();
+  readonly apic = new ScriptedApic(() => noteInterrupts(this.cpu));
   /** Characters sent to the text port. */
   output = '';
   /** Other port writes. */

@@ -263,6 +263,35 @@ describe('what interrupts a hot loop', () => {
     // two instructions before the loop, then three of four count
     for (const n of [50_000, 50_001, 50_002, 50_003]) assert.equal(at(n + 2), BigInt(Math.floor(n / 4) * 3 + (n % 4)));
   });
+  test('STI, CLI and POPF let interrupts in and out at exact counts', () => {
+    const text = `again: sti
+      inc rbx
+      behind_sti: cli
+      pushfq
+      or dword ptr [rsp], 0x200
+      popfq
+      behind_popf: inc rsi
+      last: cli
+      jmp again`;
+    /** Where an interrupt is taken that comes before the n-th instruction of the loop. */
+    const taken = [
+      'behind_sti',
+      'behind_sti',
+      'behind_sti',
+      'behind_popf',
+      'behind_popf',
+      'behind_popf',
+      'behind_popf',
+      'last',
+      'behind_sti',
+    ];
+    for (const [n, label] of taken.entries()) {
+      const guest = longMode(text);
+      guest.bench.step(taken.length * MANY + n);
+      guest.bench.apic.vector = 0x31;
+      guest.expectException({ vector: 0x31, at: label });
+    }
+  });
   test('a breakpoint set while it runs', () => {
     const guest = longMode(`mov ecx, ${MANY}
       again: inc rbx

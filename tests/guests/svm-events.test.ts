@@ -213,6 +213,17 @@ describe('physical interrupts', () => {
     });
     shadowed.expectExit(ExitCode.INTR, { at: 'here' });
   });
+  test('the shadow of STI shows in an exit of the instruction behind it, and of no later one', () => {
+    for (const [between, shadow] of [
+      ['', 1n],
+      ['nop', 0n],
+    ] as const) {
+      const vm = virtualMachine(`sti\n${between}\nhere: mov eax, [0x300000]`, { nested: true });
+      vm.nestedPages.map(0x30_0000n, 0, 0n);
+      vm.expectExit(ExitCode.NPF, { at: 'here' });
+      assert.equal(vm.vmcb.control('INTERRUPT_SHADOW') & 1n, shadow);
+    }
+  });
   test('even where VMRUN is in the shadow of STI', () => {
     const host = `mov ecx, 0xc0010117\nmov eax, HOST_SAVE\nxor edx, edx\nwrmsr\nmov rax, VMCB\nclgi\nsti\nvmrun\nhlt`;
     const vm = virtualMachine('inc ebx\nhere: nop', { host });

@@ -1,8 +1,8 @@
 /** Builds the module of interpreter handlers: one function per form of every encoding, and what they share. */
 
+import { emitInstruction } from '../../isa/emission.ts';
 import type { Encoding } from '../../isa/encoding.ts';
 import { HELPERS, type HelperName } from '../../isa/helpers.ts';
-import { INTERCEPT_EXIT_CODE, interceptBit } from '../../isa/intercepts.ts';
 import type { InstructionTable } from '../../isa/table.ts';
 import { type FunctionBuilder, type FunctionRef, ModuleBuilder } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
@@ -88,16 +88,7 @@ export function formsOf(encoding: Encoding, long: boolean): HandlerForm[] {
 
 function emitHandler(f: FunctionBuilder, form: HandlerForm, module: HandlerModule): InterpreterStage {
   const x = new InterpreterStage(f, form, module);
-  const { instruction, attributes } = form.encoding;
-  if (attributes.cpl0) {
-    x.faultIf(f.load('i32.load', f.param<'i32'>(0), offsetOf('cpl')), 13, 0);
-  }
-  if (instruction.intercept) {
-    const { word, bit } = interceptBit(instruction.intercept);
-    const active = x.and(f.load('i32.load', f.param<'i32'>(0), offsetOf('intercepts', word)), 1 << bit);
-    x.if(active, () => x.system('intercepted', INTERCEPT_EXIT_CODE[instruction.intercept!]));
-  }
-  instruction.execute(x);
+  emitInstruction(x, form.encoding);
   x.finish();
   return x;
 }

@@ -19,6 +19,7 @@ import {
   type Int,
   RSP,
   Stage,
+  type StateWord,
 } from '../../isa/stage.ts';
 import type {
   FunctionBuilder,
@@ -31,7 +32,8 @@ import type {
   Value,
   ValueType,
 } from '../../wasm/index.ts';
-import { CONTEXT, type FieldName, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
+import { CONTEXT, type FieldName, GS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
+import { InterruptShadow } from '../state.ts';
 import {
   emitCondition,
   emitFlag,
@@ -103,7 +105,7 @@ export interface Effects {
   /** Looks at or keeps arithmetic flags of earlier instructions. */
   readsFlags: boolean;
   writesFlags: boolean;
-  /** Calls a system helper. */
+  /** Calls a system helper on every path. */
   system: boolean;
 }
 
@@ -465,6 +467,32 @@ export class InterpreterStage extends Stage {
     this.f.store('v128.store', this.ctx, value, this.at('scratch', index));
   }
 
+  // ---- system state
+
+  state(word: StateWord, index = 0): Local<'i32'> {
+    return this.f.let(this.f.load('i32.load', this.ctx, this.at(word, index)));
+  }
+  setState(word: StateWord, value: I32): void {
+    this.f.store('i32.store', this.ctx, value, this.at(word));
+  }
+  swapGsBase(): void {
+    const { f } = this;
+    const base = f.let(f.load('i64.load', this.ctx, segmentOffset(GS, 'base')));
+    const kernel = f.let(f.load('i64.load', this.ctx, this.at('kernelGsBase')));
+    f.store('i64.store', this.ctx, kernel, segmentOffset(GS, 'base'));
+    f.store('i64.store', this.ctx, base, this.at('kernelGsBase'));
+  }
+  holdInterrupts(): void {
+    const { f } = this;
+    f.store('i32.store', this.ctx, f.i32(InterruptShadow.STI), this.at('interruptShadow'));
+    f.store(
+      'i32.store',
+      this.ctx,
+      this.sub(this.add(this.field32('budget') as I32, this.recordU8(RECORD.remaining)), 1),
+      this.at('shadowBudget'),
+    );
+  }
+
   // ---- x87 and MMX
 
   requireNoX87Exception(): void {
@@ -808,7 +836,7 @@ export class InterpreterStage extends Stage {
 
   system(helper: SystemHelper, ...args: (number | Int)[]): void {
     const { f } = this;
-    this.effects.system = true;
+    if (this.depth === 0) this.effects.system = true;
     const values = this.helperArguments(args).map((v) => f.let(v));
     this.saveRecord();
     const exit = f.call(this.module.helpers[helper], values) as Local<'i32'>;

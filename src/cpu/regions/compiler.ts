@@ -1,5 +1,6 @@
 /** Turns hot blocks into regions: discovers their graphs and writes one module for a batch of them. */
 
+import { emitInstruction } from '../../isa/emission.ts';
 import { HELPERS, type HelperName, type LightHelper } from '../../isa/helpers.ts';
 import {
   type FunctionBuilder,
@@ -240,7 +241,7 @@ class RegionWriter {
     block.instructions.forEach((instruction, i) => {
       this.block = block;
       stage.begin(instruction, count - i);
-      this.f.scope(() => instruction.form.encoding.instruction.execute(stage));
+      this.f.scope(() => emitInstruction(stage, instruction.form.encoding));
     });
     const last = block.instructions[count - 1];
     if (!last || (last.target === undefined && !last.ends)) this.goTo('next');

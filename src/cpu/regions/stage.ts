@@ -17,6 +17,7 @@ import {
   type Int,
   RSP,
   Stage,
+  type StateWord,
 } from '../../isa/stage.ts';
 import type {
   FunctionBuilder,
@@ -29,12 +30,13 @@ import type {
   Value,
   Variable,
 } from '../../wasm/index.ts';
-import { type FieldName, FS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
+import { type FieldName, FS, GS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
 import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { Exit } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { TLB_EXECUTE, TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from '../interpreter/tlb-access.ts';
 import { LOADS, NUMBER_LOADS, STORES, wholeStore } from '../interpreter/widths.ts';
+import { InterruptShadow, Pending } from '../state.ts';
 import { LazyFlags } from './flags.ts';
 import { generalRegister, isHighByte, MXCSR_BIT, type RegionInstruction, xmmRegister } from './instruction.ts';
 import { RegionSites } from './sites.ts';
@@ -515,6 +517,27 @@ export class RegionStage extends Stage {
     this.f.store('v128.store', this.ctx, value, this.at('scratch', index));
   }
 
+  // ---- system state
+
+  state(word: StateWord, index = 0): Local<'i32'> {
+    return this.f.let(this.f.load('i32.load', this.ctx, this.at(word, index)));
+  }
+  setState(word: StateWord, value: I32): void {
+    this.f.store('i32.store', this.ctx, value, this.at(word));
+  }
+  swapGsBase(): void {
+    const { f } = this;
+    const base = f.let(f.load('i64.load', this.ctx, segmentOffset(GS, 'base')));
+    const kernel = f.let(f.load('i64.load', this.ctx, this.at('kernelGsBase')));
+    f.store('i64.store', this.ctx, kernel, segmentOffset(GS, 'base'));
+    f.store('i64.store', this.ctx, base, this.at('kernelGsBase'));
+  }
+  holdInterrupts(): void {
+    const { f } = this;
+    f.store('i32.store', this.ctx, f.i32(InterruptShadow.STI), this.at('interruptShadow'));
+    f.store('i32.store', this.ctx, this.add(this.budget as Value as I32, this.remaining - 1), this.at('shadowBudget'));
+  }
+
   // ---- memory
 
   private tlbEntry(linear: Local<'i64'>): Local<'i32'> {
@@ -769,8 +792,11 @@ export class RegionStage extends Stage {
     this.f.call(this.env.module.regionRaise, [this.f.i32(this.site(RegionSites.exception(vector, errorCode)))]);
     this.toCommonExit();
   }
+  /** An unusual case: the interpreter calls the helper. */
   system(_helper: SystemHelper): void {
-    throw new Error(`${this.current.form.encoding.text}: system instructions are not part of regions`);
+    const { f } = this;
+    f.store('i32.store', this.ctx, f.i32(Pending.INTERPRET), this.at('pending'));
+    this.abort();
   }
   call(helper: LightHelper, ...args: (number | Int)[]): Local<'i32'> {
     const { f } = this;

@@ -10,6 +10,7 @@ import {
   type SystemHooks,
   type TaskSwitchSource,
 } from '../system/hooks.ts';
+import { noteInterrupts } from '../system/interrupts.ts';
 import { CR0, FLAG } from '../system/registers.ts';
 import { EventInjection, EventType, ExitCode, InterceptWord, VirtualInterrupt } from './vmcb.ts';
 import { takeInjected } from './world-switch.ts';
@@ -203,6 +204,10 @@ export const svmHooks: SystemHooks = {
   },
   acknowledgeVirtualInterrupt(cpu) {
     cpu.u32[VINT] &= ~VirtualInterrupt.IRQ;
+    noteInterrupts(cpu);
+  },
+  virtualInterruptRequested(cpu) {
+    return (cpu.u32[VINT] & VirtualInterrupt.IRQ) !== 0;
   },
   interruptWaiting(cpu) {
     return virtualInterruptDue(cpu) && (readFlags(cpu) & FLAG.IF) !== 0;

@@ -6,6 +6,7 @@ import { fault } from '../fault.ts';
 import { readFlags, writeFlags } from '../flags.ts';
 import { Activity, type CpuState, word } from '../state.ts';
 import { deliverException } from '../system/exceptions.ts';
+import { noteInterrupts } from '../system/interrupts.ts';
 import { CR0, CR4, EFER, FLAG } from '../system/registers.ts';
 import { refreshSegments } from '../system/segments.ts';
 import { type VmcbReader, violatedRule } from './consistency.ts';
@@ -196,6 +197,7 @@ export function vmrun(cpu: Cpu, low: number, high: number): void {
   if (cpu.lbrVirtualization) for (const [index, offset] of LBR) host.save(offset, cpu, index);
   loadGuest(cpu, vmcb);
   cpu.gif = 1;
+  noteInterrupts(cpu);
   // From here on VMRUN has completed: what held for it is not the guest's, and its single-step trap waits for #VMEXIT.
   Object.assign(cpu.held, { shadow: 0, resume: 0, causes: 0 });
   cpu.hostSingleStep = cpu.singleStep;
@@ -303,6 +305,7 @@ export function takeInjected(): boolean {
 
 function loadHost(cpu: Cpu, host: VmcbPage): void {
   cpu.guestMode = 0;
+  noteInterrupts(cpu);
   if (cpu.lbrVirtualization) for (const [index, offset] of LBR) host.load(offset, cpu, index);
   cpu.lbrVirtualization = 0;
   cpu.intercepts.fill(0);

@@ -82,6 +82,8 @@ export interface SystemHooks {
   systemManagementInterrupt(cpu: Cpu): void;
   /** An NMI is due. */
   nonMaskableInterrupt(cpu: Cpu): void;
+  /** Whether a virtual interrupt waits that the guest may hold back. */
+  virtualInterruptRequested(cpu: Cpu): boolean;
   /** Whether a physical or virtual interrupt may be deliverable now; cheap, and allowed to err towards true. */
   interruptWaiting(cpu: Cpu): boolean;
   /** Whether a physical interrupt may be taken now (V_INTR_MASKING puts the host's IF in charge). */
@@ -116,6 +118,7 @@ export const NO_HOOKS: SystemHooks = {
   taskSwitch() {},
   systemManagementInterrupt() {},
   nonMaskableInterrupt() {},
+  virtualInterruptRequested: () => false,
   interruptWaiting: () => true,
   physicalInterruptsEnabled: () => true,
   physicalInterrupt() {},

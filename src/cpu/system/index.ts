@@ -47,7 +47,6 @@ import {
   pushSegment,
   rdfsbase,
   rdgsbase,
-  swapgs,
   wrfsbase,
   wrgsbase,
 } from './segment-instructions.ts';
@@ -104,7 +103,6 @@ export const systemHelpers = {
   rdgsbase,
   wrfsbase,
   wrgsbase,
-  swapgs,
   lgdt,
   lidt,
   sgdt,

@@ -1,10 +1,22 @@
 /** What the run loop does at instruction boundaries: NMI and maskable interrupts (SDM vol. 3A 6.8; APM vol. 2 8.5, 15.13, 15.21). */
 import type { Cpu } from '../cpu.ts';
+import { word } from '../state.ts';
 import { deliverException } from './exceptions.ts';
 import { hooks } from './hooks.ts';
 import { FLAG, systemFlags } from './registers.ts';
 
 const NMI_VECTOR = 2;
+
+const INTERRUPT_WAITING = word('interruptWaiting');
+
+/**
+ * Tells emitted code whether STI and POPF have to look for interrupts; to be called when the local APIC's `waiting`, guest
+ * mode or the guest's virtual interrupt has changed.
+ */
+export function noteInterrupts(cpu: Cpu): void {
+  const virtual = cpu.guestMode !== 0 && hooks.virtualInterruptRequested(cpu);
+  cpu.u32[INTERRUPT_WAITING] = cpu.apic.waiting || virtual ? 1 : 0;
+}
 
 /** Whether a maskable interrupt would be taken. */
 export function interruptsEnabled(cpu: Cpu): boolean {
@@ -25,11 +37,13 @@ export function pollInterrupts(cpu: Cpu): boolean {
   if (apic.smiPending) {
     if (cpu.guestMode !== 0) hooks.systemManagementInterrupt(cpu);
     apic.smiPending = false;
+    noteInterrupts(cpu);
     cpu.log.write('unimplemented', 'system management interrupt dropped: there is no system management mode');
   }
   if (apic.nmiPending && cpu.nmiBlocked === 0) {
     if (cpu.guestMode !== 0) hooks.nonMaskableInterrupt(cpu);
     apic.nmiPending = false;
+    noteInterrupts(cpu);
     deliverException(cpu, NMI_VECTOR, undefined, 'nmi');
     return true;
   }

@@ -2,8 +2,12 @@
  * Bits of the control, flag and debug registers, and the modes they make up (SDM vol. 3A chapter 2, APM vol. 2 chapter 3).
  * Masks are numbers over the low 32 bits, where every defined bit of these registers lies.
  */
+
+import { FLAG, IOPL_SHIFT } from '../../isa/rflags.ts';
 import { CS, SEGMENT, SEGMENT_SIZE } from '../context.ts';
 import { type CpuState, word } from '../state.ts';
+
+export { FLAG, IOPL_SHIFT };
 
 /** SDM vol. 3A 2.5. */
 export const CR0 = {
@@ -53,29 +57,6 @@ export const EFER = {
   TCE: 1 << 15,
 } as const;
 
-/** SDM vol. 1 3.4.3. */
-export const FLAG = {
-  CF: 1 << 0,
-  /** Always 1. */
-  FIXED: 1 << 1,
-  PF: 1 << 2,
-  AF: 1 << 4,
-  ZF: 1 << 6,
-  SF: 1 << 7,
-  TF: 1 << 8,
-  IF: 1 << 9,
-  DF: 1 << 10,
-  OF: 1 << 11,
-  IOPL: 3 << 12,
-  NT: 1 << 14,
-  RF: 1 << 16,
-  VM: 1 << 17,
-  AC: 1 << 18,
-  VIF: 1 << 19,
-  VIP: 1 << 20,
-  ID: 1 << 21,
-} as const;
-export const IOPL_SHIFT = 12;
 export const ARITHMETIC_FLAGS = FLAG.CF | FLAG.PF | FLAG.AF | FLAG.ZF | FLAG.SF | FLAG.OF;
 
 /** SDM vol. 3B 18.2.3. */

@@ -86,9 +86,3 @@ export const rdfsbase = (cpu: Cpu, register: number, bits: number): void => read
 export const rdgsbase = (cpu: Cpu, register: number, bits: number): void => readBase(cpu, GS, register, bits);
 export const wrfsbase = (cpu: Cpu, register: number, bits: number): void => writeBase(cpu, FS, register, bits);
 export const wrgsbase = (cpu: Cpu, register: number, bits: number): void => writeBase(cpu, GS, register, bits);
-
-export function swapgs(cpu: Cpu): void {
-  const { base } = cpu.segments[GS];
-  cpu.segments[GS].base = cpu.kernelGsBase;
-  cpu.kernelGsBase = base;
-}

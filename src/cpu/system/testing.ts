@@ -108,6 +108,7 @@ export class FakeApic implements LocalApic {
   nmiPending = false;
   cr8 = 0;
   apicBase = 0xfee0_0900n;
+  readonly waiting = true;
   readonly msrs = new Map<number, bigint>([
     [0x1b, this.apicBase],
     [0x6e0, 0n],
