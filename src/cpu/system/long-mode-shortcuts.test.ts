@@ -60,7 +60,6 @@ function kernel(level: 0 | 3): Machine {
   cpu.translation.stateChanged();
   for (let i = 0; i < PAGES; i++) {
     cpu.linear.probe(KERNEL + BigInt(i << 12), 1, 'w');
-    cpu.linear.probe(BigInt(i << 12), 1, 'w');
     cpu.linear.probe(KERNEL + BigInt(i << 12), 1, 'r');
   }
   cpu.cpl = level;
