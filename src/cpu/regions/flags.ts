@@ -324,17 +324,26 @@ export class LazyFlags {
 
   /** Makes the variables hold the settled words: where single flags change, or are asked for behind a merge of paths. */
   private settle(): void {
-    const { f } = this.x;
-    if (this.state.kind === 'words') return;
-    const emit = () => {
-      this.store();
-      this.x.call('settleFlags');
-      this.result.set(f.load('i64.load', this.ctx, this.at('flagResult')));
-      this.other.set(f.load('i64.load', this.ctx, this.at('flagCarries')));
-    };
-    if (this.state.kind === 'variable') f.if(this.kind as Value<'i32'>, emit);
-    else emit();
-    this.state = WORDS;
+    const { x, state } = this;
+    if (state.kind === 'words') return;
+    if (state.kind === 'variable' || state.kind === 'flags') {
+      const emit = () => {
+        this.store();
+        x.call('settleFlags');
+        this.result.set(x.f.load('i64.load', this.ctx, this.at('flagResult')));
+        this.other.set(x.f.load('i64.load', this.ctx, this.at('flagCarries')));
+      };
+      if (state.kind === 'variable') x.f.if(this.kind as Value<'i32'>, emit);
+      else emit();
+      this.state = WORDS;
+      return;
+    }
+    const { bits } = state;
+    const [cf, of, af] = (['CF', 'OF', 'AF'] as const).map((name) => x.let(this.flag(name)) as I32);
+    const result = x.let(
+      signed64(x, bits === 64 ? (this.result as Value as I64) : x.wrap(this.result as Value as I64), bits),
+    );
+    this.setWords(result, this.carryWord(cf, of, x.shl(x.extendU(af), 3)));
   }
 
   /** Where paths merge: notes in the kind variable what is known here. */
