@@ -14,6 +14,7 @@ import {
   PD,
   PS,
   quickOr,
+  quietDenormals,
   quietNearest,
   quietPrecision,
   roundsToNearest,
@@ -61,23 +62,27 @@ function operate(
   const doubled = format.doubled(x, result);
   const numbers = format.all(x, sound(x, format, format.doubled(x, a), format.doubled(x, b), doubled));
   const exact = () => format.exact(x, operation, format.type, 0, b, a) as Value;
-  return quickUnlessRounded(x, numbers, result, exact, () => exactness?.(x, format, a, b, result));
+  return quickUnlessReported(x, format, numbers, result, exact, () => exactness?.(x, format, a, b, result));
 }
 
-/** The result, where the operands are `sound` and precision is quiet, or `unrounded` says that it is exact. */
-function quickUnlessRounded(
+/**
+ * The result, where values are `sound` and precision is quiet, or `unrounded` says that it is exact, or MXCSR has all flags
+ * that finite results can set.
+ */
+function quickUnlessReported(
   x: Stage,
-  numbers: I32,
+  format: FloatFormat,
+  values: I32,
   quick: Local,
   exact: () => Value,
   unrounded: () => I32 | undefined,
 ): Value {
-  const sound = x.let(numbers) as I32;
+  const sound = x.let(values) as I32;
   return quickOr(x, x.and(sound, quietNearest(x)), quick as Value, () => {
+    let fits = x.and(format.all(x, format.finite(x, format.doubled(x, quick))), quietDenormals(x));
     const precise = unrounded();
-    if (precise === undefined) return exact();
+    if (precise) fits = x.or(fits, x.and(x.and(sound, precise), roundsToNearest(x)));
     const result = x.variable(quick.type, quick);
-    const fits = x.and(x.and(sound, precise), roundsToNearest(x));
     x.if(x.eqz(fits), () => result.set(exact()), undefined, false);
     return result;
   });
@@ -134,7 +139,7 @@ export const SQRT = FORMATS.map((format) =>
       const exact = () => format.exact(x, SseOperation.SQUARE_ROOT, format.type, 0, value) as Value;
       const sound = format.all(x, rootable(x, format, value));
       const unrounded = () => EXACTNESS.sqrt(x, format, value, value, root);
-      x.write(0, quickUnlessRounded(x, sound, root, exact, unrounded));
+      x.write(0, quickUnlessReported(x, format, sound, root, exact, unrounded));
     },
   }),
 );

@@ -2,17 +2,21 @@
 import { constantValue, type Local, type Value } from '../../wasm/index.ts';
 import { type Instruction, instruction } from '../instruction.ts';
 import type { I32, Stage } from '../stage.ts';
-import { type FloatFormat, FORMATS, type Mask, type Pattern, quickOr, SD, SS } from './float-format.ts';
+import { type FloatFormat, FORMATS, type Mask, type Pattern, quickOr, quietOperands, SD, SS } from './float-format.ts';
 import { learnEither, requirePlain } from './float-range.ts';
 import { SseOperation } from './operations.ts';
 import { immediate, type V128 } from './vector.ts';
 
 /** Whether two values can be compared quickly; assumed, and checked, where the stage may. */
-function plainOperands(x: Stage, format: FloatFormat, a: Pattern, b: Pattern): I32 {
-  if (!x.assuming)
-    return format.all(x, format.both(x, format.plain(x, format.doubled(x, a)), format.plain(x, format.doubled(x, b))));
-  requirePlain(x, format, a, b);
-  return x.i32(1);
+function comparable(x: Stage, format: FloatFormat, a: Pattern, b: Pattern): I32 {
+  if (x.assuming) {
+    requirePlain(x, format, a, b);
+    return x.i32(1);
+  }
+  const [p, q] = [format.doubled(x, a), format.doubled(x, b)];
+  const denormals = format.all(x, format.both(x, format.notDenormal(x, p), format.notDenormal(x, q)));
+  const numbers = format.all(x, format.both(x, format.number(x, p), format.number(x, q)));
+  return x.and(numbers, x.or(denormals, quietOperands(x)));
 }
 
 /** The second operand wherever the first is not strictly less (greater). */
@@ -26,7 +30,7 @@ function extremum(name: string, opcode: string, operation: SseOperation, operato
       execute(x) {
         const a = format.read(x, 0);
         const b = format.read(x, 1);
-        const sound = plainOperands(x, format, a, b);
+        const sound = comparable(x, format, a, b);
         const exact = () => format.exact(x, operation, format.type, 0, b, a) as Value;
         const result = quickOr(x, sound, choose(x, format, a, b), exact);
         if (x.assuming) learnEither(x, format, result, a, b);
@@ -84,7 +88,7 @@ export const CMP = FORMATS.map((format) =>
       const a = format.read(x, 0);
       const b = format.read(x, 1);
       const selector = immediate(x, 2);
-      const sound = plainOperands(x, format, a, b);
+      const sound = comparable(x, format, a, b);
       const type = format.scalar ? (`i${format.width}` as const) : 'v128';
       const exact = () =>
         format.exact(x, SseOperation.COMPARE, type as 'v128', x.and(selector as I32, PREDICATES), b, a);
@@ -108,7 +112,7 @@ function ordered(mnemonic: string, encoding: string, format: FloatFormat, operat
       const cf = x.variable('i32', format.compare(x, 'lt', a, b) as I32);
       const pf = x.variable('i32', x.i32(0));
       x.if(
-        x.eqz(plainOperands(x, format, a, b)),
+        x.eqz(comparable(x, format, a, b)),
         () => {
           const all = format.exact(x, operation, 'i32', 0, b, a);
           const bit = (position: number) => x.and(x.shrU(all as I32, position), 1);

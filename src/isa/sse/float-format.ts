@@ -18,10 +18,15 @@ export type Pattern = Local;
 export type Mask = Value<'i32'> | V128;
 
 /** MXCSR fields (SDM vol. 1 figure 10-3). */
+export const MXCSR_DENORMAL = 1 << 1;
+export const MXCSR_UNDERFLOW = 1 << 4;
 export const MXCSR_PRECISION = 1 << 5;
-export const MXCSR_PRECISION_MASK = 1 << 12;
+export const MXCSR_DENORMALS_ARE_ZERO = 1 << 6;
+export const MXCSR_MASK_SHIFT = 7;
+export const MXCSR_PRECISION_MASK = MXCSR_PRECISION << MXCSR_MASK_SHIFT;
 export const MXCSR_ROUNDING_SHIFT = 13;
 export const MXCSR_ROUNDING = 3 << MXCSR_ROUNDING_SHIFT;
+export const MXCSR_FLUSH_TO_ZERO = 1 << 15;
 /** Bits 31:16 are reserved. */
 export const MXCSR_RESERVED = 0xffff_0000 | 0;
 
@@ -135,7 +140,13 @@ export abstract class FloatFormat {
   }
   /** Zero, normal or infinite. */
   plain(x: Stage, doubled: Pattern): Mask {
-    return this.both(x, this.notDenormal(x, doubled), this.below(x, doubled, 0n, 2n * this.infinity + 1n));
+    return this.both(x, this.notDenormal(x, doubled), this.number(x, doubled));
+  }
+  finite(x: Stage, doubled: Pattern): Mask {
+    return this.below(x, doubled, 0n, 2n * this.infinity);
+  }
+  number(x: Stage, doubled: Pattern): Mask {
+    return this.below(x, doubled, 0n, 2n * this.infinity + 1n);
   }
   /** Finite, and beyond the smallest normal numbers: a result that was not tiny before or after it was rounded. */
   ordinary(x: Stage, doubled: Pattern): Mask {
@@ -145,7 +156,7 @@ export abstract class FloatFormat {
   /** The same, or zero: a sum. */
   ordinarySum(x: Stage, doubled: Pattern): Mask {
     const notTiny = this.not(x, this.below(x, doubled, -1n, 4n * this.smallest - 1n));
-    return this.both(x, notTiny, this.below(x, doubled, 0n, 2n * this.infinity));
+    return this.both(x, notTiny, this.finite(x, doubled));
   }
 
   // ---- the exact path
@@ -271,6 +282,20 @@ export const FORMATS: readonly FloatFormat[] = [PS, PD, SS, SD];
 export function quietNearest(x: Stage): I32 {
   const fields = MXCSR_ROUNDING | MXCSR_PRECISION | MXCSR_PRECISION_MASK;
   return x.eq(x.and(x.mxcsr() as I32, fields), MXCSR_PRECISION | MXCSR_PRECISION_MASK);
+}
+
+/** Whether denormals need no report either: what is finite is as WebAssembly computes it. */
+export function quietDenormals(x: Stage): I32 {
+  const flags = MXCSR_DENORMAL | MXCSR_UNDERFLOW | MXCSR_PRECISION;
+  const quiet = flags | (flags << MXCSR_MASK_SHIFT);
+  const fields = quiet | MXCSR_ROUNDING | MXCSR_DENORMALS_ARE_ZERO | MXCSR_FLUSH_TO_ZERO;
+  return x.eq(x.and(x.mxcsr() as I32, fields), quiet);
+}
+
+/** Whether denormal operands that are compared need no report. */
+export function quietOperands(x: Stage): I32 {
+  const quiet = MXCSR_DENORMAL | (MXCSR_DENORMAL << MXCSR_MASK_SHIFT);
+  return x.eq(x.and(x.mxcsr() as I32, quiet | MXCSR_DENORMALS_ARE_ZERO), quiet);
 }
 
 export function roundsToNearest(x: Stage): I32 {
