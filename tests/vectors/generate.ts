@@ -35,6 +35,8 @@ export interface GeneratorOptions {
   length?: number;
   /** Runs each sequence in a loop of up to this many iterations. */
   iterations?: number;
+  /** Floating-point values and MXCSR mostly as programs have them. */
+  ordinary?: boolean;
   date: string;
   progress?(done: number, total: number): void;
 }
@@ -50,7 +52,7 @@ interface Planned {
 
 /** Endless choice of what to make next, in turn over the encodings. */
 function* plan(options: GeneratorOptions, bases: Record<Mode, ProcessorState[]>): Generator<Planned> {
-  const random = new Random(`${options.seed}/cases`);
+  const random = new Random(`${options.seed}/cases`, options.ordinary);
   const modes = options.modes ?? [64, 32];
   const encodings = [...options.source.encodings()].filter(({ name }) => options.only?.test(name) ?? true);
   const turns = encodings.flatMap((encoding) =>
@@ -81,7 +83,7 @@ function reasonToDrop(first: Result, second: Result): string | undefined {
 
 /** Generates cases and runs each twice, keeping those whose results agree. */
 export async function generateVectors(options: GeneratorOptions): Promise<{ set: VectorSet; dropped: Dropped }> {
-  const random = new Random(`${options.seed}/bases`);
+  const random = new Random(`${options.seed}/bases`, options.ordinary);
   const makeBases = (mode: Mode): ProcessorState[] =>
     Array.from({ length: BASES_PER_MODE }, () => randomState(random, mode));
   const bases = { 64: makeBases(64), 32: makeBases(32) };
@@ -104,8 +106,8 @@ export async function generateVectors(options: GeneratorOptions): Promise<{ set:
     done += batch.length;
     options.progress?.(done, options.count);
   }
-  const { seed, count, only, modes, length, iterations } = options;
-  const generator = JSON.stringify({ seed, count, only: only?.source, modes, length, iterations });
+  const { seed, count, only, modes, length, iterations, ordinary } = options;
+  const generator = JSON.stringify({ seed, count, only: only?.source, modes, length, iterations, ordinary });
   const header = { processor: processorName(), date: options.date, generator };
   return { set: { header, bases: [...bases[64], ...bases[32]], vectors }, dropped };
 }
@@ -122,6 +124,7 @@ usage: node tests/vectors/generate.ts --count N --out FILE [options]
   --mode M         64 or 32 only
   --length N       instructions per case (default 1, at most 4)
   --iterations N   make the instructions the body of a loop of 2 to N iterations
+  --ordinary       floating-point values and MXCSR mostly as programs have them
   --source S       builtin (default): the list in builtin/; isa: the rows of src/isa
   --list           list the encodings and exit
   --show FILE      print what a set holds and exit
@@ -161,6 +164,7 @@ async function main(): Promise<number> {
       mode: { type: 'string' },
       length: { type: 'string', default: '1' },
       iterations: { type: 'string' },
+      ordinary: { type: 'boolean', default: false },
       source: { type: 'string', default: 'builtin' },
       list: { type: 'boolean' },
       show: { type: 'string' },
@@ -206,6 +210,7 @@ async function main(): Promise<number> {
     seed: values.seed,
     length,
     iterations,
+    ordinary: values.ordinary,
     only: values.only ? new RegExp(values.only) : undefined,
     modes: values.mode ? [values.mode === '32' ? 32 : 64] : undefined,
     date: new Date().toISOString().slice(0, 10),

@@ -1,12 +1,15 @@
 /** A seeded pseudo-random source: the same seed gives the same sequence on every host. */
 export class Random {
+  /** Whether floating-point values and MXCSR are to be mostly as programs have them, with precision flagged. */
+  readonly ordinary: boolean;
   private a = 0;
   private b = 0;
   private c = 0;
   private counter = 1;
 
   /** @param seed any text; different texts give unrelated sequences. */
-  constructor(seed: string) {
+  constructor(seed: string, ordinary = false) {
+    this.ordinary = ordinary;
     // FNV-1a into three words, then the generator is run in, as its author recommends for weak seeds.
     let hash = 0x811c_9dc5;
     for (const part of ['a', 'b', 'c'] as const) {

@@ -15,6 +15,8 @@ const KNOWN_COMPILED: Readonly<Record<string, string>> = {};
 const FILES = readdirSync(DIRECTORY).filter((name) => name.endsWith('.vectors'));
 /** Every how manieth case of a set is compiled to a region: each makes a WebAssembly module of its own. */
 const COMPILED: Readonly<Record<string, number>> = { 'single.vectors': 12, 'sequence.vectors': 3, 'loop.vectors': 2 };
+/** The same for regions that assume nothing. */
+const WARY: Readonly<Record<string, number>> = { 'float.vectors': 3, 'float-loop.vectors': 3 };
 
 function check(name: string, machine: EmulatorMachine, every?: number): void {
   const { vectors } = decodeVectors(readFileSync(new URL(name, DIRECTORY)));
@@ -44,6 +46,10 @@ describe('stored sets on the emulator', () => {
     test(`${name} interpreted`, () => check(name, interpreter));
     test(`${name} compiled`, () => check(name, regions, COMPILED[name] ?? 1));
   }
+
+  const wary = new EmulatorMachine({ regions: true, wary: true });
+  for (const [name, every] of Object.entries(WARY))
+    test(`${name} compiled without assumptions`, () => check(name, wary, every));
 
   for (const slice of [1, 3]) {
     test(`loops interpreted ${slice} instructions at a time`, () =>

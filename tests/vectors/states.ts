@@ -38,8 +38,17 @@ const FSW_SUMMARY = 0x8080;
 const FSW_CONDITIONS = 0x4700;
 const FSW_TOP_SHIFT = 11;
 
+/** MXCSR of a program that has rounded something: flag and masks. */
+const MXCSR_ORDINARY = MXCSR_DEFAULT | 0x20;
+/** Denormal, underflow and precision flags. */
+const MXCSR_DENORMALS = 0x32;
+
 /** A random MXCSR: often the default, mostly masked. */
 export function randomMxcsr(random: Random): number {
+  if (random.ordinary && !random.oneIn(4)) {
+    const flags = random.oneIn(3) ? random.bits32() & MXCSR_FLAGS : random.oneIn(3) ? MXCSR_DENORMALS : 0;
+    return MXCSR_ORDINARY | flags | (random.oneIn(6) ? random.bits32() & MXCSR_CONTROL & ~0x6000 : 0);
+  }
   if (random.oneIn(3)) return MXCSR_DEFAULT;
   const control = random.oneIn(3) ? random.bits32() & MXCSR_CONTROL : random.bits32() & 0x6000;
   const masks = random.oneIn(5) ? random.bits32() & MXCSR_MASKS : MXCSR_MASKS;

@@ -92,6 +92,12 @@ function parts(random: Random, format: BinaryFormat): { sign: bigint; exponent: 
   const any = fraction(random, fractionBits);
   const quiet = 1n << BigInt(fractionBits - 1);
   const at = (exponent: number, bits = any) => ({ sign, exponent, fraction: bits });
+  if (random.ordinary && !random.oneIn(3)) {
+    // somewhat beyond 2^-128 to 2^128; single precision has half of that
+    const limit = exponentBits > 8 ? 135 : 70;
+    if (random.oneIn(12)) return at(0, 0n);
+    return at(bias + random.between(-limit, limit) * (random.oneIn(2) ? 1 : 0) + random.between(-6, 6));
+  }
   switch (random.below(20)) {
     case 0:
       return at(0, 0n);
