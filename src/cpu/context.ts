@@ -184,6 +184,12 @@ const FIELDS = {
   mode: 'u32',
   /** Arena address of the current TLB bank. */
   tlb: 'u32',
+  /**
+   * The banks emitted code may change to, with the privilege level and RFLAGS.AC they are for: supervisor accesses with AC
+   * clear and set, and user accesses with AC clear. 0 where none has been chosen yet.
+   */
+  tlbSupervisor: ['u32', 2],
+  tlbUser: 'u32',
   /** Instructions left until the run loop must look around. Signed. */
   budget: 'u32',
   /** Budget when `interruptShadow` was set. With a different one an instruction has completed since and the shadow is over. */

@@ -21,3 +21,4 @@ export const FLAG = {
   ID: 1 << 21,
 } as const;
 export const IOPL_SHIFT = 12;
+export const ARITHMETIC_FLAGS = FLAG.CF | FLAG.PF | FLAG.AF | FLAG.ZF | FLAG.SF | FLAG.OF;

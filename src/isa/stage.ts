@@ -87,7 +87,13 @@ export type StateWord =
   /** The intercept words of the current VMCB, zero outside guest mode. */
   | 'intercepts'
   /** Zero only if no interrupt waits that RFLAGS.IF may hold back. */
-  | 'interruptWaiting';
+  | 'interruptWaiting'
+  | 'efer'
+  | 'sfmask'
+  /** The translations in use, and those there are for other privilege levels (zero: none): see the processor's context. */
+  | 'tlb'
+  | 'tlbSupervisor'
+  | 'tlbUser';
 
 type Pair = (a: Value, b: Value) => Value;
 type Single = (a: Value) => Value;
@@ -208,6 +214,9 @@ export abstract class Stage {
 
   abstract state(word: StateWord, index?: number): Local<'i32'>;
   abstract setState(word: StateWord, value: I32): void;
+  abstract state64(register: 'star' | 'lstar'): Local<'i64'>;
+  /** Sets CS or SS to the whole of 4 GiB; attributes as in a VMCB (APM vol. 2 15.5.1). */
+  abstract loadFlatSegment(segment: 1 | 2, selector: I32, attributes: number): void;
   /** Interrupts wait until the next instruction has completed (STI). */
   abstract holdInterrupts(): void;
   /** SWAPGS. */

@@ -3,7 +3,7 @@
 import type { SystemHelper } from './helpers.ts';
 import { type InstructionOptions, instruction } from './instruction.ts';
 import { farPointer } from './integer/control.ts';
-import { FLAG, IOPL_SHIFT } from './rflags.ts';
+import { ARITHMETIC_FLAGS, FLAG, IOPL_SHIFT } from './rflags.ts';
 import { type I32, type I64, type Int, RAX, RCX, type Stage } from './stage.ts';
 
 /** An instruction without operands that is its helper. */
@@ -83,11 +83,30 @@ export const PUSHF = instruction('PUSHF', {
       x.system('pushf', x.bits);
       return;
     }
-    const arithmetic = x.or(x.lowFlags() as I32, place(x, x.flag('OF') as I32, FLAG.OF));
-    const others = x.and(x.state('rflags') as I32, ~(FLAG.RF | FLAG.VM));
-    x.push(64, x.extendU(x.or(others, arithmetic)));
+    x.push(64, x.extendU(allFlags(x)));
   },
 });
+
+/** All flags in one word, without VM and RF. */
+function allFlags(x: Stage): I32 {
+  const arithmetic = x.or(x.lowFlags() as I32, place(x, x.flag('OF') as I32, FLAG.OF));
+  return x.or(x.and(x.state('rflags') as I32, ~(FLAG.RF | FLAG.VM)), arithmetic);
+}
+/** Takes the arithmetic flags from such a word. */
+function setArithmeticFlags(x: Stage, flags: I32): void {
+  const flag = (bit: number) => x.let(x.and(x.shrU(flags, 31 - Math.clz32(bit)), 1)) as I32;
+  x.setFlags({
+    CF: flag(FLAG.CF),
+    PF: flag(FLAG.PF),
+    AF: flag(FLAG.AF),
+    ZF: flag(FLAG.ZF),
+    SF: flag(FLAG.SF),
+    OF: flag(FLAG.OF),
+  });
+}
+/** IF with an interrupt waiting for it. */
+const enabling = (x: Stage, flags: I32): I32 =>
+  x.select(x.state('interruptWaiting') as I32, x.and(flags, FLAG.IF), x.i32(0));
 
 /** What POPFQ changes besides the arithmetic flags, without asking anyone. */
 const POPPED = FLAG.DF | FLAG.IF | FLAG.IOPL | FLAG.NT | FLAG.ID;
@@ -105,18 +124,9 @@ export const POPF = instruction('POPF', {
     const traps = x.or(x.and(x.or(old, popped), FLAG.TF), x.and(changed, FLAG.AC));
     // outside privilege level 0 it depends which of IF and IOPL may change
     const guarded = x.select(privilegeLevel(x), x.and(changed, FLAG.IF | FLAG.IOPL), x.i32(0));
-    const enabling = x.select(x.state('interruptWaiting') as I32, x.and(x.and(changed, popped), FLAG.IF), x.i32(0));
-    x.if(x.or(x.or(traps, guarded), enabling), () => x.system('popf', x.bits));
+    x.if(x.or(x.or(traps, guarded), enabling(x, x.and(changed, popped))), () => x.system('popf', x.bits));
     x.setState('rflags', x.or(x.and(old, ~(POPPED | FLAG.RF)), x.and(popped, POPPED)));
-    const flag = (bit: number) => x.let(x.and(x.shrU(popped, 31 - Math.clz32(bit)), 1)) as I32;
-    x.setFlags({
-      CF: flag(FLAG.CF),
-      PF: flag(FLAG.PF),
-      AF: flag(FLAG.AF),
-      ZF: flag(FLAG.ZF),
-      SF: flag(FLAG.SF),
-      OF: flag(FLAG.OF),
-    });
+    setArithmeticFlags(x, popped);
     x.releaseStack(8);
   },
 });
@@ -141,8 +151,21 @@ export const STI = instruction('STI', {
     });
   },
 });
-export const CLAC = plain('CLAC', 'NP 0F 01 (CA)', 'clac', { feature: 'smap' });
-export const STAC = plain('STAC', 'NP 0F 01 (CB)', 'stac', { feature: 'smap' });
+/** CLAC and STAC change to the translations for the new RFLAGS.AC, if there are some. */
+const alignmentCheck = (mnemonic: string, encoding: string, helper: SystemHelper, value: 0 | 1) =>
+  instruction(mnemonic, {
+    encodings: [encoding],
+    feature: 'smap',
+    execute(x) {
+      const bank = x.state('tlbSupervisor', value) as I32;
+      x.if(x.or(privilegeLevel(x), x.eqz(bank)), () => x.system(helper));
+      const flags = x.state('rflags') as I32;
+      x.setState('rflags', value ? x.or(flags, FLAG.AC) : x.and(flags, ~FLAG.AC));
+      x.setState('tlb', bank);
+    },
+  });
+export const CLAC = alignmentCheck('CLAC', 'NP 0F 01 (CA)', 'clac', 0);
+export const STAC = alignmentCheck('STAC', 'NP 0F 01 (CB)', 'stac', 1);
 
 // ---- activity, caches, TLB
 
@@ -343,11 +366,78 @@ export const LGS = farLoad('LGS', '0F B5 Gv,Mp', 5);
 
 // ---- fast system calls
 
-export const SYSCALL = plain('SYSCALL', '0F 05', 'syscall', { feature: 'syscall' });
+const EFER_SCE = 1;
+const [CS, SS] = [1, 2] as const;
+/** Attributes of flat segments in VMCB format: 64-bit code; data. */
+const CODE64 = 0xa9b;
+const DATA = 0xc93;
+const DPL3 = 3 << 5;
+const SELECTOR_MASK = 0xfffc;
+/** Distances from the selector bases in STAR (APM vol. 2 table 6-1). */
+const SYSCALL_SS = 8;
+const SYSRET_SS = 8;
+const SYSRET_CS64 = 16;
+const STAR_SYSCALL_SHIFT = 32;
+const STAR_SYSRET_SHIFT = 48;
+const R11 = 11;
+
+const starSelector = (x: Stage, shift: number): I32 =>
+  x.let(x.and(x.wrap(x.shrU(x.state64('star') as I64, shift)), SELECTOR_MASK)) as I32;
+const systemCallsOff = (x: Stage): I32 => x.eqz(x.and(x.state('efer') as I32, EFER_SCE));
+
+export const SYSCALL = instruction('SYSCALL', {
+  encodings: ['0F 05'],
+  feature: 'syscall',
+  execute(x) {
+    if (x.codeBits !== 64) {
+      x.system('syscall');
+      return;
+    }
+    const flags = x.let(allFlags(x)) as I32;
+    const kept = x.let(x.and(flags, x.not(x.state('sfmask') as I32))) as I32;
+    const banks = [0, 1].map((alignment) => x.state('tlbSupervisor', alignment) as I32);
+    const bank = x.let(x.select(x.and(kept, FLAG.AC), banks[1], banks[0])) as I32;
+    x.if(x.or(x.or(systemCallsOff(x), x.and(flags, FLAG.TF)), x.eqz(bank)), () => x.system('syscall'));
+    const target = x.state64('lstar') as I64;
+    x.setGpr(RCX, 64, x.nextRip());
+    x.setGpr(R11, 64, x.extendU(flags));
+    x.setState('rflags', x.or(x.and(kept, ~ARITHMETIC_FLAGS), FLAG.FIXED));
+    setArithmeticFlags(x, kept);
+    const selector = starSelector(x, STAR_SYSCALL_SHIFT);
+    x.loadFlatSegment(CS, selector, CODE64);
+    x.loadFlatSegment(SS, x.add(selector, SYSCALL_SS), DATA);
+    x.setState('cpl', x.i32(0));
+    x.setState('tlb', bank);
+    x.jump(target, 'indirect');
+  },
+});
+
+/** Flags SYSRET takes from R11: all but RF, VM and the reserved ones (SDM vol. 2 "SYSRET"). */
+const SYSRET_FLAGS = 0x003c_7fd7;
 export const SYSRET = instruction('SYSRET', {
   encodings: ['0F 07 cpl0 os'],
   feature: 'syscall',
-  execute: (x) => x.system('sysret', x.bits),
+  execute(x) {
+    if (x.codeBits !== 64 || x.bits !== 64) {
+      x.system('sysret', x.bits);
+      return;
+    }
+    const flags = x.let(x.and(x.gpr(R11, 32) as I32, SYSRET_FLAGS)) as I32;
+    const target = x.gpr(RCX, 64) as I64;
+    const bank = x.state('tlbUser') as I32;
+    const traps = x.or(x.and(x.state('rflags') as I32, FLAG.TF), x.and(flags, FLAG.TF | FLAG.AC));
+    const notCanonical = x.ne(x.shrS(x.shl(target, 16), 16), target);
+    const impossible = x.or(x.or(systemCallsOff(x), notCanonical), x.eqz(bank));
+    x.if(x.or(x.or(traps, enabling(x, flags)), impossible), () => x.system('sysret', x.bits));
+    x.setState('rflags', x.or(x.and(flags, ~ARITHMETIC_FLAGS), FLAG.FIXED));
+    setArithmeticFlags(x, flags);
+    const selector = starSelector(x, STAR_SYSRET_SHIFT);
+    x.loadFlatSegment(CS, x.or(x.add(selector, SYSRET_CS64), 3), CODE64 | DPL3);
+    x.loadFlatSegment(SS, x.or(x.add(selector, SYSRET_SS), 3), DATA | DPL3);
+    x.setState('cpl', x.i32(3));
+    x.setState('tlb', bank);
+    x.jump(target, 'indirect');
+  },
 });
 export const SYSENTER = plain('SYSENTER', '0F 34', 'sysenter', { feature: 'sysenter' });
 export const SYSEXIT = instruction('SYSEXIT', {

@@ -45,6 +45,7 @@ import {
 } from './flags.ts';
 import { emitHeat } from './heat.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
+import { emitFlatSegment } from './segments.ts';
 import { TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
 import { integerType, LOADS, NUMBER_LOADS, NUMBER_TYPES, STORES, wholeStore, withLow } from './widths.ts';
 
@@ -474,6 +475,12 @@ export class InterpreterStage extends Stage {
   }
   setState(word: StateWord, value: I32): void {
     this.f.store('i32.store', this.ctx, value, this.at(word));
+  }
+  state64(register: 'star' | 'lstar'): Local<'i64'> {
+    return this.f.let(this.f.load('i64.load', this.ctx, this.at(register)));
+  }
+  loadFlatSegment(segment: 1 | 2, selector: I32, attributes: number): void {
+    emitFlatSegment(this, this.ctx, segment, selector, attributes);
   }
   swapGsBase(): void {
     const { f } = this;

@@ -206,6 +206,7 @@ export class SlowPath {
 
   protected begin(system: boolean): void {
     const { translation } = this;
+    translation.follow();
     if (system) {
       this.accessClass = translation.systemClass;
       this.bank = translation.bankFor(this.accessClass);

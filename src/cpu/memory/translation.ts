@@ -52,6 +52,8 @@ const NESTED_PAGING = word('nestedPaging');
 const NESTED_PAGING_MODE = word('nestedPagingMode');
 const NESTED_CR3 = word('nestedCr3');
 const TLB = word('tlb');
+const TLB_SUPERVISOR = word('tlbSupervisor');
+const TLB_USER = word('tlbUser');
 const MODE = word('mode');
 const DR7 = word('dr7');
 
@@ -221,19 +223,38 @@ export class Translation implements TranslationControl {
     ) {
       this.selectSpace(guest, nested);
     }
-    const alignmentCheck = (u32[RFLAGS] & RFLAGS_AC) !== 0;
-    let accessClass: number;
-    if (u32[CPL] === 3)
-      accessClass = alignmentCheck && u32[CR0] & CR0_AM ? AccessClass.USER_ALIGNMENT_CHECKED : AccessClass.USER;
-    else accessClass = this.space.smap && !alignmentCheck ? AccessClass.SUPERVISOR_SMAP : AccessClass.SUPERVISOR;
-    this.accessClass = accessClass;
-    const bank = this.bankFor(accessClass);
-    this.bank = bank;
-    u32[TLB] = this.banks.addressOf(bank);
+    this.accessClass = this.currentClass();
+    this.bank = this.bankFor(this.accessClass);
+    u32[TLB] = this.banks.addressOf(this.bank);
     if (u32[DR7] !== this.breakpoints.dr7 || this.breakpoints.active) {
       if (this.breakpoints.changed()) this.flushAll();
     }
     u32[MODE] = this.computeMode(this.cpu);
+  }
+
+  private currentClass(): number {
+    const u32 = this.u32;
+    const alignmentCheck = (u32[RFLAGS] & RFLAGS_AC) !== 0;
+    if (u32[CPL] === 3)
+      return alignmentCheck && u32[CR0] & CR0_AM ? AccessClass.USER_ALIGNMENT_CHECKED : AccessClass.USER;
+    return this.space.smap && !alignmentCheck ? AccessClass.SUPERVISOR_SMAP : AccessClass.SUPERVISOR;
+  }
+
+  /** Emitted code changes privilege level, RFLAGS.AC and bank by itself: takes notice. */
+  follow(): void {
+    if (this.u32[TLB] === this.banks.addressOf(this.bank)) return;
+    this.accessClass = this.currentClass();
+    this.bank = this.bankFor(this.accessClass);
+  }
+
+  /** Shows emitted code the current space's banks. */
+  private publishBanks(): void {
+    const { banks, smap } = this.space;
+    const address = (accessClass: number) =>
+      banks[accessClass] === NONE ? 0 : this.banks.addressOf(banks[accessClass]);
+    this.u32[TLB_SUPERVISOR] = address(smap ? AccessClass.SUPERVISOR_SMAP : AccessClass.SUPERVISOR);
+    this.u32[TLB_SUPERVISOR + 1] = address(AccessClass.SUPERVISOR);
+    this.u32[TLB_USER] = address(AccessClass.USER);
   }
 
   /** Access class of implicit supervisor accesses (descriptor tables, TSS). */
@@ -250,6 +271,8 @@ export class Translation implements TranslationControl {
   }
 
   private allocateBank(accessClass: number): number {
+    // those of the current space may be in use without our being told
+    this.noteUse(this.space);
     let bank = 0;
     for (let other = 1; other < this.lastUse.length; other++) {
       if (this.lastUse[other] < this.lastUse[bank]) bank = other;
@@ -265,7 +288,15 @@ export class Translation implements TranslationControl {
     this.ownerClass[bank] = accessClass;
     this.space.banks[accessClass] = bank;
     this.lastUse[bank] = ++this.uses;
+    this.publishBanks();
     return bank;
+  }
+
+  private noteUse(space: AddressSpace): void {
+    const use = ++this.uses;
+    for (let accessClass = 0; accessClass < ACCESS_CLASSES; accessClass++) {
+      if (space.banks[accessClass] !== NONE) this.lastUse[space.banks[accessClass]] = use;
+    }
   }
 
   private selectSpace(guest: number, nested: boolean): void {
@@ -317,7 +348,9 @@ export class Translation implements TranslationControl {
         space.setNestedRoot(this.nestedCr3Low, this.nestedCr3High);
       }
     }
+    this.noteUse(previous);
     this.space = space;
+    this.publishBanks();
     if (previous !== space && previous.banks.every((b) => b === NONE))
       this.spaces.splice(this.spaces.indexOf(previous), 1);
   }

@@ -33,6 +33,7 @@ import type {
 import { type FieldName, FS, GS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
 import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { Exit } from '../interpreter/record.ts';
+import { emitFlatSegment } from '../interpreter/segments.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { TLB_EXECUTE, TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from '../interpreter/tlb-access.ts';
 import { LOADS, NUMBER_LOADS, STORES, wholeStore } from '../interpreter/widths.ts';
@@ -107,7 +108,7 @@ export class RegionStage extends Stage {
   /** rip of the page's first byte. */
   private readonly base: Local<'i64'>;
   readonly budget: Variable<'i32'>;
-  private readonly tlb: Local<'i32'>;
+  private readonly tlb: Variable<'i32'>;
   private abortLabel: Label | undefined;
   private writeBack: ((value: Int) => void) | undefined;
 
@@ -121,7 +122,7 @@ export class RegionStage extends Stage {
     }
     this.base = f.let(this.sub(f.load('i64.load', this.ctx, this.at('rip')) as I64, env.entry)) as Local<'i64'>;
     this.budget = env.budget;
-    this.tlb = f.let(f.load('i32.load', this.ctx, this.at('tlb'))) as Local<'i32'>;
+    this.tlb = f.variable('i32', f.load('i32.load', this.ctx, this.at('tlb')));
     this.assuming = env.assuming;
     this.xmmState = new XmmRegisters(f, this.ctx, env.merging);
     this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name));
@@ -524,6 +525,13 @@ export class RegionStage extends Stage {
   }
   setState(word: StateWord, value: I32): void {
     this.f.store('i32.store', this.ctx, value, this.at(word));
+    if (word === 'tlb') this.tlb.set(this.state('tlb'));
+  }
+  state64(register: 'star' | 'lstar'): Local<'i64'> {
+    return this.f.let(this.f.load('i64.load', this.ctx, this.at(register)));
+  }
+  loadFlatSegment(segment: 1 | 2, selector: I32, attributes: number): void {
+    emitFlatSegment(this, this.ctx, segment, selector, attributes);
   }
   swapGsBase(): void {
     const { f } = this;
@@ -542,7 +550,7 @@ export class RegionStage extends Stage {
 
   private tlbEntry(linear: Local<'i64'>): Local<'i32'> {
     const index = this.and(this.shrU(this.wrap(linear), TLB_INDEX.shift), TLB_INDEX.mask);
-    return this.f.let(this.add(this.tlb as I32, index));
+    return this.f.let(this.add(this.tlb as Value as I32, index));
   }
   private hit(entry: Local<'i32'>, linear: Local<'i64'>, bytes: number, { tag }: TlbFields): I32 {
     const page = this.and(bytes === 1 ? (linear as I64) : this.add(linear as I64, bytes - 1), this.f.i64(-4096n));

@@ -3,11 +3,11 @@
  * Masks are numbers over the low 32 bits, where every defined bit of these registers lies.
  */
 
-import { FLAG, IOPL_SHIFT } from '../../isa/rflags.ts';
+import { ARITHMETIC_FLAGS, FLAG, IOPL_SHIFT } from '../../isa/rflags.ts';
 import { CS, SEGMENT, SEGMENT_SIZE } from '../context.ts';
 import { type CpuState, word } from '../state.ts';
 
-export { FLAG, IOPL_SHIFT };
+export { ARITHMETIC_FLAGS, FLAG, IOPL_SHIFT };
 
 /** SDM vol. 3A 2.5. */
 export const CR0 = {
@@ -56,8 +56,6 @@ export const EFER = {
   FFXSR: 1 << 14,
   TCE: 1 << 15,
 } as const;
-
-export const ARITHMETIC_FLAGS = FLAG.CF | FLAG.PF | FLAG.AF | FLAG.ZF | FLAG.SF | FLAG.OF;
 
 /** SDM vol. 3B 18.2.3. */
 export const DR6 = {
