@@ -73,4 +73,4 @@ function main(): number {
   return failures > 0 ? 1 : 0;
 }
 
-process.exitCode = main();
+if (import.meta.main) process.exitCode = main();

@@ -14,6 +14,7 @@ import {
   processorOverhead,
 } from '../../src/cpu/processor.ts';
 import { Activity } from '../../src/cpu/state.ts';
+import { noteInterrupts } from '../../src/cpu/system/interrupts.ts';
 import { resetCpu } from '../../src/cpu/system/reset.ts';
 import { RAM_BYTES } from './flavours.ts';
 import type { FuzzProgram } from './program.ts';
@@ -33,12 +34,31 @@ export type FuzzEvent =
   /** A device writes to memory. */
   | { readonly kind: 'write'; readonly physical: number; readonly bytes: Uint8Array };
 
-/** A local APIC with one vector. */
+/** A local APIC with one vector and the NMI. */
 class OneVector implements LocalApic {
-  vector = -1;
-  nmiPending = false;
+  private readonly changed: () => void;
+  private waitingVector = -1;
+  private waitingNmi = false;
   cr8 = 0;
   apicBase = 0xfee0_0900n;
+  /** @param changed is told whenever `waiting` may have changed */
+  constructor(changed: () => void) {
+    this.changed = changed;
+  }
+  get vector(): number {
+    return this.waitingVector;
+  }
+  set vector(vector: number) {
+    this.waitingVector = vector;
+    this.changed();
+  }
+  get nmiPending(): boolean {
+    return this.waitingNmi;
+  }
+  set nmiPending(pending: boolean) {
+    this.waitingNmi = pending;
+    this.changed();
+  }
   get waiting(): boolean {
     return this.vector >= 0 || this.nmiPending;
   }
@@ -73,7 +93,7 @@ export class FuzzMachine {
   readonly memory: Uint8Array;
   /** The last accesses to devices. */
   readonly accesses: string[] = [];
-  private readonly apic = new OneVector();
+  private readonly apic = new OneVector(() => noteInterrupts(this.processor.cpu));
   private readonly physical: PhysicalSpace;
   private start = 0;
   /** A hash of all accesses to devices since the program began. */
