@@ -31,6 +31,13 @@ export function encodeFlagKind(kind: number, bits: 8 | 16 | 32 | 64): number {
   return (kind << 2) | (31 - Math.clz32(bits >> 3));
 }
 
+/**
+ * `flagKind` also takes in flags that were set one by one since (rotates, BT): bits that say which there are, and the places
+ * of their values.
+ */
+export const FlagOverlay = { HAS_CF: 1 << 8, HAS_OF: 1 << 9, CF_SHIFT: 10, OF_SHIFT: 11 } as const;
+const BASE_KIND_MASK = 0xff;
+
 /** Places inside `flagCarries`: low word, then high word. */
 const CARRY_AF_SHIFT = 3;
 const CARRY_PARITY_SHIFT = 8;
@@ -47,9 +54,22 @@ const DEFINED_FLAGS = 0x003f_7fd7;
 /** Turns what a region left into the settled form. */
 export function settleFlags(cpu: CpuState): void {
   const { u32 } = cpu;
-  const encoded = u32[KIND];
-  if (encoded === 0) return;
+  const kind = u32[KIND];
+  if (kind === 0) return;
   u32[KIND] = 0;
+  const base = kind & BASE_KIND_MASK;
+  if (base !== 0) settleBase(cpu, base);
+  if ((kind & (FlagOverlay.HAS_CF | FlagOverlay.HAS_OF)) === 0) return;
+  const high = u32[CARRIES + 1];
+  let carry = high >>> CARRY_CF_SHIFT_HIGH;
+  let overflow = carry ^ ((high >>> CARRY_CF_XOR_OF_SHIFT_HIGH) & 1);
+  if (kind & FlagOverlay.HAS_CF) carry = (kind >> FlagOverlay.CF_SHIFT) & 1;
+  if (kind & FlagOverlay.HAS_OF) overflow = (kind >> FlagOverlay.OF_SHIFT) & 1;
+  u32[CARRIES + 1] = (carry << CARRY_CF_SHIFT_HIGH) | ((carry ^ overflow) << CARRY_CF_XOR_OF_SHIFT_HIGH);
+}
+
+function settleBase(cpu: CpuState, encoded: number): void {
+  const { u32 } = cpu;
   if (encoded >> 2 === FlagKind.FLAGS) {
     setArithmeticFlags(cpu, u32[RESULT]);
     return;

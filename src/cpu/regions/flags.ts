@@ -6,14 +6,14 @@
 import type { Bits, FlagName, FlagValues, I32, I64, Int, Stage } from '../../isa/stage.ts';
 import type { Local, Value, Variable } from '../../wasm/index.ts';
 import type { FieldName } from '../context.ts';
-import { encodeFlagKind, FlagKind } from '../flags.ts';
+import { encodeFlagKind, FlagKind, FlagOverlay } from '../flags.ts';
 import { carryVector, normalised, PARITY_DELTA_SHIFT, SIGN_DELTA_SHIFT, signed64 } from '../interpreter/flags.ts';
 import { VARIABLE_FLAG_KIND } from './sites.ts';
 
 /** What the variables hold. */
 export type FlagsState =
-  /** What the kind variable says. */
-  | { readonly kind: 'variable' }
+  /** What the kind variable says; flags that were set one by one may be known. */
+  | { readonly kind: 'variable'; readonly CF?: Local<'i32'>; readonly OF?: Local<'i32'> }
   /** The settled words. */
   | { readonly kind: 'words' }
   /** Result and first operand; the second operand is in a variable of its own. */
@@ -107,6 +107,10 @@ export class LazyFlags {
       return;
     }
     if (values.ZF === undefined && values.SF === undefined && values.PF === undefined) {
+      if (values.AF === undefined) {
+        this.overlay(values.CF, values.OF);
+        return;
+      }
       const [cf, of, af] = [pick('CF'), pick('OF'), pick('AF')];
       this.settle();
       const kept = x.and(this.other as Value as I64, x.i64(~CARRY_BITS) as I64);
@@ -114,6 +118,27 @@ export class LazyFlags {
       return;
     }
     this.setAll({ CF: pick('CF'), PF: pick('PF'), AF: pick('AF'), ZF: pick('ZF'), SF: pick('SF'), OF: pick('OF') });
+  }
+
+  /** Notes CF, OF or both in the kind variable, and leaves the rest as it is. */
+  private overlay(cf: I32 | undefined, of: I32 | undefined): void {
+    const { x, state } = this;
+    const { HAS_CF, HAS_OF, CF_SHIFT, OF_SHIFT } = FlagOverlay;
+    const known: { kind: 'variable'; CF?: Local<'i32'>; OF?: Local<'i32'> } =
+      state.kind === 'variable' ? { ...state } : { kind: 'variable' };
+    let kept = ~0;
+    let added: I32 = x.i32(0);
+    const put = (name: 'CF' | 'OF', value: I32, has: number, shift: number) => {
+      const local = x.f.keep(x.let(value)) as Local<'i32'>;
+      known[name] = local;
+      kept &= ~(has | (1 << shift));
+      added = x.or(added, x.or(x.shl(local as I32, shift), has));
+    };
+    if (cf !== undefined) put('CF', cf, HAS_CF, CF_SHIFT);
+    if (of !== undefined) put('OF', of, HAS_OF, OF_SHIFT);
+    const base = state.kind === 'variable' ? x.and(this.kind as Value as I32, kept) : x.i32(this.encodedKind);
+    this.kind.set(x.or(base, added));
+    this.state = known;
   }
 
   setLowFlags(value: I32): void {
@@ -162,7 +187,11 @@ export class LazyFlags {
   }
 
   flag(name: FlagName): Value<'i32'> {
-    if (this.state.kind === 'variable') this.settle();
+    if (this.state.kind === 'variable') {
+      const known = name === 'CF' || name === 'OF' ? this.state[name] : undefined;
+      if (known) return known;
+      this.settle();
+    }
     const { x, state } = this;
     const result = this.result as Value as I64;
     if (state.kind === 'words' || state.kind === 'variable') return this.flagOfWords(name);
