@@ -31,6 +31,8 @@ export interface RunOptions {
   readonly testDevice?: true;
   readonly engine: EngineKind;
   readonly reboot: boolean;
+  /** Whether settings of V8 may be changed. */
+  readonly v8Flags: boolean;
 }
 
 /** 1 January 2024, 00:00:00 UTC: what the clock shows at power-on in runs that must repeat. */

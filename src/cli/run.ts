@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { LogTopic } from '../bus/log.ts';
 import { CPU_MODEL_NAMES } from '../cpu/model.ts';
 import type { EngineKind } from '../cpu/processor.ts';
+import { setV8Flags } from '../host/node/v8-flags.ts';
 import { DEFAULT_TOPICS, LOG_TOPICS, parseLogTopics } from './log.ts';
 import type { RunOptions } from './machine-run.ts';
 import { parseMemorySize } from './units.ts';
@@ -88,9 +89,11 @@ export function runCommand(done: (status: number) => void): Command {
         .choices(ENGINES)
         .default('auto'),
     )
+    .option('--no-v8-flags', 'leave the settings of the JavaScript engine as they are')
     .addHelpText('after', HELP)
     .action(async (options: RunOptions) => {
       // loaded only now: wrong usage and help need no machine
+      if (options.v8Flags) setV8Flags();
       const { run } = await import('./machine-run.ts');
       done(await run(options));
     });
