@@ -156,7 +156,7 @@ export class Processor {
               imports,
               sites: this.sites,
               access: {
-                ...long.handlers.regionAccess,
+                ...long.handlers.regionImports,
                 regionRaise: imports.regionRaise,
                 regionAbandon: imports.regionAbandon,
               },

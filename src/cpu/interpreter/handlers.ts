@@ -4,8 +4,9 @@ import { emitInstruction } from '../../isa/emission.ts';
 import type { Encoding } from '../../isa/encoding.ts';
 import { HELPERS, type HelperName } from '../../isa/helpers.ts';
 import type { InstructionTable } from '../../isa/table.ts';
-import { type FunctionBuilder, type FunctionRef, ModuleBuilder } from '../../wasm/index.ts';
+import { type FunctionBuilder, type FunctionRef, ModuleBuilder, type Value } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
+import { FlagKind, FlagOverlay } from '../flags.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { type Effects, type HandlerForm, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
 import { TLB_EXECUTE } from './tlb-access.ts';
@@ -111,8 +112,8 @@ export interface Handlers {
   readonly resume: unknown;
   /** (context, record, target): continues at a target in the page the record was made for, through its link field. */
   readonly follow: unknown;
-  /** `regionRead` and `regionWrite` with the linear address in one piece. */
-  readonly regionAccess: WebAssembly.ModuleImports;
+  /** `regionRead` and `regionWrite` with the linear address in one piece; `carryOf`. */
+  readonly regionImports: WebAssembly.ModuleImports;
 }
 
 /**
@@ -161,6 +162,7 @@ export function buildHandlers(
   m.function('follow', ['i32', 'i32', 'i64'], ['i32'], (f) => emitFollow(f, long, module), { export: 'follow' });
   for (const [name, access] of Object.entries({ regionRead, regionWrite }))
     m.function(name, ['i64', 'i32'], ['i32'], (f) => emitRegionAccess(f, access), { export: name });
+  m.function('carryOf', ['i32', 'i64', 'i64'], ['i32'], emitCarryOf, { export: 'carryOf' });
   const functions: FunctionRef[] = [];
   functions.push(
     m.function('stop', ['i32', 'i32'], ['i32'], (f) => {
@@ -241,7 +243,11 @@ export function buildHandlers(
     },
     resume: instance.exports.resume,
     follow: instance.exports.follow,
-    regionAccess: { regionRead: instance.exports.regionRead, regionWrite: instance.exports.regionWrite } as never,
+    regionImports: {
+      regionRead: instance.exports.regionRead,
+      regionWrite: instance.exports.regionWrite,
+      carryOf: instance.exports.carryOf,
+    } as never,
     run: instance.exports.run as (context: number, record: number) => number,
   };
   return { handlers, nextIndex: needed };
@@ -265,6 +271,30 @@ function emitRegionAccess(f: FunctionBuilder, access: FunctionRef): void {
   const linear = f.param<'i64'>(0);
   const high = op['i32.wrap_i64'](op['i64.shr_u'](linear, f.i64(32)));
   f.returnCall(access, [op['i32.wrap_i64'](linear), high, f.param<'i32'>(1)]);
+}
+
+/** (kind, result, other): CF of flags that are not settled, see cpu/flags.ts. INC, DEC and ADC ask for it at any time. */
+function emitCarryOf(f: FunctionBuilder): void {
+  const { op } = f;
+  const kind = f.param<'i32'>(0);
+  const result = f.param<'i64'>(1);
+  const other = f.param<'i64'>(2);
+  const has = (bit: number) => op['i32.and'](kind, f.i32(bit));
+  f.if(has(FlagOverlay.HAS_CF), () =>
+    f.return(op['i32.and'](op['i32.shr_u'](kind, f.i32(FlagOverlay.CF_SHIFT)), f.i32(1))),
+  );
+  const encoded = f.let(has(0xff));
+  f.if(op['i32.eqz'](encoded), () => f.return(op['i32.wrap_i64'](op['i64.shr_u'](other, f.i64(63)))));
+  const bits = op['i64.shl'](f.i64(8), op['i64.extend_i32_u'](op['i32.and'](encoded, f.i32(3))));
+  const unused = f.let(op['i64.sub'](f.i64(64), bits));
+  const top = (value: Value<'i64'>) => op['i64.shl'](value, unused);
+  const isKind = (n: number) => op['i32.eq'](op['i32.shr_u'](encoded, f.i32(2)), f.i32(n));
+  f.if(isKind(FlagKind.ADD), () => f.return(op['i64.lt_u'](top(result), top(other))));
+  // a - b = r, so that b = a - r
+  f.if(isKind(FlagKind.SUB), () => f.return(op['i64.lt_u'](top(other), top(op['i64.sub'](other, result)))));
+  f.if(isKind(FlagKind.LOGIC), () => f.return(f.i32(0)));
+  const flags = f.select(isKind(FlagKind.FLAGS), result, other);
+  f.return(op['i32.wrap_i64'](op['i64.and'](flags, f.i64(1))));
 }
 
 function emitCrossing(f: FunctionBuilder, long: boolean, module: HandlerModule): void {

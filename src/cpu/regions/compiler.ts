@@ -59,6 +59,7 @@ export function compileRegions(
   const regionWrite = m.importFunction('env', 'regionWrite', ['i64', 'i32'], ['i32']);
   const regionRaise = m.importFunction('env', 'regionRaise', ['i32'], []);
   const regionAbandon = m.importFunction('env', 'regionAbandon', ['i32', 'i32'], []);
+  const carryOf = m.importFunction('env', 'carryOf', ['i32', 'i64', 'i64'], ['i32']);
   const checkSegment = m.importFunction('env', 'checkSegment', ['i32', 'i32', 'i32', 'i32'], ['i32']);
   const transfers = [false, true].map((long) => ({
     resume: m.importFunction('env', `resume${long}`, ['i32'], ['i32']),
@@ -79,6 +80,7 @@ export function compileRegions(
       regionWrite,
       regionRaise,
       regionAbandon,
+      carryOf,
       checkSegment,
       helpers,
       ...transfers[plan.long ? 1 : 0],

@@ -4,7 +4,7 @@
  * cpu/flags.ts). What they mean is known while code is emitted, except where paths merge: there a third variable says it.
  */
 import type { Bits, FlagName, FlagValues, I32, I64, Int, Stage } from '../../isa/stage.ts';
-import type { Local, Value, Variable } from '../../wasm/index.ts';
+import type { FunctionRef, Local, Value, Variable } from '../../wasm/index.ts';
 import type { FieldName } from '../context.ts';
 import { encodeFlagKind, FlagKind, FlagOverlay } from '../flags.ts';
 import { carryVector, normalised, PARITY_DELTA_SHIFT, SIGN_DELTA_SHIFT, signed64 } from '../interpreter/flags.ts';
@@ -48,12 +48,15 @@ export class LazyFlags {
   private readonly other: Variable<'i64'>;
   private readonly second: Variable<'i64'>;
   private readonly kind: Variable<'i32'>;
+  private readonly carryOf: FunctionRef;
   state: FlagsState = VARIABLE;
   /** Whether the current instruction takes a carry in, so that its flags do not follow from operand and result. */
   carriesIn = false;
 
-  constructor(x: Stage, ctx: Local<'i32'>, at: (name: FieldName) => number) {
+  /** @param carryOf see RegionModule */
+  constructor(x: Stage, ctx: Local<'i32'>, at: (name: FieldName) => number, carryOf: FunctionRef) {
     this.x = x;
+    this.carryOf = carryOf;
     this.ctx = ctx;
     this.at = at;
     const { f } = x;
@@ -190,6 +193,7 @@ export class LazyFlags {
     if (this.state.kind === 'variable') {
       const known = name === 'CF' || name === 'OF' ? this.state[name] : undefined;
       if (known) return known;
+      if (name === 'CF') return this.x.f.call(this.carryOf, [this.kind, this.result, this.other]) as Local<'i32'>;
       this.settle();
     }
     const { x, state } = this;

@@ -54,6 +54,8 @@ export interface RegionModule {
   readonly regionRead: FunctionRef;
   /** (linear, site), value in `slowValue` -> 1 if it was written, or 0. */
   readonly regionWrite: FunctionRef;
+  /** (flag kind, result, other) -> CF. */
+  readonly carryOf: FunctionRef;
   /** (site): describes the site's exception. */
   readonly regionRaise: FunctionRef;
   /** (site, region): has the interpreter do the site's instruction, for which the region's assumptions do not hold. */
@@ -125,7 +127,7 @@ export class RegionStage extends Stage {
     this.tlb = f.variable('i32', f.load('i32.load', this.ctx, this.at('tlb')));
     this.assuming = env.assuming;
     this.xmmState = new XmmRegisters(f, this.ctx, env.merging);
-    this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name));
+    this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name), env.module.carryOf);
   }
 
   /** Emits the region's body; faults inside go through the common exit behind it. */
