@@ -53,6 +53,12 @@ const KICK = 2 ** 30;
 /** Most instructions per slice, so that budgets stay far from the 32-bit limits. */
 const LONGEST_SLICE = 2 ** 29;
 
+/**
+ * Most exceptions in a row without a completed instruction within one run: a handler that faults at its first instruction is
+ * entered forever, and the host must have its turn.
+ */
+const MOST_FRUITLESS = 10_000;
+
 /** Where code is fetched from. */
 export interface CodeFetch {
   /** Arena address of the byte at a linear address, filling the TLB's execute entry; 0 with the fault pending. */
@@ -95,6 +101,8 @@ export class Engine {
   private length = 0;
   /** A handler that {@link stopBehind} has replaced. */
   private replaced: { at: number; handler: number } | undefined;
+  /** Exceptions and #VMEXITs since an instruction completed or the run began. */
+  private fruitless = 0;
   /** The next instruction must be interpreted. */
   private interpretNext = false;
 
@@ -152,14 +160,15 @@ export class Engine {
   }
 
   /**
-   * Runs until `instructions` have completed, the processor is not running any more, or {@link kick} was called.
-   * Takes pending interrupts first.
+   * Runs until `instructions` have completed, the processor is not running any more, {@link kick} was called, or exceptions
+   * follow one another without end. Takes pending interrupts first.
    */
   run(instructions: number): void {
     const { u32 } = this;
     this.reserve = instructions;
     this.kicked = false;
-    while (this.reserve > 0 && !this.kicked) {
+    this.fruitless = 0;
+    while (this.reserve > 0 && !this.kicked && this.fruitless < MOST_FRUITLESS) {
       if (!this.interrupts()) return;
       if (u32[ACTIVITY] !== Activity.RUNNING) return;
       const breakpoints = (u32[DR7] & DR7_ENABLES) !== 0;
@@ -183,6 +192,7 @@ export class Engine {
       const before = this.retiredBefore;
       this.runSlice(single ? 1 : Math.min(this.reserve, LONGEST_SLICE));
       if (this.retiredBefore === before) continue;
+      this.fruitless = 0;
       // Neither VMRUN nor #VMEXIT is a branch.
       if (watching && u32[GUEST_MODE] === wasGuest) branchMayHaveBeenTaken(this.cpu, fromLow, fromHigh, this.length);
       if (u32[SHADOW] & InterruptShadow.DEBUG_TRAPS) continue;
@@ -215,6 +225,7 @@ export class Engine {
       this.interpretNext = true;
       return;
     }
+    this.fruitless++;
     if (pending === Pending.GUEST_EXIT) {
       this.leaveGuest();
       return;

@@ -254,6 +254,30 @@ describe('waiting', () => {
       assert.deepEqual(await machine.run(), { kind: 'stopped' });
     }
   });
+  test('nor does one whose exception handler only raises the exception again', async () => {
+    for (const clock of ['virtual', 'real'] as const) {
+      const { machine, host } = testMachine(
+        `mov eax, handler
+        mov word ptr [0x6030], ax
+        mov word ptr [0x6032], cs
+        mov word ptr [0x6034], 0x8e00
+        shr eax, 16
+        mov word ptr [0x6036], ax
+        mov word ptr [0x5ff0], 0x7ff
+        mov dword ptr [0x5ff2], 0x6000
+        lidt [0x5ff0]
+        ; where nothing is, there is no end to the stack
+        mov esp, 0xd0000000
+        handler: ud2`,
+        { clock },
+      );
+      host.onTurn = () => {
+        if (host.turns === 2) machine.stop();
+      };
+      assert.deepEqual(await machine.run(), { kind: 'stopped' });
+      assert.ok(machine.retired < FEW_INSTRUCTIONS);
+    }
+  });
   test('stop before run ends it at once', async () => {
     const { machine } = testMachine('compute: jmp compute');
     machine.stop();

@@ -311,6 +311,8 @@ export class Machine {
     const instructions = this.sliceInstructions();
     if (this.clock instanceof HostClock) this.clock.runUntil(this.queue.nextDeadline());
     engine.run(instructions);
+    // exceptions without end perhaps: no time passes, but the host gets its turn
+    if (this.retired === retired) this.turn = { retired, skips: 0, time: start };
     const elapsed = host.now() - start;
     this.busyTime += elapsed;
     this.haltReported = false;
