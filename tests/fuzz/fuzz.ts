@@ -6,19 +6,10 @@
 import { parseArgs } from 'node:util';
 import { FuzzMachine } from './machine.ts';
 import { report } from './report.ts';
-import { compare } from './run.ts';
+import { compare, PROGRAM_INSTRUCTIONS, STAGES } from './run.ts';
 
-/** Instructions of each program. */
-export const PROGRAM_INSTRUCTIONS = 8000;
-
-/** Ways to force regions: everything at once, or only where control has been, in batches, and once more with what is called. */
-export const STAGES = [
-  { engine: 'regions', limits: { heat: 1, secondHeat: 2, batch: 1 } },
-  { engine: 'auto', limits: { heat: 1, secondHeat: 2, batch: 1 } },
-  { engine: 'auto', limits: { heat: 2, secondHeat: 3, batch: 6, patience: 300 } },
-  // little room: everything is dropped again and again
-  { engine: 'regions', limits: { heat: 1, secondHeat: 2, batch: 1, regions: 12, codeBytes: 256 * 1024 } },
-] as const;
+/** How often progress is told where nobody watches. */
+const PROGRAMS_PER_LINE = 50;
 
 const HELP = `Compares the interpreter stage and the region stage on random programs.
 
@@ -54,18 +45,19 @@ function main(): number {
   let faults = 0;
   let seed = first;
   do {
+    // told beforehand: whoever hangs leaves the seed
+    if (process.stderr.isTTY || seed % PROGRAMS_PER_LINE === 0)
+      process.stderr.write(`\rseed ${seed}, ${done} instructions `);
     const second = regions[seed % regions.length];
     const result = compare(seed, interpreter, second, PROGRAM_INSTRUCTIONS);
     done += result.instructions;
     faults += result.faults;
     seed++;
     if (result.divergence) {
-      console.log(report(result.divergence, interpreter, second));
-      if (++failures >= most) break;
+      console.log(`\n${report(result.divergence, interpreter, second)}`);
+      failures++;
     }
-    if (seed % 50 === 0)
-      process.stderr.write(`\r${seed - first} programs, ${done} instructions, ${failures} failures `);
-  } while (done < instructions);
+  } while (done < instructions && failures < most);
   const compiled = regions.reduce((sum, { processor }) => sum + (processor.regions?.statistics.regions ?? 0), 0);
   console.error(
     `\r${seed - first} programs, ${done} instructions in either stage, ${faults} exceptions, ${compiled} regions: ${failures} failures`,

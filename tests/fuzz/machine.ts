@@ -25,6 +25,8 @@ const DEVICE_VECTOR = 0x50;
 const ACTIVITIES = Object.entries(Activity);
 /** Accesses to devices that are remembered, for reports. */
 const REMEMBERED = 32;
+/** Runs in a row in which no instruction completes until a program counts as stuck. */
+const MOST_VAIN = 3;
 const CODE_BYTES = 8 * 2 ** 20;
 
 /** Something that comes from outside between two runs. */
@@ -176,11 +178,15 @@ export class FuzzMachine {
     cpu.segments[GS].base = gsBase;
   }
 
-  /** Runs so many instructions, less if the processor stops. */
+  /** Runs so many instructions, less if the processor stops or exceptions follow one another without end. */
   run(instructions: number): void {
     const { cpu, engine } = this.processor;
     const end = engine.retired + instructions;
-    while (engine.retired < end && cpu.activity === Activity.RUNNING) engine.run(end - engine.retired);
+    for (let vain = 0; vain < MOST_VAIN && engine.retired < end && cpu.activity === Activity.RUNNING; ) {
+      const before = engine.retired;
+      engine.run(end - before);
+      vain = engine.retired === before ? vain + 1 : 0;
+    }
   }
 
   get activity(): number {

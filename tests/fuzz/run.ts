@@ -5,6 +5,18 @@ import { PAGE, SYSTEM, VECTOR } from './flavours.ts';
 import type { FuzzEvent, FuzzMachine } from './machine.ts';
 import { type FuzzProgram, generateProgram } from './program.ts';
 
+/** Instructions of each program, about. */
+export const PROGRAM_INSTRUCTIONS = 8000;
+
+/** Ways to force regions: everything at once, or only where control has been, in batches, and once more with what is called. */
+export const STAGES = [
+  { engine: 'regions', limits: { heat: 1, secondHeat: 2, batch: 1 } },
+  { engine: 'auto', limits: { heat: 1, secondHeat: 2, batch: 1 } },
+  { engine: 'auto', limits: { heat: 2, secondHeat: 3, batch: 6, patience: 300 } },
+  // little room: everything is dropped again and again
+  { engine: 'regions', limits: { heat: 1, secondHeat: 2, batch: 1, regions: 12, codeBytes: 256 * 1024 } },
+] as const;
+
 /** One stretch of a run. */
 export interface Step {
   readonly instructions: number;
@@ -91,20 +103,12 @@ export function perform(machine: FuzzMachine, { instructions, events }: Step): v
 /** Runs the program of a seed for about so many instructions in both. */
 export function compare(seed: number, first: FuzzMachine, second: FuzzMachine, instructions: number): RunResult {
   const program = generateProgram(seed);
-  return compareProgram(program, first, second, instructions);
-}
-
-export function compareProgram(
-  program: FuzzProgram,
-  first: FuzzMachine,
-  second: FuzzMachine,
-  instructions: number,
-): RunResult {
   first.load(program);
   second.load(program);
   const steps: Step[] = [];
   for (const step of script(program)) {
     steps.push(step);
+    const before = first.retired;
     perform(first, step);
     perform(second, step);
     if (!first.equals(second)) {
@@ -112,7 +116,8 @@ export function compareProgram(
       const divergence = { program, steps, differences, places: [first.place, second.place] as const };
       return { instructions: first.retired, faults: faults(first, program), stops: steps.length, divergence };
     }
-    if (first.activity !== Activity.RUNNING || first.retired >= instructions) break;
+    const stuck = first.activity !== Activity.RUNNING || first.retired === before;
+    if (stuck || first.retired >= instructions) break;
   }
   return { instructions: first.retired, faults: faults(first, program), stops: steps.length };
 }
