@@ -145,6 +145,21 @@ describe('locals', () => {
     );
   });
 
+  test('may be kept for the scope around their own', () => {
+    emit((f) => {
+      const kept: Local<'i32'>[] = [];
+      f.scope(() => {
+        f.scope(() => {
+          kept.push(f.keep(f.let(f.op['i32.clz'](f.param(0)))));
+          // what belongs to no scope here stays as it is
+          assert.equal(f.keep(f.param(0)), f.param(0));
+        });
+        f.drop(kept[0]);
+      });
+      assert.throws(() => f.drop(kept[0]), /local used after its release/);
+    });
+  });
+
   test('are not used after their release', () => {
     emit((f) => {
       const local = f.let(f.op['i32.clz'](f.param(0)));
