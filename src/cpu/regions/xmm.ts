@@ -30,16 +30,17 @@ interface Register {
 
 /** What is known of locals on the path that leads to the instruction being emitted. */
 export class Facts {
-  private readonly own = new Map<Local, unknown>();
+  private own: Map<Local, unknown> | undefined;
   private readonly outer: Facts | undefined;
 
   constructor(outer?: Facts) {
     this.outer = outer;
   }
   get(local: Local): unknown {
-    return this.own.get(local) ?? this.outer?.get(local);
+    return this.own?.get(local) ?? this.outer?.get(local);
   }
   set(local: Local, fact: unknown): void {
+    this.own ??= new Map();
     this.own.set(local, fact);
   }
 }
