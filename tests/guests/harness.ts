@@ -4,7 +4,7 @@ import type { AccessSize } from '../../src/bus/ports.ts';
 import type { LocalApic } from '../../src/cpu/cpu.ts';
 import { Arena, DmaMemory, PhysicalSpace } from '../../src/cpu/memory/index.ts';
 import { cpuModel } from '../../src/cpu/model.ts';
-import { type EngineKind, PROCESSOR_OVERHEAD, Processor } from '../../src/cpu/processor.ts';
+import { type CodeLimits, type EngineKind, PROCESSOR_OVERHEAD, Processor } from '../../src/cpu/processor.ts';
 import { Activity } from '../../src/cpu/state.ts';
 import { noteInterrupts } from '../../src/cpu/system/interrupts.ts';
 import { resetCpu } from '../../src/cpu/system/reset.ts';
@@ -106,7 +106,7 @@ export class Bench {
   shutdowns: string[] = [];
   private readonly physical: PhysicalSpace;
 
-  constructor(engine: EngineKind, exposeVirtualization: boolean) {
+  constructor(engine: EngineKind, exposeVirtualization: boolean, limits: Partial<CodeLimits> = {}) {
     const limit = RAM_BYTES;
     const arena = new Arena({
       ramBytes: RAM_BYTES,
@@ -139,6 +139,7 @@ export class Bench {
       log,
       apicId: 0,
       engine,
+      limits,
       shutdown: (reason) => void this.shutdowns.push(reason),
     });
     this.processor.cpu.apic = this.apic;
@@ -194,6 +195,11 @@ export function useVirtualization(exposed: boolean): void {
 /** Chooses the stage for the guests of a test file, unless `GUEST_ENGINE` does. */
 export function useEngine(kind: EngineKind): void {
   if (process.env.GUEST_ENGINE === undefined) engine = kind;
+}
+
+/** Gives the next processors little room for translated code, and makes the stage what a test says in any case. */
+export function useLimits(kind: EngineKind, limits: Partial<CodeLimits>): void {
+  bench = new Bench(kind, exposeVirtualization, limits);
 }
 
 /** The one processor of this test process, as after power-on: building one takes longer than a test. */
