@@ -102,8 +102,9 @@ export class Machine {
   constructor(options: MachineOptions) {
     this.options = options;
     const { log, model, memoryBytes } = options;
+    const retired = () => this.retired;
     this.clock =
-      options.clock === 'virtual' ? new InstructionClock(() => this.retired) : new HostClock(() => options.host.now());
+      options.clock === 'virtual' ? new InstructionClock(retired) : new HostClock(() => options.host.now(), retired);
     this.queue = new EventQueue(this.clock);
     const { low, high } = splitMemory(memoryBytes);
     const limit = high > 0 ? BOARD_ADDRESS.HIGH_MEMORY + high : low;
@@ -322,7 +323,7 @@ export class Machine {
   private sliceInstructions(): number {
     const untilDeadline = this.queue.nextDeadline() - this.clock.now();
     if (this.clock instanceof HostClock) {
-      const estimate = Math.ceil(Math.min(untilDeadline, LONGEST_SLICE) * this.speed);
+      const estimate = Math.ceil(this.clock.instructionsFor(Math.min(untilDeadline, LONGEST_SLICE), this.speed));
       return Math.min(Math.max(estimate, SLICE_INSTRUCTIONS.least), SLICE_INSTRUCTIONS.most);
     }
     const instructions = Math.ceil(untilDeadline / NANOSECONDS_PER_INSTRUCTION);
@@ -335,7 +336,8 @@ export class Machine {
     const { host } = this.options;
     const wakeable = interruptsEnabled(this.processor.cpu);
     if (!wakeable) this.reportHalt();
-    const wait = this.queue.nextDeadline() - clock.now();
+    let wait = this.queue.nextDeadline() - clock.now();
+    if (clock instanceof HostClock) wait = clock.idle(wait);
     if (clock instanceof InstructionClock && Number.isFinite(wait)) {
       clock.skip(wait);
       this.turn.skips++;
