@@ -80,8 +80,17 @@ export function nativeUnavailable(): string | undefined {
   } catch {
     return 'native vectors need gcc';
   }
-  if (!kernelEnablesFsgsbase()) return 'native vectors need a kernel that enables FSGSBASE';
   return undefined;
+}
+
+/**
+ * Why results of this host are not to be trusted in everything, or undefined. A kernel without FSGSBASE was seen (a paravirtual
+ * guest) that reports #SS as #GP, loses NT, refuses RSP that is not canonical and runs no 32-bit code.
+ */
+export function nativeUnfaithful(): string | undefined {
+  return kernelEnablesFsgsbase()
+    ? undefined
+    : 'a kernel without FSGSBASE does not report exceptions as the processor does';
 }
 
 /** Looks into the auxiliary vector the kernel gave this process: pairs of type and value, 64 bits each. */
