@@ -93,7 +93,9 @@ describe('generator', () => {
     }
   });
 
-  test('runs every encoding natively without a case to drop', { skip: nativeUnavailable() ?? nativeUnfaithful() }, async () => {
+  test('runs every encoding natively without a case to drop', {
+    skip: nativeUnavailable() ?? nativeUnfaithful(),
+  }, async () => {
     const { set, dropped } = await make(4000, 'all');
     assert.deepEqual(dropped, {});
     assert.equal(set.vectors.length, 4000);
