@@ -93,4 +93,12 @@ describe('results', () => {
     run([0x4000, 3n << 62n], [0x4103, 23n << 59n], partialRemainderSt0);
     assert.equal(fpu.status & STATUS_CONDITION_CODES, STATUS_C2);
   });
+
+  test('FPREM of a denormal number by infinity is a tiny result', () => {
+    const infinity: [number, bigint] = [0xffff, 1n << 63n];
+    const denormal: [number, bigint] = [0, 0x200n];
+    assert.deepEqual(run(infinity, denormal, partialRemainderSt0), denormal);
+    // 2^9 in units of 2^-16445, made 2^24576 times as large for a handler of underflow
+    assert.deepEqual(run(infinity, denormal, partialRemainderSt0, 0x36f), [0x5fcb, 1n << 63n]);
+  });
 });

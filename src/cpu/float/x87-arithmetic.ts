@@ -198,9 +198,11 @@ function remainder(env: FloatEnvironment, a: Float, b: Float, nearest: boolean):
   if (nan) return { result: nan };
   if (a.kind === INFINITE || b.kind === ZERO) return { result: invalid(env) };
   if (denormalOperand(env, a, b)) return { result: INDEFINITE };
-  if (a.kind === ZERO || b.kind === INFINITE) return { result: a, codes: 0 };
+  if (a.kind === ZERO) return { result: a, codes: 0 };
   const difference = a.exponent + bitLength(a.significand) - b.exponent - bitLength(b.significand);
-  if (difference < -1) return { result: round(env, EXTENDED, a.negative, a.exponent, a.significand), codes: 0 };
+  // a denormal dividend is a tiny result
+  if (b.kind === INFINITE || difference < -1)
+    return { result: round(env, EXTENDED, a.negative, a.exponent, a.significand), codes: 0 };
   const step = difference < COMPLETE_LIMIT ? 0 : difference - ((difference & 31) | 32);
   const divisorExponent = b.exponent + step;
   const unit = Math.min(a.exponent, divisorExponent);
