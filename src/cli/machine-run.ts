@@ -9,9 +9,11 @@ import { NodeHost } from '../host/node/services.ts';
 import { LARGEST_DISK_COUNT, SERIAL_PORTS } from '../machine/board.ts';
 import { BootError } from '../machine/boot/boot-plan.ts';
 import { Machine, type MachineExit } from '../machine/machine.ts';
+import { Profile } from '../machine/profile.ts';
 import { CliError, ENDING_SIGNALS, EXIT } from './errors.ts';
 import { standardErrorLog } from './log.ts';
-import { Resources, readWholeFile } from './resources.ts';
+import { profileReport, SymbolTable } from './profile-report.ts';
+import { Resources, readWholeFile, writeWholeFile } from './resources.ts';
 import { statisticsLines } from './statistics.ts';
 
 /** Options of the command, as they are after parsing. */
@@ -28,6 +30,10 @@ export interface RunOptions {
   readonly virtioConsole?: string;
   readonly log: readonly LogTopic[];
   readonly stats?: true;
+  /** Where the profile goes. */
+  readonly profile?: string;
+  /** Symbols for it. */
+  readonly profileSymbols?: string;
   readonly testDevice?: true;
   readonly engine: EngineKind;
   readonly reboot: boolean;
@@ -44,6 +50,9 @@ const VIRTUAL_SEED = 1;
 export async function run(options: RunOptions): Promise<number> {
   const kernel = readWholeFile('kernel', options.kernel);
   const initrd = options.initrd === undefined ? undefined : readWholeFile('initrd', options.initrd);
+  const symbols = options.profileSymbols === undefined ? undefined : readSymbols(options.profileSymbols);
+  const profile = options.profile === undefined ? undefined : new Profile();
+  if (options.profile !== undefined) writeWholeFile('profile', options.profile, '');
   const host = new NodeHost();
   let machine: Machine | undefined;
   /** Set once the run is to end for a reason outside the guest. */
@@ -67,7 +76,7 @@ export async function run(options: RunOptions): Promise<number> {
     },
   });
   try {
-    const created = makeMachine(options, resources, host);
+    const created = makeMachine(options, resources, host, profile);
     machine = created;
     loadKernel(machine, kernel, initrd, options.append);
     const exit = await withSignals(end, () => {
@@ -76,6 +85,7 @@ export async function run(options: RunOptions): Promise<number> {
     });
     resources.close();
     if (options.stats) for (const line of statisticsLines(machine)) say(line);
+    if (profile) writeWholeFile('profile', options.profile as string, profileReport(profile, symbols));
     if (exit.kind === 'reset') say(`ended by a reset: ${exit.reason}`);
     return ended ?? statusOf(exit);
   } finally {
@@ -83,7 +93,16 @@ export async function run(options: RunOptions): Promise<number> {
   }
 }
 
-function makeMachine(options: RunOptions, resources: Resources, host: NodeHost): Machine {
+function readSymbols(path: string): SymbolTable {
+  try {
+    return SymbolTable.parse(readWholeFile('symbols', path).toString());
+  } catch (error) {
+    if (error instanceof RangeError) throw new CliError(`symbols ${path} ${error.message}`);
+    throw error;
+  }
+}
+
+function makeMachine(options: RunOptions, resources: Resources, host: NodeHost, profile?: Profile): Machine {
   const virtual = options.clock === 'virtual';
   const { virtioConsole: consoleEnd, disk: images } = options;
   const { serial: ports = [consoleEnd === 'stdio' ? 'none' : 'stdio'] } = options;
@@ -109,6 +128,7 @@ function makeMachine(options: RunOptions, resources: Resources, host: NodeHost):
       rebootOnReset: options.reboot,
       testDevice: options.testDevice,
       engine: options.engine,
+      profile,
     });
   } catch (error) {
     if (error instanceof RangeError) throw new CliError(error.message);

@@ -1,5 +1,5 @@
 /** Files and streams that a run uses: opened before the machine starts, closed whatever happens. */
-import { readFileSync, realpathSync } from 'node:fs';
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import type { BlockStore, ByteStream } from '../bus/streams.ts';
 import { type ConsoleEvents, TerminalConsole } from '../host/node/console.ts';
 import { DiskError, FileDisk } from '../host/node/disk.ts';
@@ -19,6 +19,15 @@ export function readWholeFile(what: string, path: string): Uint8Array {
     return readFileSync(path);
   } catch (error) {
     throw new CliError(`cannot read ${what} '${path}': ${describeSystemError(error)}`);
+  }
+}
+
+/** Writes a file whole. @throws CliError naming it by `what` */
+export function writeWholeFile(what: string, path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new CliError(`cannot write ${what} '${path}': ${describeSystemError(error)}`);
   }
 }
 

@@ -79,6 +79,8 @@ export function runCommand(done: (status: number) => void): Command {
         .default(DEFAULT_TOPICS, DEFAULT_TOPICS.join(',')),
     )
     .option('--stats', 'print statistics at the end')
+    .option('--profile <file>', 'write where the guest executed most of its instructions')
+    .option('--profile-symbols <file>', 'names for the profile of L1: System.map, /proc/kallsyms or a perf map')
     .option('--no-reboot', 'end the run when the guest resets the machine')
     .option('--test-device', "attach the registers that processor tests use (QEMU's pc-testdev)")
     .addOption(

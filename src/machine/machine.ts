@@ -18,6 +18,7 @@ import { BOARD_ADDRESS, boardMemoryMap, splitMemory } from './boot/memory-map.ts
 import { enterBootState } from './boot-state.ts';
 import { HostClock, InstructionClock, NANOSECONDS_PER_INSTRUCTION } from './clocks.ts';
 import { processorApic } from './processor-apic.ts';
+import type { Profile } from './profile.ts';
 import { hashMachineState } from './state-hash.ts';
 
 /** How a run ended. */
@@ -58,6 +59,8 @@ export interface MachineOptions {
   readonly engine?: EngineKind;
   /** Whether the board has the registers that processor tests use (QEMU's pc-testdev). */
   readonly testDevice?: boolean;
+  /** Collects samples of where the guest executes. */
+  readonly profile?: Profile;
 }
 
 /**
@@ -305,13 +308,14 @@ export class Machine {
 
   /** Runs the processor up to the next deadline or the host's turn. */
   private execute(): void {
-    const { host } = this.options;
-    const { engine } = this.processor;
+    const { host, profile } = this.options;
+    const { engine, cpu } = this.processor;
     const { retired } = this;
     const start = host.now();
-    const instructions = this.sliceInstructions();
+    const instructions = Math.min(this.sliceInstructions(), profile?.remaining(retired) ?? Infinity);
     if (this.clock instanceof HostClock) this.clock.runUntil(this.queue.nextDeadline());
     engine.run(instructions);
+    profile?.sample(cpu, this.retired);
     // exceptions without end perhaps: no time passes, but the host gets its turn
     if (this.retired === retired) this.turn = { retired, skips: 0, time: start };
     const elapsed = host.now() - start;
