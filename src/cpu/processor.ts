@@ -72,6 +72,8 @@ export interface ProcessorOptions {
   readonly engine?: EngineKind;
   /** Where they differ from the usual ones; for tests. */
   readonly limits?: Partial<CodeLimits>;
+  /** Is shown each WebAssembly module made of guest code; for tests. */
+  readonly inspectModule?: (module: Uint8Array) => void;
   /** Milliseconds of any clock, for statistics of compile time. */
   readonly milliseconds?: () => number;
   shutdown(reason: string): void;
@@ -160,6 +162,7 @@ export class Processor {
                 regionRaise: imports.regionRaise,
                 regionAbandon: imports.regionAbandon,
               },
+              inspect: options.inspectModule,
               handlers: (is64) => (is64 ? long.handlers : legacyHandlers().handlers),
             },
             policy: limits,

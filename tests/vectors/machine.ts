@@ -127,6 +127,8 @@ export interface EmulatorOptions {
   readonly regions?: boolean;
   /** Compiles to regions that assume nothing (Stage.assuming). */
   readonly wary?: boolean;
+  /** Is shown each WebAssembly module made of a case. */
+  readonly inspectModule?: (module: Uint8Array) => void;
 }
 
 export class EmulatorMachine implements VectorMachine {
@@ -167,6 +169,7 @@ export class EmulatorMachine implements VectorMachine {
       log: SILENT,
       apicId: 0,
       engine: options.regions ? 'regions' : 'interpreter',
+      inspectModule: options.inspectModule,
       // nothing is compiled but what `compile` asks for
       limits: { heat: CODE_LIMITS.heat, batch: CODE_LIMITS.batch, ...(options.wary ? { assumptions: 0 } : {}) },
       shutdown() {},

@@ -44,6 +44,8 @@ export interface CompilerEnvironment {
   readonly sites: RegionSites;
   /** Arena address of a fresh record with a link field, for an exit. */
   exitRecord(): number;
+  /** Is shown each module before it is instantiated. */
+  readonly inspect?: (module: Uint8Array) => void;
 }
 
 /** Compiles a batch into one module and puts its functions into the table from `firstIndex` on. Returns the module's size in bytes. */
@@ -91,6 +93,7 @@ export function compileRegions(
   });
   m.element(firstIndex, functions, table);
   const bytes = m.build();
+  environment.inspect?.(bytes);
   const { memory, imports } = environment;
   const long = environment.handlers(true);
   // not to be built for nothing: most guests never leave 64-bit mode once they are in it

@@ -1,0 +1,187 @@
+  (func $region_1:0 (type $t8) (param $p0 i32) (param $p1 i32) (result i32)
+    (local $l2 i32) (local $l3 i64) (local $l4 i64) (local $l5 i64) (local $l6 i64) (local $l7 i32) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i64) (local $l12 i64) (local $l13 i64) (local $l14 i64) (local $l15 i32) (local $l16 i32) (local $l17 i64)
+    (if $I0
+      (i32.lt_s
+        (local.tee $l2
+          (i32.add
+            (i32.load offset=1712
+              (local.get $p0))
+            (i32.load8_u offset=7
+              (local.get $p1))))
+        (i32.const 4))
+      (then
+        (return_call_indirect (type $t8)
+          (local.get $p0)
+          (local.get $p1)
+          (i32.load offset=56
+            (local.get $p1)))))
+    (local.set $l3
+      (i64.load
+        (local.get $p0)))
+    (local.set $l4
+      (i64.load offset=16
+        (local.get $p0)))
+    (local.set $l5
+      (i64.load offset=24
+        (local.get $p0)))
+    (local.set $l6
+      (i64.load offset=136
+        (local.get $p0)))
+    (local.set $l7
+      (i32.load offset=1696
+        (local.get $p0)))
+    (local.set $l8
+      (i64.load offset=152
+        (local.get $p0)))
+    (local.set $l9
+      (i64.load offset=160
+        (local.get $p0)))
+    (local.set $l10
+      (i32.load offset=168
+        (local.get $p0)))
+    (local.set $l11
+      (i64.const 0))
+    (block $B1
+      (block $B2
+        (local.set $l2
+          (i32.sub
+            (local.get $l2)
+            (i32.const 2)))
+        (local.set $l12
+          (local.get $l3))
+        (local.set $l13
+          (local.get $l5))
+        (local.set $l8
+          (local.tee $l14
+            (i64.sub
+              (local.get $l12)
+              (local.get $l13))))
+        (local.set $l9
+          (local.get $l12))
+        (local.set $l11
+          (local.get $l13))
+        (if $I3
+          (local.tee $l15
+            (i64.lt_u
+              (local.get $l9)
+              (local.get $l11)))
+          (then
+            (local.set $l10
+              (i32.const 11))
+            (br $B2)))
+        (local.set $l2
+          (i32.sub
+            (local.get $l2)
+            (i32.const 1)))
+        (local.set $l13
+          (i64.add
+            (local.tee $l14
+              (local.get $l4))
+            (i64.const 1)))
+        (local.set $l16
+          (i64.lt_u
+            (local.get $l9)
+            (local.get $l11)))
+        (local.set $l8
+          (local.get $l13))
+        (local.set $l9
+          (i64.extend_i32_u
+            (local.get $l16)))
+        (local.set $l4
+          (local.get $l13))
+        (local.set $l10
+          (i32.const 15))
+        (br $B2))
+      (local.set $l2
+        (i32.sub
+          (local.get $l2)
+          (i32.const 1)))
+      (local.set $l13
+        (local.get $l3))
+      (local.set $l14
+        (local.get $l3))
+      (local.set $l15
+        (call $env.carryOf
+          (local.get $l10)
+          (local.get $l8)
+          (local.get $l9)))
+      (local.set $l12
+        (i64.sub
+          (i64.sub
+            (local.get $l13)
+            (local.get $l14))
+          (i64.extend_i32_u
+            (local.get $l15))))
+      (local.set $l17
+        (i64.and
+          (i64.or
+            (i64.and
+              (i64.xor
+                (local.get $l13)
+                (i64.const -1))
+              (local.get $l14))
+            (i64.and
+              (i64.xor
+                (i64.xor
+                  (local.get $l13)
+                  (local.get $l14))
+                (i64.const -1))
+              (local.get $l12)))
+          (i64.const -4611686018427387896)))
+      (local.set $l8
+        (local.get $l12))
+      (local.set $l9
+        (local.get $l17))
+      (local.set $l3
+        (local.get $l12))
+      (local.set $l17
+        (i64.add
+          (local.get $l6)
+          (i64.const 11)))
+      (i64.store
+        (local.get $p0)
+        (local.get $l3))
+      (i64.store offset=16
+        (local.get $p0)
+        (local.get $l4))
+      (i64.store offset=152
+        (local.get $p0)
+        (local.get $l8))
+      (i64.store offset=160
+        (local.get $p0)
+        (local.get $l9))
+      (i32.store offset=168
+        (local.get $p0)
+        (i32.const 0))
+      (i32.store offset=1712
+        (local.get $p0)
+        (local.get $l2))
+      (return_call $env.followtrue
+        (local.get $p0)
+        (i32.const ADDRESS)
+        (local.get $l17))
+      (unreachable))
+    (i64.store
+      (local.get $p0)
+      (local.get $l3))
+    (i64.store offset=16
+      (local.get $p0)
+      (local.get $l4))
+    (i64.store offset=152
+      (local.get $p0)
+      (local.get $l8))
+    (i64.store offset=160
+      (local.get $p0)
+      (local.get $l9))
+    (i32.store offset=168
+      (local.get $p0)
+      (local.get $l10))
+    (i64.store offset=136
+      (local.get $p0)
+      (local.get $l6))
+    (i32.store offset=1712
+      (local.get $p0)
+      (local.get $l2))
+    (return
+      (i32.const 7))
+    (unreachable))

@@ -1,0 +1,291 @@
+  (func $region_1:0 (type $t8) (param $p0 i32) (param $p1 i32) (result i32)
+    (local $l2 i32) (local $l3 i64) (local $l4 i64) (local $l5 i32) (local $l6 i64) (local $l7 i64) (local $l8 i32) (local $l9 i64) (local $l10 i64) (local $l11 i32) (local $l12 i32) (local $l13 i32) (local $l14 f64) (local $l15 f64) (local $l16 i64) (local $l17 f64) (local $l18 f64) (local $l19 f64)
+    (if $I0
+      (i32.lt_s
+        (local.tee $l2
+          (i32.add
+            (i32.load offset=1712
+              (local.get $p0))
+            (i32.load8_u offset=7
+              (local.get $p1))))
+        (i32.const 4))
+      (then
+        (return_call_indirect (type $t8)
+          (local.get $p0)
+          (local.get $p1)
+          (i32.load offset=56
+            (local.get $p1)))))
+    (local.set $l3
+      (i64.load offset=48
+        (local.get $p0)))
+    (local.set $l4
+      (i64.load offset=136
+        (local.get $p0)))
+    (local.set $l5
+      (i32.load offset=1696
+        (local.get $p0)))
+    (local.set $l6
+      (i64.load offset=152
+        (local.get $p0)))
+    (local.set $l7
+      (i64.load offset=160
+        (local.get $p0)))
+    (local.set $l8
+      (i32.load offset=168
+        (local.get $p0)))
+    (local.set $l9
+      (i64.const 0))
+    (block $B1
+      (local.set $l2
+        (i32.sub
+          (local.get $l2)
+          (i32.const 4)))
+      (local.set $l10
+        (local.get $l3))
+      (local.set $l14
+        (f64.load
+          (local.tee $l13
+            (if $I2 (result i32)
+              (i64.eq
+                (i64.load
+                  (local.tee $l11
+                    (i32.add
+                      (local.get $l5)
+                      (i32.and
+                        (i32.shr_u
+                          (i32.wrap_i64
+                            (local.get $l10))
+                          (i32.const 8))
+                        (i32.const 16368)))))
+                (i64.and
+                  (i64.add
+                    (local.get $l10)
+                    (i64.const 7))
+                  (i64.const -4096)))
+              (then
+                (i32.add
+                  (i32.wrap_i64
+                    (local.get $l10))
+                  (i32.load offset=8
+                    (local.get $l11))))
+              (else
+                (br_if $B1
+                  (i32.eqz
+                    (local.tee $l12
+                      (call $env.regionRead
+                        (local.get $l10)
+                        (i32.const 0)))))
+                (local.get $l12))))))
+      (local.set $l15
+        (f64.load offset=1104
+          (local.get $p0)))
+      (if $I3
+        (i32.eqz
+          (i32.lt_u
+            (i32.sub
+              (i32.wrap_i64
+                (i64.shr_u
+                  (i64.reinterpret_f64
+                    (local.get $l14))
+                  (i64.const 31)))
+              (i32.const ADDRESS))
+            (i32.const ADDRESS)))
+        (then
+          (if $I4
+            (i32.eqz
+              (i64.eq
+                (local.tee $l10
+                  (i64.shl
+                    (i64.reinterpret_f64
+                      (local.get $l14))
+                    (i64.const 1)))
+                (i64.const 0)))
+            (then
+              (call $env.regionAbandon
+                (i32.const 1)
+                (i32.const 8192))
+              (v128.store offset=1088
+                (local.get $p0)
+                (f64x2.replace_lane 0
+                  (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
+                  (local.get $l14)))
+              (br $B1)))))
+      (if $I5
+        (i32.eqz
+          (i32.lt_u
+            (i32.sub
+              (i32.wrap_i64
+                (i64.shr_u
+                  (i64.reinterpret_f64
+                    (local.get $l15))
+                  (i64.const 31)))
+              (i32.const ADDRESS))
+            (i32.const ADDRESS)))
+        (then
+          (if $I6
+            (i32.eqz
+              (i64.eq
+                (local.tee $l16
+                  (i64.shl
+                    (i64.reinterpret_f64
+                      (local.get $l15))
+                    (i64.const 1)))
+                (i64.const 0)))
+            (then
+              (call $env.regionAbandon
+                (i32.const 2)
+                (i32.const 8192))
+              (v128.store offset=1088
+                (local.get $p0)
+                (f64x2.replace_lane 0
+                  (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
+                  (local.get $l14)))
+              (br $B1)))))
+      (if $I7
+        (i32.eqz
+          (i32.eq
+            (i32.and
+              (local.tee $l13
+                (i32.load offset=1500
+                  (local.get $p0)))
+              (i32.const 28704))
+            (i32.const 4128)))
+        (then
+          (call $env.regionAbandon
+            (i32.const 3)
+            (i32.const 8192))
+          (v128.store offset=1088
+            (local.get $p0)
+            (f64x2.replace_lane 0
+              (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
+              (local.get $l14)))
+          (br $B1)))
+      (local.set $l17
+        (f64.mul
+          (local.get $l14)
+          (local.get $l15)))
+      (if $I8
+        (i32.eqz
+          (i32.lt_u
+            (i32.sub
+              (i32.wrap_i64
+                (i64.shr_u
+                  (i64.reinterpret_f64
+                    (local.tee $l18
+                      (f64.load offset=1120
+                        (local.get $p0))))
+                  (i64.const 31)))
+              (i32.const ADDRESS))
+            (i32.const ADDRESS)))
+        (then
+          (if $I9
+            (i32.eqz
+              (i64.eq
+                (local.tee $l16
+                  (i64.shl
+                    (i64.reinterpret_f64
+                      (local.get $l18))
+                    (i64.const 1)))
+                (i64.const 0)))
+            (then
+              (call $env.regionAbandon
+                (i32.const 4)
+                (i32.const 8192))
+              (v128.store offset=1088
+                (local.get $p0)
+                (f64x2.replace_lane 0
+                  (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
+                  (local.get $l17)))
+              (br $B1)))))
+      (local.set $l19
+        (f64.add
+          (local.get $l17)
+          (local.get $l18)))
+      (local.set $l16
+        (local.get $l3))
+      (if $I10
+        (i64.eq
+          (i64.load offset=16384
+            (local.tee $l12
+              (i32.add
+                (local.get $l5)
+                (i32.and
+                  (i32.shr_u
+                    (i32.wrap_i64
+                      (local.get $l16))
+                    (i32.const 8))
+                  (i32.const 16368)))))
+          (i64.and
+            (i64.add
+              (local.get $l16)
+              (i64.const 7))
+            (i64.const -4096)))
+        (then
+          (f64.store
+            (i32.add
+              (i32.wrap_i64
+                (local.get $l16))
+              (i32.load offset=16392
+                (local.get $l12)))
+            (local.get $l19)))
+        (else
+          (f64.store offset=1736
+            (local.get $p0)
+            (local.get $l19))
+          (if $I11
+            (i32.eqz
+              (local.tee $l11
+                (call $env.regionWrite
+                  (local.get $l16)
+                  (i32.const 5))))
+            (then
+              (v128.store offset=1088
+                (local.get $p0)
+                (f64x2.replace_lane 0
+                  (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
+                  (local.get $l19)))
+              (br $B1)))))
+      (local.set $l16
+        (i64.add
+          (local.get $l4)
+          (i64.const 16)))
+      (v128.store offset=1088
+        (local.get $p0)
+        (f64x2.replace_lane 0
+          (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
+          (local.get $l19)))
+      (i64.store offset=152
+        (local.get $p0)
+        (local.get $l6))
+      (i64.store offset=160
+        (local.get $p0)
+        (local.get $l7))
+      (i32.store offset=168
+        (local.get $p0)
+        (local.get $l8))
+      (i32.store offset=1712
+        (local.get $p0)
+        (local.get $l2))
+      (return_call $env.followtrue
+        (local.get $p0)
+        (i32.const ADDRESS)
+        (local.get $l16))
+      (unreachable))
+    (i64.store offset=152
+      (local.get $p0)
+      (local.get $l6))
+    (i64.store offset=160
+      (local.get $p0)
+      (local.get $l7))
+    (i32.store offset=168
+      (local.get $p0)
+      (local.get $l8))
+    (i64.store offset=136
+      (local.get $p0)
+      (local.get $l4))
+    (i32.store offset=1712
+      (local.get $p0)
+      (local.get $l2))
+    (return
+      (i32.const 7))
+    (unreachable))
