@@ -15,6 +15,7 @@ import type { HandlerImports, Handlers } from '../interpreter/handlers.ts';
 import { Exit, RECORD } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { pageOf, type RegionBlock } from './graph.ts';
+import { carryIsDead } from './instruction.ts';
 import type { RegionSites } from './sites.ts';
 import { type RegionModule, RegionStage } from './stage.ts';
 import type { Path } from './xmm.ts';
@@ -245,7 +246,7 @@ class RegionWriter {
     if (count > 0) stage.budget.set(this.f.op['i32.sub'](stage.budget, this.f.i32(count)));
     block.instructions.forEach((instruction, i) => {
       this.block = block;
-      stage.begin(instruction, count - i);
+      stage.begin(instruction, count - i, carryIsDead(block.instructions, i + 1));
       this.f.scope(() => emitInstruction(stage, instruction.form.encoding));
     });
     const last = block.instructions[count - 1];

@@ -52,6 +52,8 @@ export class LazyFlags {
   state: FlagsState = VARIABLE;
   /** Whether the current instruction takes a carry in, so that its flags do not follow from operand and result. */
   carriesIn = false;
+  /** Whether nobody sees what the current instruction leaves in CF. */
+  carryDead = false;
 
   /** @param carryOf see RegionModule */
   constructor(x: Stage, ctx: Local<'i32'>, at: (name: FieldName) => number, carryOf: FunctionRef) {
@@ -78,7 +80,8 @@ export class LazyFlags {
   arithmetic(kind: 'add' | 'sub' | 'inc' | 'dec', a: Int, b: Int, result: Int, bits: Bits): void {
     const { x } = this;
     if (kind === 'inc' || kind === 'dec') {
-      const carry = x.let(this.flag('CF')) as I32;
+      // behind a merge it is a call to find out CF, which these leave alone
+      const carry = this.carryDead ? x.i32(0) : (x.let(this.flag('CF')) as I32);
       this.result.set(x.toI64(result));
       this.other.set(x.extendU(carry));
       this.state = { kind, bits };

@@ -55,6 +55,28 @@ export function isHighByte(operand: Operand, decoded: Decoded, number: number): 
   return operand.width === 'b' && !decoded.rex && number >= 4 && number < 8;
 }
 
+const SETS_CARRY = new Set(['ADD', 'AND', 'CMP', 'IMUL', 'NEG', 'OR', 'SUB', 'TEST', 'XOR']);
+const LEAVES_CARRY = new Set(['DEC', 'INC', 'LEA', 'MOV', 'MOVSX', 'MOVSXD', 'MOVZX', 'NOP']);
+const REGISTER_LETTERS = new Set(['E', 'G', 'I', 'R', 'Z']);
+
+/**
+ * Whether CF as it is before `instructions[from]` is never seen: overwritten before anything reads it or may leave the
+ * region. Looks at plain register instructions only.
+ */
+export function carryIsDead(instructions: readonly RegionInstruction[], from: number): boolean {
+  for (let i = from; i < instructions.length; i++) {
+    const { form, decoded } = instructions[i];
+    const { mnemonic } = form.encoding.instruction;
+    const registers = form.encoding.operands.every(
+      ({ letter }) => REGISTER_LETTERS.has(letter) && (letter !== 'E' || decoded.form === 'register'),
+    );
+    if (!registers && mnemonic !== 'LEA' && mnemonic !== 'NOP') return false;
+    if (SETS_CARRY.has(mnemonic)) return true;
+    if (!LEAVES_CARRY.has(mnemonic)) return false;
+  }
+  return false;
+}
+
 /** Puts together what the region stage needs; keeps `decoded`. */
 export function regionInstruction(
   form: HandlerForm,

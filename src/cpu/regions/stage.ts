@@ -146,12 +146,16 @@ export class RegionStage extends Stage {
     f.return(f.i32(Exit.REGION_ABORT));
   }
 
-  /** Begins an instruction. `remaining` counts it and those behind it in its block. */
-  begin(instruction: RegionInstruction, remaining: number): void {
+  /**
+   * Begins an instruction. `remaining` counts it and those behind it in its block; `carryDead`: nobody sees what it leaves
+   * in CF.
+   */
+  begin(instruction: RegionInstruction, remaining: number, carryDead: boolean): void {
     this.current = instruction;
     this.remaining = remaining;
     this.writeBack = undefined;
     const { mnemonic } = instruction.form.encoding.instruction;
+    this.flagsState.carryDead = carryDead;
     this.flagsState.carriesIn = mnemonic === 'ADC' || mnemonic === 'SBB';
   }
 
