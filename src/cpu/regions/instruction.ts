@@ -56,6 +56,10 @@ export function isHighByte(operand: Operand, decoded: Decoded, number: number): 
 }
 
 const SETS_CARRY = new Set(['ADD', 'AND', 'CMP', 'IMUL', 'NEG', 'OR', 'SUB', 'TEST', 'XOR']);
+/** With a constant count that is not zero. */
+const SHIFTS_INTO_CARRY = new Set(['SAR', 'SHL', 'SHR']);
+/** Every count is masked with 5 bits at least. */
+const COUNT_MASK = 31n;
 const LEAVES_CARRY = new Set(['DEC', 'INC', 'LEA', 'MOV', 'MOVSX', 'MOVSXD', 'MOVZX', 'NOP']);
 const REGISTER_LETTERS = new Set(['E', 'G', 'I', 'R', 'Z']);
 
@@ -72,6 +76,8 @@ export function carryIsDead(instructions: readonly RegionInstruction[], from: nu
     );
     if (!registers && mnemonic !== 'LEA' && mnemonic !== 'NOP') return false;
     if (SETS_CARRY.has(mnemonic)) return true;
+    const constant = form.encoding.operands.at(-1)?.letter === 'I';
+    if (SHIFTS_INTO_CARRY.has(mnemonic) && constant && decoded.immediate & COUNT_MASK) return true;
     if (!LEAVES_CARRY.has(mnemonic)) return false;
   }
   return false;

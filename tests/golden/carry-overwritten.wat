@@ -1,0 +1,219 @@
+  (func $region_1:0 (type $t8) (param $p0 i32) (param $p1 i32) (result i32)
+    (local $l2 i32) (local $l3 i64) (local $l4 i64) (local $l5 i64) (local $l6 i64) (local $l7 i32) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i64) (local $l12 i64) (local $l13 i64) (local $l14 i64) (local $l15 i32) (local $l16 i32) (local $l17 i64)
+    (if $I0
+      (i32.lt_s
+        (local.tee $l2
+          (i32.add
+            (i32.load offset=1712
+              (local.get $p0))
+            (i32.load8_u offset=7
+              (local.get $p1))))
+        (i32.const 5))
+      (then
+        (return_call_indirect (type $t8)
+          (local.get $p0)
+          (local.get $p1)
+          (i32.load offset=56
+            (local.get $p1)))))
+    (local.set $l3
+      (i64.load
+        (local.get $p0)))
+    (local.set $l4
+      (i64.load offset=8
+        (local.get $p0)))
+    (local.set $l5
+      (i64.load offset=16
+        (local.get $p0)))
+    (local.set $l6
+      (i64.load offset=136
+        (local.get $p0)))
+    (local.set $l7
+      (i32.load offset=1696
+        (local.get $p0)))
+    (local.set $l8
+      (i64.load offset=152
+        (local.get $p0)))
+    (local.set $l9
+      (i64.load offset=160
+        (local.get $p0)))
+    (local.set $l10
+      (i32.load offset=168
+        (local.get $p0)))
+    (local.set $l11
+      (i64.const 0))
+    (block $B1
+      (loop $L2
+        (local.set $l2
+          (i32.sub
+            (local.get $l2)
+            (i32.const 5)))
+        (local.set $l8
+          (local.tee $l13
+            (i64.add
+              (local.tee $l12
+                (local.get $l5))
+              (i64.const 1))))
+        (local.set $l9
+          (i64.const 0))
+        (local.set $l5
+          (local.get $l13))
+        (local.set $l12
+          (i64.shl
+            (local.tee $l13
+              (local.get $l3))
+            (i64.const 3)))
+        (local.set $l15
+          (i32.and
+            (i32.wrap_i64
+              (i64.shr_u
+                (local.tee $l14
+                  (i64.shl
+                    (local.get $l13)
+                    (i64.const 2)))
+                (i64.const 63)))
+            (i32.const 1)))
+        (local.set $l16
+          (i32.xor
+            (i32.and
+              (i32.wrap_i64
+                (i64.shr_u
+                  (local.get $l12)
+                  (i64.const 63)))
+              (i32.const 1))
+            (local.get $l15)))
+        (local.set $l17
+          (i64.or
+            (i64.shl
+              (i64.extend_i32_u
+                (local.get $l15))
+              (i64.const 63))
+            (i64.shl
+              (i64.extend_i32_u
+                (i32.xor
+                  (local.get $l15)
+                  (local.get $l16)))
+              (i64.const 62))))
+        (local.set $l8
+          (local.get $l12))
+        (local.set $l9
+          (local.get $l17))
+        (local.set $l3
+          (local.get $l12))
+        (local.set $l10
+          (i32.const 0))
+        (local.set $l8
+          (local.tee $l14
+            (i64.sub
+              (local.tee $l17
+                (local.get $l4))
+              (i64.const 1))))
+        (local.set $l9
+          (i64.const 0))
+        (local.set $l14
+          (local.tee $l4
+            (local.get $l14)))
+        (local.set $l17
+          (local.get $l4))
+        (if $I3
+          (local.tee $l15
+            (i32.xor
+              (local.tee $l16
+                (i64.eqz
+                  (local.tee $l8
+                    (local.tee $l12
+                      (i64.and
+                        (local.get $l14)
+                        (local.get $l17))))))
+              (i32.const 1)))
+          (then
+            (local.set $l10
+              (i32.const 23))
+            (if $I4
+              (i32.lt_s
+                (local.get $l2)
+                (i32.const 5))
+              (then
+                (i64.store
+                  (local.get $p0)
+                  (local.get $l3))
+                (i64.store offset=8
+                  (local.get $p0)
+                  (local.get $l4))
+                (i64.store offset=16
+                  (local.get $p0)
+                  (local.get $l5))
+                (i64.store offset=152
+                  (local.get $p0)
+                  (local.get $l8))
+                (i64.store offset=160
+                  (local.get $p0)
+                  (local.get $l9))
+                (i32.store offset=168
+                  (local.get $p0)
+                  (local.get $l10))
+                (i32.store offset=1712
+                  (local.get $p0)
+                  (local.get $l2))
+                (i64.store offset=136
+                  (local.get $p0)
+                  (local.get $l6))
+                (return
+                  (i32.const 0))))
+            (br $L2)))
+        (local.set $l12
+          (i64.add
+            (local.get $l6)
+            (i64.const 15)))
+        (i64.store
+          (local.get $p0)
+          (local.get $l3))
+        (i64.store offset=8
+          (local.get $p0)
+          (local.get $l4))
+        (i64.store offset=16
+          (local.get $p0)
+          (local.get $l5))
+        (i64.store offset=152
+          (local.get $p0)
+          (local.get $l8))
+        (i64.store offset=160
+          (local.get $p0)
+          (local.get $l9))
+        (i32.store offset=168
+          (local.get $p0)
+          (i32.const 23))
+        (i32.store offset=1712
+          (local.get $p0)
+          (local.get $l2))
+        (return_call $env.followtrue
+          (local.get $p0)
+          (i32.const ADDRESS)
+          (local.get $l12)))
+      (unreachable))
+    (i64.store
+      (local.get $p0)
+      (local.get $l3))
+    (i64.store offset=8
+      (local.get $p0)
+      (local.get $l4))
+    (i64.store offset=16
+      (local.get $p0)
+      (local.get $l5))
+    (i64.store offset=152
+      (local.get $p0)
+      (local.get $l8))
+    (i64.store offset=160
+      (local.get $p0)
+      (local.get $l9))
+    (i32.store offset=168
+      (local.get $p0)
+      (local.get $l10))
+    (i64.store offset=136
+      (local.get $p0)
+      (local.get $l6))
+    (i32.store offset=1712
+      (local.get $p0)
+      (local.get $l2))
+    (return
+      (i32.const 7))
+    (unreachable))
