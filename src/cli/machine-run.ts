@@ -50,8 +50,11 @@ const VIRTUAL_SEED = 1;
 export async function run(options: RunOptions): Promise<number> {
   const kernel = readWholeFile('kernel', options.kernel);
   const initrd = options.initrd === undefined ? undefined : readWholeFile('initrd', options.initrd);
+  if (options.profileSymbols !== undefined && options.profile === undefined)
+    throw new CliError('--profile-symbols needs --profile');
   const symbols = options.profileSymbols === undefined ? undefined : readSymbols(options.profileSymbols);
   const profile = options.profile === undefined ? undefined : new Profile();
+  // now, not at the end of a long run, if it cannot be written
   if (options.profile !== undefined) writeWholeFile('profile', options.profile, '');
   const host = new NodeHost();
   let machine: Machine | undefined;
