@@ -184,6 +184,8 @@ const FIELDS = {
   mode: 'u32',
   /** Arena address of the current TLB bank. */
   tlb: 'u32',
+  /** Arena address of the jump cache. */
+  jumps: 'u32',
   /**
    * The banks emitted code may change to, with the privilege level and RFLAGS.AC they are for: supervisor accesses with AC
    * clear and set, and user accesses with AC clear. 0 where none has been chosen yet.

@@ -175,7 +175,10 @@ export class Processor {
       memory.translation.banks.dropAllExecute();
       regions?.flushed();
     };
-    physical.codeWritten = (page) => this.blocks.invalidate(page);
+    physical.codeWritten = (page) => {
+      memory.translation.banks.jumps.clear();
+      this.blocks.invalidate(page);
+    };
     this.engine = new Engine(cpu, {
       blocks: this.blocks,
       handlers: { long: long.handlers, legacy: () => legacyHandlers().handlers },

@@ -25,6 +25,7 @@ type NumberField =
   | 'apicId'
   | 'mode'
   | 'tlb'
+  | 'jumps'
   | 'tlbUser'
   | 'budget'
   | 'record'

@@ -4,7 +4,7 @@
       (i32.lt_s
         (local.tee $l2
           (i32.add
-            (i32.load offset=1712
+            (i32.load offset=1716
               (local.get $p0))
             (i32.load8_u offset=7
               (local.get $p1))))
@@ -153,7 +153,7 @@
       (i32.store offset=168
         (local.get $p0)
         (i32.const 0))
-      (i32.store offset=1712
+      (i32.store offset=1716
         (local.get $p0)
         (local.get $l2))
       (return_call $env.followtrue
@@ -179,7 +179,7 @@
     (i64.store offset=136
       (local.get $p0)
       (local.get $l6))
-    (i32.store offset=1712
+    (i32.store offset=1716
       (local.get $p0)
       (local.get $l2))
     (return

@@ -4,7 +4,7 @@
       (i32.lt_s
         (local.tee $l2
           (i32.add
-            (i32.load offset=1712
+            (i32.load offset=1716
               (local.get $p0))
             (i32.load8_u offset=7
               (local.get $p1))))
@@ -124,7 +124,7 @@
                 (i32.store offset=168
                   (local.get $p0)
                   (local.get $l9))
-                (i32.store offset=1712
+                (i32.store offset=1716
                   (local.get $p0)
                   (local.get $l2))
                 (i64.store offset=136
@@ -154,7 +154,7 @@
         (i32.store offset=168
           (local.get $p0)
           (i32.const 19))
-        (i32.store offset=1712
+        (i32.store offset=1716
           (local.get $p0)
           (local.get $l2))
         (return_call $env.followtrue
@@ -180,7 +180,7 @@
     (i64.store offset=136
       (local.get $p0)
       (local.get $l5))
-    (i32.store offset=1712
+    (i32.store offset=1716
       (local.get $p0)
       (local.get $l2))
     (return

@@ -4,7 +4,7 @@
       (i32.lt_s
         (local.tee $l2
           (i32.add
-            (i32.load offset=1712
+            (i32.load offset=1716
               (local.get $p0))
             (i32.load8_u offset=7
               (local.get $p1))))
@@ -263,7 +263,7 @@
       (i32.store offset=168
         (local.get $p0)
         (local.get $l8))
-      (i32.store offset=1712
+      (i32.store offset=1716
         (local.get $p0)
         (local.get $l2))
       (return_call $env.followtrue
@@ -283,7 +283,7 @@
     (i64.store offset=136
       (local.get $p0)
       (local.get $l4))
-    (i32.store offset=1712
+    (i32.store offset=1716
       (local.get $p0)
       (local.get $l2))
     (return

@@ -10,7 +10,7 @@ import { FlagKind, FlagOverlay } from '../flags.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { type Effects, type HandlerForm, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
 import { TLB_EXECUTE } from './tlb-access.ts';
-import { enterBlock, executeEntry, findBlock, linearRip } from './transfer.ts';
+import { enterBlock, executeEntry, findBlock, findJump, linearRip } from './transfer.ts';
 
 /** What the module imports from TypeScript. */
 export interface HandlerImports {
@@ -341,8 +341,7 @@ function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule):
   const from = f.let(f.load('i64.load', ctx, offsetOf('rip')));
   f.store('i64.store', ctx, target, offsetOf('rip'));
   const linear = linearRip(f, long, target);
-  const { low, entry, tag } = executeEntry(f, linear);
-  const next = findBlock(f, low, entry, tag);
+  const next = findJump(f, linear);
   f.if(link, () => {
     const difference = op['i64.shr_u'](op['i64.xor'](linearRip(f, long, from), linear), f.i64(12));
     f.if(op['i64.eqz'](difference), () => f.store('i32.store', op['i32.add'](rec, link), next, 0));
@@ -367,7 +366,6 @@ function emitFollow(f: FunctionBuilder, long: boolean, module: HandlerModule): v
 /** Continues at rip: after a system instruction, and from a region. */
 function emitResume(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
   const ctx = f.param<'i32'>(0);
-  const { low, entry, tag } = executeEntry(f, linearRip(f, long, f.let(f.load('i64.load', ctx, offsetOf('rip')))));
-  const block = findBlock(f, low, entry, tag);
+  const block = findJump(f, linearRip(f, long, f.let(f.load('i64.load', ctx, offsetOf('rip')))));
   enterBlock(f, f.let(f.load('i32.load', ctx, offsetOf('budget'))), block, module);
 }

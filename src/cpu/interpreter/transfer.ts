@@ -1,6 +1,7 @@
 /** How emitted code finds and enters the block at another address, in handlers and regions alike. */
-import type { FunctionBuilder, Local, Signature, TableRef } from '../../wasm/index.ts';
+import type { FunctionBuilder, Local, Signature, TableRef, Value } from '../../wasm/index.ts';
 import { CS, offsetOf, segmentOffset } from '../context.ts';
+import { JUMP_ENTRY, JUMP_INDEX } from '../memory/jump-cache.ts';
 import { emitHeat } from './heat.ts';
 import { Exit, RECORD } from './record.ts';
 import { TLB_EXECUTE, TLB_INDEX } from './tlb-access.ts';
@@ -56,6 +57,44 @@ export function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i
   const next = f.let(f.load('i32.load', slot, 0));
   f.if(op['i32.eqz'](next), () => f.return(f.i32(Exit.LOOKUP)), undefined, false);
   return next;
+}
+
+/**
+ * The same through the jump cache. Without a block it returns `Exit.LOOKUP`, with rip what it was set to before.
+ */
+export function findJump(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'> {
+  const { op } = f;
+  const ctx = f.param<'i32'>(0);
+  const low = f.let(op['i32.wrap_i64'](linear));
+  const bits = (value: Value<'i32'>, mask: number) => op['i32.and'](value, f.i32(mask));
+  const place = op['i32.shl'](
+    op['i32.xor'](low, op['i32.shr_u'](low, f.i32(JUMP_INDEX.fold))),
+    f.i32(JUMP_INDEX.placeShift),
+  );
+  const part = bits(op['i32.shr_u'](low, f.i32(JUMP_INDEX.pageShift)), JUMP_INDEX.pageMask);
+  const jump = f.let(
+    op['i32.add'](f.load('i32.load', ctx, offsetOf('jumps')), op['i32.or'](part, bits(place, JUMP_INDEX.placeMask))),
+  );
+  const key = f.let(op['i32.or'](f.load('i32.load', ctx, offsetOf('tlb')), f.load('i32.load', ctx, offsetOf('mode'))));
+  const isKnown = op['i32.and'](
+    op['i64.eq'](f.load('i64.load', jump, JUMP_ENTRY.linear), linear),
+    op['i32.eq'](f.load('i32.load', jump, JUMP_ENTRY.key), key),
+  );
+  const block = f.variable('i32', f.load('i32.load', jump, JUMP_ENTRY.record));
+  f.if(
+    op['i32.eqz'](isKnown),
+    () => {
+      const { entry, tag } = executeEntry(f, linear);
+      const found = findBlock(f, low, entry, tag);
+      f.store('i64.store', jump, linear, JUMP_ENTRY.linear);
+      f.store('i32.store', jump, key, JUMP_ENTRY.key);
+      f.store('i32.store', jump, found, JUMP_ENTRY.record);
+      block.set(found);
+    },
+    undefined,
+    false,
+  );
+  return f.let(block.get());
 }
 
 /** Pays for a block and enters it, or returns because the budget does not last. */

@@ -11,6 +11,7 @@
  * access is permitted and where it goes: pages with translated code, clean pages, ROM, pages with a breakpoint.
  */
 import { type Arena, PAGE_SHIFT } from './arena.ts';
+import { JumpCache } from './jump-cache.ts';
 import type { PhysicalSpace, TranslationListener } from './physical.ts';
 
 /** Byte offsets inside an entry. */
@@ -66,6 +67,9 @@ export class TlbBanks implements TranslationListener {
   fills = 0;
   /** Arena address of the first bank. */
   readonly address: number;
+  /** Holds what EXECUTE entries lead to. */
+  readonly jumps: JumpCache;
+  private readonly physical: PhysicalSpace;
   private readonly i32: Int32Array;
   private readonly firstWord: number;
   /** Guest page behind each slot. */
@@ -88,6 +92,8 @@ export class TlbBanks implements TranslationListener {
   constructor(arena: Arena, physical: PhysicalSpace, count = TLB_BANKS) {
     this.count = count;
     this.address = arena.reserve(count * TLB_BANK_SIZE, TLB_BANK_SIZE);
+    this.jumps = new JumpCache(arena);
+    this.physical = physical;
     this.i32 = arena.i32;
     this.firstWord = this.address >>> 2;
     const slots = count * BANK_SLOTS;
@@ -209,8 +215,10 @@ export class TlbBanks implements TranslationListener {
     this.clear(this.entryWord(bank, READ_TABLE, lo));
     this.clear(this.entryWord(bank, WRITE_TABLE, lo));
     this.clear(this.entryWord(bank, EXECUTE_TABLE, lo));
+    this.jumps.clearPage(lo);
     const region = regionLow(lo, hi);
     if (!(this.largeRegions[bank] & (1 << (region & 31)))) return;
+    this.jumps.clear();
     this.forEachBit(this.large, bank, (slot) => {
       const entry = this.entryOf(slot);
       if (regionLow(this.i32[entry + TAG], this.i32[entry + TAG + 1]) === region) this.clear(entry);
@@ -234,6 +242,7 @@ export class TlbBanks implements TranslationListener {
   /** Empties a bank, or leaves global translations in it. */
   flush(bank: number, keepGlobal: boolean): void {
     if (this.used[bank] === 0) return;
+    this.jumps.clear();
     const victims = keepGlobal ? this.local : this.filled;
     this.forEachBit(victims, bank, this.clearSlot);
     for (let word = bank * BITMAP_WORDS; word < (bank + 1) * BITMAP_WORDS; word++) {
@@ -266,12 +275,14 @@ export class TlbBanks implements TranslationListener {
 
   dropPage(page: number): void {
     if (page >= this.heads.length) return;
+    if (this.physical.granules[page] !== 0) this.jumps.clear();
     for (let at = this.heads[page]; at !== 0; at = this.next[at - 1]) this.clearSlot(at - 1);
   }
 
   /** The code table given for a page is no longer good. */
   dropExecute(page: number): void {
     if (page >= this.heads.length) return;
+    this.jumps.clear();
     for (let at = this.heads[page]; at !== 0; at = this.next[at - 1]) {
       if (this.isOfTable(at - 1, EXECUTE_TABLE)) this.clearSlot(at - 1);
     }
@@ -279,6 +290,7 @@ export class TlbBanks implements TranslationListener {
 
   /** No code table is good any longer. */
   dropAllExecute(): void {
+    this.jumps.clear();
     this.forEachUsedEntry(EXECUTE_TABLE, (entry) => this.clear(entry));
   }
 

@@ -52,6 +52,7 @@ const NESTED_PAGING = word('nestedPaging');
 const NESTED_PAGING_MODE = word('nestedPagingMode');
 const NESTED_CR3 = word('nestedCr3');
 const TLB = word('tlb');
+const JUMPS = word('jumps');
 const TLB_SUPERVISOR = word('tlbSupervisor');
 const TLB_USER = word('tlbUser');
 const MODE = word('mode');
@@ -198,6 +199,7 @@ export class Translation implements TranslationControl {
     this.u32 = cpu.u32;
     this.computeMode = computeMode;
     this.banks = new TlbBanks(arena, physical, banks);
+    this.u32[JUMPS] = this.banks.jumps.address;
     this.breakpoints = new DataBreakpoints(cpu);
     this.owners = Array.from({ length: this.banks.count }, () => undefined);
     this.ownerClass = new Int32Array(this.banks.count);

@@ -25,8 +25,8 @@ export interface RegionPolicy {
   readonly assumptions: number;
 }
 export const REGION_POLICY: RegionPolicy = {
-  heat: 100,
-  secondHeat: 4000,
+  heat: 1000,
+  secondHeat: 20_000,
   batch: 96,
   patience: 2_000_000,
   regions: 24_000,

@@ -1,0 +1,58 @@
+/**
+ * Where control went before: linear addresses, each with the block decoded for it, so that a jump need not look through
+ * the TLB and a code table. Emitted code reads and fills it (interpreter/transfer.ts).
+ *
+ * An entry is true as long as its address maps to the same code page in the same TLB bank and the page's blocks stand.
+ * Whoever ends that clears the cache, or the part of it a page's addresses can be in.
+ */
+import type { Arena } from './arena.ts';
+
+/** Byte offsets inside an entry. */
+export const JUMP_ENTRY = {
+  /** 64 bits. */
+  linear: 0,
+  /** 32 bits: arena address of the TLB bank OR decode mode key; 0 in an empty entry. */
+  key: 8,
+  /** 32 bits: arena address of the block's first record. */
+  record: 12,
+} as const;
+const ENTRY_SIZE = 16;
+
+/** Entry of an address: this many bits of its page, then this many bits made of its place in the page. */
+const PAGE_BITS = 5;
+const PLACE_BITS = 6;
+const PART_SIZE = ENTRY_SIZE << PLACE_BITS;
+export const JUMP_CACHE_SIZE = PART_SIZE << PAGE_BITS;
+
+/**
+ * Byte offset of an address's entry, of its low half: (low >> shift & mask) of each part, OR'ed; the place is first made
+ * by `low ^ low >> fold`.
+ */
+export const JUMP_INDEX = {
+  pageShift: 12 - PLACE_BITS - Math.log2(ENTRY_SIZE),
+  pageMask: JUMP_CACHE_SIZE - PART_SIZE,
+  fold: PLACE_BITS,
+  placeShift: Math.log2(ENTRY_SIZE),
+  placeMask: PART_SIZE - ENTRY_SIZE,
+} as const;
+
+export class JumpCache {
+  /** Arena address. */
+  readonly address: number;
+  private readonly words: Int32Array;
+
+  constructor(arena: Arena) {
+    this.address = arena.reserve(JUMP_CACHE_SIZE, JUMP_CACHE_SIZE);
+    this.words = new Int32Array(arena.buffer, this.address, JUMP_CACHE_SIZE / 4);
+  }
+
+  clear(): void {
+    this.words.fill(0);
+  }
+
+  /** Forgets the addresses of a linear page, of which the low half is given. */
+  clearPage(low: number): void {
+    const part = ((low >>> JUMP_INDEX.pageShift) & JUMP_INDEX.pageMask) >> 2;
+    this.words.fill(0, part, part + (PART_SIZE >> 2));
+  }
+}
