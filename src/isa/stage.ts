@@ -33,6 +33,8 @@ export interface Address {
   readonly linear: Local<'i64'>;
   /** Segment register number it came through, for the choice between #SS and #GP. */
   readonly segment: number | Local<'i32'>;
+  /** What the region stage knows of how it was made. */
+  readonly origin?: { readonly key: string; readonly registers: number };
 }
 
 /** Arithmetic flags by name; each value is an i32 of 0 or 1. */

@@ -386,6 +386,13 @@ export class Emitter {
     return local;
   }
 
+  /** Makes a local of the innermost scope one of the function. */
+  keepAlways<L extends Value>(local: L): L {
+    const at = this.scoped === null ? -1 : this.scoped.lastIndexOf(local as Value as Tree);
+    if (at >= 0) this.scoped!.splice(at, 1);
+    return local;
+  }
+
   /** Notes what is expected of the condition of the branch written next. */
   protected expectBranch(likely: boolean | undefined): void {
     if (likely !== undefined) this.expectations.push(this.writer.length, likely ? 1 : 0);

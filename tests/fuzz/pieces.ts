@@ -14,7 +14,7 @@ import {
   VECTOR,
 } from './flavours.ts';
 import type { World } from './image.ts';
-import type { InstructionSource } from './instructions.ts';
+import { type InstructionSource, pageOffset } from './instructions.ts';
 
 /** Bits of a paging-structure entry. */
 const PRESENT = 1;
@@ -148,6 +148,35 @@ export function emitCodeData(context: PieceContext): void {
   emitter.emit(random.bytes(4));
   if (random.oneIn(3)) emitter.emit(new Uint8Array(random.below(100)).fill(0xcc));
   emitter.label(behind);
+}
+
+/** Accesses around the end of a page, all through one register: what was found out about one page must not serve another. */
+export function emitNeighbours(context: PieceContext): void {
+  const { random, flavour, emitter } = context;
+  const { di } = names(flavour);
+  const end = PAGE + pageOffset(context.layout, random.pick(['FIRST', 'SECOND'] as const));
+  emitter.load(RDI, BigInt(end));
+  for (let n = 3 + random.below(5); n > 0; n--) {
+    const place = `[${di}${random.oneIn(3) ? '+' : '-'}${random.below(random.oneIn(3) ? 64 : 16)}]`;
+    emitter.text(
+      random.pick([
+        `mov eax, ${place}`,
+        `mov ${place}, ecx`,
+        `add edx, ${place}`,
+        `movzx ebx, byte ptr ${place}`,
+        `mov ${place}, dx`,
+        `xor word ptr ${place}, ax`,
+        `inc byte ptr ${place}`,
+        `push word ptr ${place}`,
+        `movq xmm1, ${place}`,
+        `movups xmm2, ${place}`,
+        `movq ${place}, xmm1`,
+        `movups ${place}, xmm2`,
+        ...(flavour.bits === 64 ? [`mov rbx, ${place}`, `mov ${place}, rdx`, `sub ${place}, rcx`] : []),
+      ]),
+    );
+    if (random.oneIn(3)) emitter.text(`${random.pick(['inc', 'dec'])} ${di}`);
+  }
 }
 
 /** Reads or writes the device's page: the processor must be exact there. */

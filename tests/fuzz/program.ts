@@ -26,6 +26,7 @@ import {
   emitCodeData,
   emitDevice,
   emitIndirect,
+  emitNeighbours,
   emitPatch,
   emitSlot,
   emitStackReset,
@@ -50,6 +51,7 @@ interface Mix {
   readonly device: number;
   readonly system: number;
   readonly stack: number;
+  readonly neighbours: number;
 }
 
 const PLAIN: Mix = {
@@ -66,6 +68,7 @@ const PLAIN: Mix = {
   device: 0,
   system: 0,
   stack: 5,
+  neighbours: 15,
 };
 /** Programs of different kinds: all at once would leave few runs long enough for regions to matter. */
 const MIXES: readonly Mix[] = [
@@ -307,6 +310,7 @@ class Generator implements PieceContext {
     else if (chosen(mix.device)) emitDevice(this);
     else if (chosen(mix.system)) emitSystem(this);
     else if (chosen(mix.stack)) emitStackReset(this);
+    else if (chosen(mix.neighbours)) emitNeighbours(this);
     else if (chosen(100)) emitFlags(this);
     else emitInstruction(this);
   }

@@ -1,5 +1,5 @@
   (func $region_1:0 (type $t8) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i64) (local $l4 i64) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i32) (local $l9 i64) (local $l10 i64) (local $l11 i32) (local $l12 i64) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i32) (local $l18 i32)
+    (local $l2 i32) (local $l3 i64) (local $l4 i64) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i32) (local $l9 i64) (local $l10 i64) (local $l11 i32) (local $l12 i64) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i32) (local $l19 i32)
     (if $I0
       (i32.lt_s
         (local.tee $l2
@@ -65,30 +65,36 @@
           (local.get $l15)))
       (local.set $l14
         (local.get $l6))
-      (if $I2
-        (i64.eq
-          (i64.load offset=16384
-            (local.tee $l16
-              (i32.add
-                (local.get $l8)
-                (i32.and
-                  (i32.shr_u
-                    (i32.wrap_i64
-                      (local.get $l14))
-                    (i32.const 8))
-                  (i32.const 16368)))))
+      (local.set $l16
+        (i32.add
+          (local.get $l8)
+          (i32.and
+            (i32.shr_u
+              (i32.wrap_i64
+                (local.get $l14))
+              (i32.const 8))
+            (i32.const 16368))))
+      (local.set $l17
+        (local.tee $l13
           (i64.and
             (i64.add
               (local.get $l14)
               (i64.const 7))
-            (i64.const -4096)))
+            (i64.const -4096))))
+      (if $I2
+        (i64.eq
+          (i64.load offset=16384
+            (local.get $l16))
+          (local.get $l13))
         (then
+          (local.set $l18
+            (i32.load offset=16392
+              (local.get $l16)))
           (i64.store
             (i32.add
               (i32.wrap_i64
                 (local.get $l14))
-              (i32.load offset=16392
-                (local.get $l16)))
+              (local.get $l18))
             (local.get $l15)))
         (else
           (i64.store offset=1736
@@ -96,50 +102,43 @@
             (local.get $l15))
           (br_if $B1
             (i32.eqz
-              (local.tee $l17
+              (local.tee $l19
                 (call $env.regionWrite
+                  (local.get $p0)
                   (local.get $l14)
-                  (i32.const 0)))))))
-      (local.set $l14
-        (i64.add
-          (local.get $l6)
-          (i64.const 8)))
+                  (i32.const 0)
+                  (i32.const 7)))))
+          (local.set $l17
+            (i64.const 1))))
       (local.set $l4
-        (local.tee $l15
+        (local.tee $l14
           (i64.load
-            (local.tee $l18
+            (local.tee $l16
               (if $I3 (result i32)
                 (i64.eq
-                  (i64.load
-                    (local.tee $l17
-                      (i32.add
-                        (local.get $l8)
-                        (i32.and
-                          (i32.shr_u
-                            (i32.wrap_i64
-                              (local.get $l14))
-                            (i32.const 8))
-                          (i32.const 16368)))))
                   (i64.and
-                    (i64.add
-                      (local.get $l14)
-                      (i64.const 7))
-                    (i64.const -4096)))
+                    (local.tee $l13
+                      (i64.add
+                        (local.get $l6)
+                        (i64.const 8)))
+                    (i64.const -4089))
+                  (local.get $l17))
                 (then
                   (i32.add
                     (i32.wrap_i64
-                      (local.get $l14))
-                    (i32.load offset=8
-                      (local.get $l17))))
+                      (local.get $l13))
+                    (local.get $l18)))
                 (else
                   (br_if $B1
                     (i32.eqz
-                      (local.tee $l16
+                      (local.tee $l19
                         (call $env.regionRead
-                          (local.get $l14)
-                          (i32.const 1)))))
-                  (local.get $l16)))))))
-      (local.set $l15
+                          (local.get $p0)
+                          (local.get $l13)
+                          (i32.const 1)
+                          (i32.const 7)))))
+                  (local.get $l19)))))))
+      (local.set $l14
         (i64.add
           (local.get $l7)
           (i64.const 10)))
@@ -164,7 +163,7 @@
       (return_call $env.followtrue
         (local.get $p0)
         (i32.const ADDRESS)
-        (local.get $l15))
+        (local.get $l14))
       (unreachable))
     (i64.store
       (local.get $p0)

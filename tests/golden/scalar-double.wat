@@ -1,5 +1,5 @@
   (func $region_1:0 (type $t8) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i64) (local $l4 i64) (local $l5 i32) (local $l6 i64) (local $l7 i64) (local $l8 i32) (local $l9 i64) (local $l10 i64) (local $l11 i32) (local $l12 i32) (local $l13 i32) (local $l14 f64) (local $l15 f64) (local $l16 i64) (local $l17 f64) (local $l18 f64) (local $l19 f64)
+    (local $l2 i32) (local $l3 i64) (local $l4 i64) (local $l5 i32) (local $l6 i64) (local $l7 i64) (local $l8 i32) (local $l9 i64) (local $l10 i64) (local $l11 i32) (local $l12 i64) (local $l13 i64) (local $l14 i32) (local $l15 i32) (local $l16 i32) (local $l17 f64) (local $l18 f64) (local $l19 f64) (local $l20 f64) (local $l21 f64) (local $l22 i64) (local $l23 i32)
     (if $I0
       (i32.lt_s
         (local.tee $l2
@@ -42,41 +42,51 @@
           (i32.const 4)))
       (local.set $l10
         (local.get $l3))
-      (local.set $l14
+      (local.set $l11
+        (i32.add
+          (local.get $l5)
+          (i32.and
+            (i32.shr_u
+              (i32.wrap_i64
+                (local.get $l10))
+              (i32.const 8))
+            (i32.const 16368))))
+      (local.set $l13
+        (local.tee $l12
+          (i64.and
+            (i64.add
+              (local.get $l10)
+              (i64.const 7))
+            (i64.const -4096))))
+      (local.set $l17
         (f64.load
-          (local.tee $l13
+          (local.tee $l16
             (if $I2 (result i32)
               (i64.eq
                 (i64.load
-                  (local.tee $l11
-                    (i32.add
-                      (local.get $l5)
-                      (i32.and
-                        (i32.shr_u
-                          (i32.wrap_i64
-                            (local.get $l10))
-                          (i32.const 8))
-                        (i32.const 16368)))))
-                (i64.and
-                  (i64.add
-                    (local.get $l10)
-                    (i64.const 7))
-                  (i64.const -4096)))
+                  (local.get $l11))
+                (local.get $l12))
               (then
+                (local.set $l14
+                  (i32.load offset=8
+                    (local.get $l11)))
                 (i32.add
                   (i32.wrap_i64
                     (local.get $l10))
-                  (i32.load offset=8
-                    (local.get $l11))))
+                  (local.get $l14)))
               (else
                 (br_if $B1
                   (i32.eqz
-                    (local.tee $l12
+                    (local.tee $l15
                       (call $env.regionRead
+                        (local.get $p0)
                         (local.get $l10)
-                        (i32.const 0)))))
-                (local.get $l12))))))
-      (local.set $l15
+                        (i32.const 0)
+                        (i32.const 7)))))
+                (local.set $l13
+                  (i64.const 1))
+                (local.get $l15))))))
+      (local.set $l18
         (f64.load offset=1104
           (local.get $p0)))
       (if $I3
@@ -86,7 +96,7 @@
               (i32.wrap_i64
                 (i64.shr_u
                   (i64.reinterpret_f64
-                    (local.get $l14))
+                    (local.get $l17))
                   (i64.const 31)))
               (i32.const ADDRESS))
             (i32.const ADDRESS)))
@@ -94,10 +104,10 @@
           (if $I4
             (i32.eqz
               (i64.eq
-                (local.tee $l10
+                (local.tee $l12
                   (i64.shl
                     (i64.reinterpret_f64
-                      (local.get $l14))
+                      (local.get $l17))
                     (i64.const 1)))
                 (i64.const 0)))
             (then
@@ -108,7 +118,7 @@
                 (local.get $p0)
                 (f64x2.replace_lane 0
                   (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
-                  (local.get $l14)))
+                  (local.get $l17)))
               (br $B1)))))
       (if $I5
         (i32.eqz
@@ -117,7 +127,7 @@
               (i32.wrap_i64
                 (i64.shr_u
                   (i64.reinterpret_f64
-                    (local.get $l15))
+                    (local.get $l18))
                   (i64.const 31)))
               (i32.const ADDRESS))
             (i32.const ADDRESS)))
@@ -125,10 +135,10 @@
           (if $I6
             (i32.eqz
               (i64.eq
-                (local.tee $l16
+                (local.tee $l10
                   (i64.shl
                     (i64.reinterpret_f64
-                      (local.get $l15))
+                      (local.get $l18))
                     (i64.const 1)))
                 (i64.const 0)))
             (then
@@ -139,13 +149,13 @@
                 (local.get $p0)
                 (f64x2.replace_lane 0
                   (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
-                  (local.get $l14)))
+                  (local.get $l17)))
               (br $B1)))))
       (if $I7
         (i32.eqz
           (i32.eq
             (i32.and
-              (local.tee $l13
+              (local.tee $l16
                 (i32.load offset=1500
                   (local.get $p0)))
               (i32.const 28704))
@@ -158,12 +168,12 @@
             (local.get $p0)
             (f64x2.replace_lane 0
               (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
-              (local.get $l14)))
+              (local.get $l17)))
           (br $B1)))
-      (local.set $l17
+      (local.set $l19
         (f64.mul
-          (local.get $l14)
-          (local.get $l15)))
+          (local.get $l17)
+          (local.get $l18)))
       (if $I8
         (i32.eqz
           (i32.lt_u
@@ -171,7 +181,7 @@
               (i32.wrap_i64
                 (i64.shr_u
                   (i64.reinterpret_f64
-                    (local.tee $l18
+                    (local.tee $l20
                       (f64.load offset=1120
                         (local.get $p0))))
                   (i64.const 31)))
@@ -181,10 +191,10 @@
           (if $I9
             (i32.eqz
               (i64.eq
-                (local.tee $l16
+                (local.tee $l10
                   (i64.shl
                     (i64.reinterpret_f64
-                      (local.get $l18))
+                      (local.get $l20))
                     (i64.const 1)))
                 (i64.const 0)))
             (then
@@ -195,57 +205,69 @@
                 (local.get $p0)
                 (f64x2.replace_lane 0
                   (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
-                  (local.get $l17)))
+                  (local.get $l19)))
               (br $B1)))))
-      (local.set $l19
+      (local.set $l21
         (f64.add
-          (local.get $l17)
-          (local.get $l18)))
-      (local.set $l16
+          (local.get $l19)
+          (local.get $l20)))
+      (local.set $l10
         (local.get $l3))
+      (local.set $l15
+        (i32.add
+          (local.get $l5)
+          (i32.and
+            (i32.shr_u
+              (i32.wrap_i64
+                (local.get $l10))
+              (i32.const 8))
+            (i32.const 16368))))
+      (local.set $l22
+        (local.tee $l12
+          (i64.and
+            (i64.add
+              (local.get $l10)
+              (i64.const 7))
+            (i64.const -4096))))
+      (local.set $l11
+        (i32.const 0))
       (if $I10
         (i64.eq
           (i64.load offset=16384
-            (local.tee $l12
-              (i32.add
-                (local.get $l5)
-                (i32.and
-                  (i32.shr_u
-                    (i32.wrap_i64
-                      (local.get $l16))
-                    (i32.const 8))
-                  (i32.const 16368)))))
-          (i64.and
-            (i64.add
-              (local.get $l16)
-              (i64.const 7))
-            (i64.const -4096)))
+            (local.get $l15))
+          (local.get $l12))
         (then
+          (local.set $l11
+            (i32.load offset=16392
+              (local.get $l15)))
           (f64.store
             (i32.add
               (i32.wrap_i64
-                (local.get $l16))
-              (i32.load offset=16392
-                (local.get $l12)))
-            (local.get $l19)))
+                (local.get $l10))
+              (local.get $l11))
+            (local.get $l21)))
         (else
           (f64.store offset=1736
             (local.get $p0)
-            (local.get $l19))
+            (local.get $l21))
           (if $I11
             (i32.eqz
-              (local.tee $l11
+              (local.tee $l23
                 (call $env.regionWrite
-                  (local.get $l16)
-                  (i32.const 5))))
+                  (local.get $p0)
+                  (local.get $l10)
+                  (i32.const 5)
+                  (i32.const 7))))
             (then
               (v128.store offset=1088
                 (local.get $p0)
                 (f64x2.replace_lane 0
                   (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
-                  (local.get $l19)))
-              (br $B1)))))
-      (local.set $l16
+                  (local.get $l21)))
+              (br $B1)))
+          (local.set $l22
+            (i64.const 1))))
+      (local.set $l12
         (i64.add
           (local.get $l4)
           (i64.const 16)))
@@ -253,7 +275,7 @@
         (local.get $p0)
         (f64x2.replace_lane 0
           (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
-          (local.get $l19)))
+          (local.get $l21)))
       (i64.store offset=152
         (local.get $p0)
         (local.get $l6))
@@ -269,7 +291,7 @@
       (return_call $env.followtrue
         (local.get $p0)
         (i32.const ADDRESS)
-        (local.get $l16))
+        (local.get $l12))
       (unreachable))
     (i64.store offset=152
       (local.get $p0)

@@ -1,5 +1,5 @@
   (func $region_1:0 (type $t8) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i64) (local $l4 i64) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i32) (local $l9 i64) (local $l10 i64) (local $l11 i32) (local $l12 i64) (local $l13 i64) (local $l14 i64) (local $l15 i32) (local $l16 i32) (local $l17 i32) (local $l18 i32) (local $l19 i32) (local $l20 i32) (local $l21 i32) (local $l22 i32) (local $l23 i32) (local $l24 i32) (local $l25 i32) (local $l26 i32) (local $l27 i64)
+    (local $l2 i32) (local $l3 i64) (local $l4 i64) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i32) (local $l9 i64) (local $l10 i64) (local $l11 i32) (local $l12 i64) (local $l13 i64) (local $l14 i64) (local $l15 i32) (local $l16 i64) (local $l17 i64) (local $l18 i32) (local $l19 i32) (local $l20 i32) (local $l21 i32) (local $l22 i32) (local $l23 i32) (local $l24 i32) (local $l25 i32) (local $l26 i32) (local $l27 i32) (local $l28 i32)
     (if $I0
       (i32.lt_s
         (local.tee $l2
@@ -55,30 +55,36 @@
         (i64.add
           (local.get $l6)
           (i64.const -8)))
-      (if $I2
-        (i64.eq
-          (i64.load offset=16384
-            (local.tee $l15
-              (i32.add
-                (local.get $l8)
-                (i32.and
-                  (i32.shr_u
-                    (i32.wrap_i64
-                      (local.get $l14))
-                    (i32.const 8))
-                  (i32.const 16368)))))
+      (local.set $l15
+        (i32.add
+          (local.get $l8)
+          (i32.and
+            (i32.shr_u
+              (i32.wrap_i64
+                (local.get $l14))
+              (i32.const 8))
+            (i32.const 16368))))
+      (local.set $l17
+        (local.tee $l16
           (i64.and
             (i64.add
               (local.get $l14)
               (i64.const 7))
-            (i64.const -4096)))
+            (i64.const -4096))))
+      (if $I2
+        (i64.eq
+          (i64.load offset=16384
+            (local.get $l15))
+          (local.get $l16))
         (then
+          (local.set $l18
+            (i32.load offset=16392
+              (local.get $l15)))
           (i64.store
             (i32.add
               (i32.wrap_i64
                 (local.get $l14))
-              (i32.load offset=16392
-                (local.get $l15)))
+              (local.get $l18))
             (local.get $l13)))
         (else
           (i64.store offset=1736
@@ -86,15 +92,19 @@
             (local.get $l13))
           (br_if $B1
             (i32.eqz
-              (local.tee $l16
+              (local.tee $l19
                 (call $env.regionWrite
+                  (local.get $p0)
                   (local.get $l14)
-                  (i32.const 0)))))))
+                  (i32.const 0)
+                  (i32.const 7)))))
+          (local.set $l17
+            (i64.const 1))))
       (local.set $l6
         (local.get $l14))
       (if $I3
         (i32.and
-          (local.tee $l16
+          (local.tee $l19
             (i32.load offset=1548
               (local.get $p0)))
           (i32.const 65536))
@@ -123,7 +133,7 @@
           (i32.store offset=168
             (local.get $p0)
             (local.get $l11))
-          (local.set $l17
+          (local.set $l20
             (call $helpers.settleFlags
               (i32.const 0)
               (i32.const 0)
@@ -137,7 +147,7 @@
           (local.set $l10
             (i64.load offset=160
               (local.get $p0)))))
-      (local.set $l18
+      (local.set $l21
         (i32.xor
           (i32.and
             (i32.popcnt
@@ -151,17 +161,17 @@
                 (i32.const 255)))
             (i32.const 1))
           (i32.const 1)))
-      (local.set $l19
+      (local.set $l22
         (i32.and
           (i32.wrap_i64
             (i64.shr_u
               (local.get $l10)
               (i64.const 3)))
           (i32.const 1)))
-      (local.set $l20
+      (local.set $l23
         (i64.eqz
           (local.get $l9)))
-      (local.set $l21
+      (local.set $l24
         (i32.and
           (i32.xor
             (i32.wrap_i64
@@ -173,27 +183,27 @@
                 (local.get $l10)
                 (i64.const 16))))
           (i32.const 1)))
-      (local.set $l22
+      (local.set $l25
         (i32.or
           (i32.or
             (i32.or
               (local.get $l15)
               (i32.shl
-                (local.get $l18)
+                (local.get $l21)
                 (i32.const 2)))
             (i32.or
               (i32.shl
-                (local.get $l19)
+                (local.get $l22)
                 (i32.const 4))
               (i32.shl
-                (local.get $l20)
+                (local.get $l23)
                 (i32.const 6))))
           (i32.or
             (i32.shl
-              (local.get $l21)
+              (local.get $l24)
               (i32.const 7))
             (i32.const 2))))
-      (local.set $l23
+      (local.set $l26
         (i32.wrap_i64
           (i64.shr_u
             (i64.xor
@@ -202,146 +212,113 @@
                 (local.get $l10)
                 (i64.const 1)))
             (i64.const 63))))
-      (local.set $l14
+      (local.set $l16
         (i64.extend_i32_u
           (i32.or
             (i32.and
-              (local.tee $l24
+              (local.tee $l27
                 (i32.load offset=176
                   (local.get $p0)))
               (i32.const -196609))
             (i32.or
-              (local.get $l22)
+              (local.get $l25)
               (i32.shl
-                (local.get $l23)
+                (local.get $l26)
                 (i32.const 11))))))
-      (local.set $l13
-        (i64.add
-          (local.get $l6)
-          (i64.const -8)))
       (if $I5
         (i64.eq
-          (i64.load offset=16384
-            (local.tee $l25
-              (i32.add
-                (local.get $l8)
-                (i32.and
-                  (i32.shr_u
-                    (i32.wrap_i64
-                      (local.get $l13))
-                    (i32.const 8))
-                  (i32.const 16368)))))
           (i64.and
-            (i64.add
-              (local.get $l13)
-              (i64.const 7))
-            (i64.const -4096)))
+            (local.tee $l14
+              (i64.add
+                (local.get $l6)
+                (i64.const -8)))
+            (i64.const -4089))
+          (local.get $l17))
         (then
           (i64.store
             (i32.add
               (i32.wrap_i64
-                (local.get $l13))
-              (i32.load offset=16392
-                (local.get $l25)))
-            (local.get $l14)))
+                (local.get $l14))
+              (local.get $l18))
+            (local.get $l16)))
         (else
           (i64.store offset=1736
             (local.get $p0)
-            (local.get $l14))
+            (local.get $l16))
           (br_if $B1
             (i32.eqz
-              (local.tee $l26
+              (local.tee $l28
                 (call $env.regionWrite
-                  (local.get $l13)
-                  (i32.const 2)))))))
-      (local.set $l13
-        (local.tee $l6
-          (local.get $l13)))
-      (local.set $l14
+                  (local.get $p0)
+                  (local.get $l14)
+                  (i32.const 2)
+                  (i32.const 7)))))))
+      (local.set $l16
         (i64.load
-          (local.tee $l24
+          (local.tee $l27
             (if $I6 (result i32)
               (i64.eq
-                (i64.load
-                  (local.tee $l26
-                    (i32.add
-                      (local.get $l8)
-                      (i32.and
-                        (i32.shr_u
-                          (i32.wrap_i64
-                            (local.get $l13))
-                          (i32.const 8))
-                        (i32.const 16368)))))
                 (i64.and
-                  (i64.add
-                    (local.get $l13)
-                    (i64.const 7))
-                  (i64.const -4096)))
+                  (local.tee $l14
+                    (local.tee $l6
+                      (local.get $l14)))
+                  (i64.const -4089))
+                (local.get $l17))
               (then
                 (i32.add
                   (i32.wrap_i64
-                    (local.get $l13))
-                  (i32.load offset=8
-                    (local.get $l26))))
+                    (local.get $l14))
+                  (local.get $l18)))
               (else
                 (br_if $B1
                   (i32.eqz
-                    (local.tee $l25
+                    (local.tee $l28
                       (call $env.regionRead
-                        (local.get $l13)
-                        (i32.const 3)))))
-                (local.get $l25))))))
-      (local.set $l6
-        (local.tee $l27
-          (i64.add
-            (local.get $l6)
-            (i64.const 8))))
-      (local.set $l4
-        (local.get $l14))
-      (local.set $l27
-        (local.get $l6))
-      (local.set $l14
-        (i64.load
-          (local.tee $l26
-            (if $I7 (result i32)
-              (i64.eq
-                (i64.load
-                  (local.tee $l24
-                    (i32.add
-                      (local.get $l8)
-                      (i32.and
-                        (i32.shr_u
-                          (i32.wrap_i64
-                            (local.get $l27))
-                          (i32.const 8))
-                        (i32.const 16368)))))
-                (i64.and
-                  (i64.add
-                    (local.get $l27)
-                    (i64.const 7))
-                  (i64.const -4096)))
-              (then
-                (i32.add
-                  (i32.wrap_i64
-                    (local.get $l27))
-                  (i32.load offset=8
-                    (local.get $l24))))
-              (else
-                (br_if $B1
-                  (i32.eqz
-                    (local.tee $l25
-                      (call $env.regionRead
-                        (local.get $l27)
-                        (i32.const 4)))))
-                (local.get $l25))))))
+                        (local.get $p0)
+                        (local.get $l14)
+                        (i32.const 3)
+                        (i32.const 7)))))
+                (local.get $l28))))))
       (local.set $l6
         (local.tee $l13
           (i64.add
             (local.get $l6)
             (i64.const 8))))
+      (local.set $l4
+        (local.get $l16))
+      (local.set $l16
+        (i64.load
+          (local.tee $l28
+            (if $I7 (result i32)
+              (i64.eq
+                (i64.and
+                  (local.tee $l13
+                    (local.get $l6))
+                  (i64.const -4089))
+                (local.get $l17))
+              (then
+                (i32.add
+                  (i32.wrap_i64
+                    (local.get $l13))
+                  (local.get $l18)))
+              (else
+                (br_if $B1
+                  (i32.eqz
+                    (local.tee $l27
+                      (call $env.regionRead
+                        (local.get $p0)
+                        (local.get $l13)
+                        (i32.const 4)
+                        (i32.const 7)))))
+                (local.get $l27))))))
+      (local.set $l6
+        (local.tee $l14
+          (i64.add
+            (local.get $l6)
+            (i64.const 8))))
       (local.set $l5
-        (local.get $l14))
-      (local.set $l13
+        (local.get $l16))
+      (local.set $l14
         (i64.add
           (local.get $l7)
           (i64.const 4)))
@@ -369,7 +346,7 @@
       (return_call $env.followtrue
         (local.get $p0)
         (i32.const ADDRESS)
-        (local.get $l13))
+        (local.get $l14))
       (unreachable))
     (i64.store offset=16
       (local.get $p0)

@@ -79,6 +79,61 @@ describe('faults in hot loops', () => {
     assert.equal(frame.rflags & 0x8d5, 0x91 | (frame.rflags & 4));
     assert.equal(guest.register('eax'), 0xffff_fff0n);
   });
+  test('accesses through one register on a page, across its end, and behind it', () => {
+    const guest = longMode(`mov ecx, ${MANY}
+      mov r9, DATA
+      mov eax, 0x11111111
+      mov [DATA+0x2000], eax
+      mov [DATA+0x3000], eax
+      mov [DATA+0xff8], rax
+      mov [DATA+0xffc], eax
+      again: mov rsi, r9
+      mov rdi, r9
+      mov rax, [rsi+0xff0]
+      add rbx, [rdi+0x1000]
+      add rbx, [rdi+0xffc]
+      mov rdx, [rsi+0xffc]
+      add rbx, rdx
+      mov dx, [rsi+0xfff]
+      add bx, dx
+      mov edx, [rsi+0x1000]
+      add rbx, rdx
+      mov [rsi+0xff0], eax
+      mov [rsi+0xffe], ecx
+      mov [rdi+0x1004], ecx
+      mov [rdi+0xffd], cl
+      inc word ptr [rsi+0xfff]
+      mov [rsi+0x1000], cx
+      dec ecx
+      jnz again
+      hlt`);
+    // the page behind DATA is not its neighbour in memory, nor in the arena, where pages lie in the order of their first use
+    const data = BigInt(PLACE.DATA);
+    const frame = PLACE.DATA + 0x2000;
+    guest.pages.map(data + 0x1000n, frame, P | W);
+    guest.halt(LIMIT);
+    const memory = new Uint8Array(16);
+    let rbx = 0n;
+    const view = new DataView(memory.buffer);
+    for (const [at, value] of [
+      [0, 0x11111111],
+      [4, 0x11111111],
+      [8, 0x11111111],
+    ])
+      view.setUint32(at, value, true);
+    for (let ecx = MANY; ecx > 0; ecx--) {
+      rbx += view.getBigUint64(8, true) + view.getBigUint64(4, true);
+      rbx += view.getBigUint64(4, true);
+      rbx = (rbx & ~0xffffn) | ((rbx + BigInt(view.getUint16(7, true))) & 0xffffn);
+      rbx += BigInt(view.getUint32(8, true));
+      view.setUint32(6, ecx, true);
+      view.setUint32(12, ecx, true);
+      view.setUint8(5, ecx);
+      view.setUint16(7, view.getUint16(7, true) + 1, true);
+      view.setUint16(8, ecx, true);
+    }
+    assert.equal(guest.register('rbx'), BigInt.asUintN(64, rbx));
+  });
   test('demand paging', () => {
     const BASE = 0x4000_0000;
     const PAGES = 512;

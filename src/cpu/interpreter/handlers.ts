@@ -4,13 +4,13 @@ import { emitInstruction } from '../../isa/emission.ts';
 import type { Encoding } from '../../isa/encoding.ts';
 import { HELPERS, type HelperName } from '../../isa/helpers.ts';
 import type { InstructionTable } from '../../isa/table.ts';
-import { type FunctionBuilder, type FunctionRef, ModuleBuilder, type Value } from '../../wasm/index.ts';
+import { type FunctionBuilder, type FunctionRef, type Local, ModuleBuilder, type Value } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import { FlagKind, FlagOverlay } from '../flags.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { type Effects, type HandlerForm, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
-import { TLB_EXECUTE } from './tlb-access.ts';
-import { enterBlock, executeEntry, findBlock, findJump, linearRip } from './transfer.ts';
+import { TLB_EXECUTE, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
+import { enterBlock, executeEntry, findBlock, findJump, linearRip, tlbEntry } from './transfer.ts';
 
 /** What the module imports from TypeScript. */
 export interface HandlerImports {
@@ -112,7 +112,7 @@ export interface Handlers {
   readonly resume: unknown;
   /** (context, record, target): continues at a target in the page the record was made for, through its link field. */
   readonly follow: unknown;
-  /** `regionRead` and `regionWrite` with the linear address in one piece; `carryOf`. */
+  /** `regionRead`, `regionModify` and `regionWrite` of RegionModule; `carryOf`. */
   readonly regionImports: WebAssembly.ModuleImports;
 }
 
@@ -160,8 +160,13 @@ export function buildHandlers(
   m.define(resume, (f) => emitResume(f, long, module));
   m.exportFunction('resume', resume);
   m.function('follow', ['i32', 'i32', 'i64'], ['i32'], (f) => emitFollow(f, long, module), { export: 'follow' });
-  for (const [name, access] of Object.entries({ regionRead, regionWrite }))
-    m.function(name, ['i64', 'i32'], ['i32'], (f) => emitRegionAccess(f, access), { export: name });
+  const accesses = {
+    regionRead: { fields: TLB_READ, slow: regionRead },
+    regionModify: { fields: TLB_WRITE, slow: regionRead },
+    regionWrite: { fields: TLB_WRITE, slow: regionWrite, found: emitSlowValueStore },
+  };
+  for (const [name, access] of Object.entries(accesses))
+    m.function(name, ['i32', 'i64', 'i32', 'i32'], ['i32'], (f) => emitRegionAccess(f, access), { export: name });
   m.function('carryOf', ['i32', 'i64', 'i64'], ['i32'], emitCarryOf, { export: 'carryOf' });
   const functions: FunctionRef[] = [];
   functions.push(
@@ -245,6 +250,7 @@ export function buildHandlers(
     follow: instance.exports.follow,
     regionImports: {
       regionRead: instance.exports.regionRead,
+      regionModify: instance.exports.regionModify,
       regionWrite: instance.exports.regionWrite,
       carryOf: instance.exports.carryOf,
     } as never,
@@ -265,12 +271,46 @@ function emitRipToRecord(f: FunctionBuilder, long: boolean): void {
   f.store('i64.store', f.param<'i32'>(0), recordRip(f, long), offsetOf('rip'));
 }
 
-/** Takes the address apart: a 64-bit integer would reach TypeScript as a BigInt. */
-function emitRegionAccess(f: FunctionBuilder, access: FunctionRef): void {
+/**
+ * (context, linear, site, bytes - 1): looks into the TLB, for those who only compared with what they found there before,
+ * then calls the slow path, with the address taken apart: a 64-bit integer would reach TypeScript as a BigInt.
+ */
+function emitRegionAccess(
+  f: FunctionBuilder,
+  access: { fields: TlbFields; slow: FunctionRef; found?: (f: FunctionBuilder, place: Local<'i32'>) => void },
+): void {
   const { op } = f;
-  const linear = f.param<'i64'>(0);
+  const linear = f.param<'i64'>(1);
+  const low = f.let(op['i32.wrap_i64'](linear));
+  const entry = tlbEntry(f, low);
+  const page = op['i64.and'](op['i64.add'](linear, op['i64.extend_i32_u'](f.param<'i32'>(3))), f.i64(-4096n));
+  const { tag, addend } = access.fields;
+  f.if(op['i64.eq'](f.load('i64.load', entry, tag), page), () => {
+    const place = f.let(op['i32.add'](low, f.load('i32.load', entry, addend)));
+    access.found?.(f, place);
+    f.return(place);
+  });
   const high = op['i32.wrap_i64'](op['i64.shr_u'](linear, f.i64(32)));
-  f.returnCall(access, [op['i32.wrap_i64'](linear), high, f.param<'i32'>(1)]);
+  f.returnCall(access.slow, [low, high, f.param<'i32'>(2)]);
+}
+
+/** Writes as many bytes of `slowValue` as the last parameter says. */
+function emitSlowValueStore(f: FunctionBuilder, place: Local<'i32'>): void {
+  const ctx = f.param<'i32'>(0);
+  const value = offsetOf('slowValue');
+  const widths = [
+    [8, 'i64.load', 'i64.store'],
+    [4, 'i32.load', 'i32.store'],
+    [1, 'i32.load8_u', 'i32.store8'],
+    [2, 'i32.load16_u', 'i32.store16'],
+  ] as const;
+  for (const [bytes, load, store] of widths) {
+    f.if(f.op['i32.eq'](f.param<'i32'>(3), f.i32(bytes - 1)), () => {
+      f.store(store, place, f.load(load, ctx, value), 0);
+      f.return(place);
+    });
+  }
+  f.store('v128.store', place, f.load('v128.load', ctx, value), 0);
 }
 
 /** (kind, result, other): CF of flags that are not settled, see cpu/flags.ts. INC, DEC and ADC ask for it at any time. */

@@ -108,6 +108,8 @@ export interface Effects {
   writesFlags: boolean;
   /** Calls a system helper on every path. */
   system: boolean;
+  /** May go on in another TLB bank. */
+  changesBank: boolean;
 }
 
 export class InterpreterStage extends Stage {
@@ -121,6 +123,7 @@ export class InterpreterStage extends Stage {
     readsFlags: false,
     writesFlags: false,
     system: false,
+    changesBank: false,
   };
   readonly assuming = false;
   readonly f: FunctionBuilder;
@@ -474,6 +477,7 @@ export class InterpreterStage extends Stage {
     return this.f.let(this.f.load('i32.load', this.ctx, this.at(word, index)));
   }
   setState(word: StateWord, value: I32): void {
+    if (word === 'tlb') this.effects.changesBank = true;
     this.f.store('i32.store', this.ctx, value, this.at(word));
   }
   state64(register: 'star' | 'lstar'): Local<'i64'> {

@@ -13,17 +13,19 @@ export interface TransferModule {
   readonly table: TableRef;
 }
 
+/** TLB entry of a linear address, of which the low half is given. */
+export function tlbEntry(f: FunctionBuilder, low: Local<'i32'>): Local<'i32'> {
+  const { op } = f;
+  const index = op['i32.and'](op['i32.shr_u'](low, f.i32(TLB_INDEX.shift)), f.i32(TLB_INDEX.mask));
+  return f.let(op['i32.add'](f.load('i32.load', f.param<'i32'>(0), offsetOf('tlb')), index));
+}
+
 /** TLB entry of a linear address, and the execute tag it must have. */
 export function executeEntry(f: FunctionBuilder, linear: Local<'i64'>) {
   const { op } = f;
   const ctx = f.param<'i32'>(0);
   const low = f.let(op['i32.wrap_i64'](linear));
-  const entry = f.let(
-    op['i32.add'](
-      f.load('i32.load', ctx, offsetOf('tlb')),
-      op['i32.and'](op['i32.shr_u'](low, f.i32(TLB_INDEX.shift)), f.i32(TLB_INDEX.mask)),
-    ),
-  );
+  const entry = tlbEntry(f, low);
   const tag = f.let(
     op['i64.or'](
       op['i64.and'](linear, f.i64(-4096n)),

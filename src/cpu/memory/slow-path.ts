@@ -254,7 +254,9 @@ export class SlowPath {
 
   /**
    * Arena address of what a region accesses, all in one page; what it reads from two pages comes in `slowValue`. 0 if a
-   * fault is pending, or the interpreter has to do the instruction: devices, translated code, changes on two pages.
+   * fault is pending, or the interpreter has to do the instruction: devices, translated code, changes on two pages. And
+   * where a page got another frame, as the first write to a shared one or to its page tables gives it: regions rely on
+   * the translations they found (regions/translations.ts).
    */
   regionRead(lo: number, hi: number, info: number): number {
     this.begin(false);
@@ -264,8 +266,13 @@ export class SlowPath {
     const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
     const write = (info & AccessInfo.READ_MODIFY_WRITE) !== 0;
     if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 0;
-    if ((lo & 0xfff) + bytes <= PAGE_SIZE) return this.regionPiece(lo, hi, bytes, write, segment);
+    const { drops } = this.translation.banks;
+    if ((lo & 0xfff) + bytes <= PAGE_SIZE) {
+      const place = this.regionPiece(lo, hi, bytes, write, segment);
+      return place === 0 || this.translation.banks.drops === drops ? place : this.leaveToInterpreter();
+    }
     if (write || !this.regionPieces(lo, hi, bytes, false, segment)) return this.leaveToInterpreter();
+    if (this.translation.banks.drops !== drops) return this.leaveToInterpreter();
     return this.loadCrossing(lo, hi, bytes, READ, segment) === 0 ? this.value.byteOffset : 0;
   }
 
@@ -277,7 +284,9 @@ export class SlowPath {
     const bytes = info & AccessInfo.BYTES_MASK;
     const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
     if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 0;
-    if (!this.regionPieces(lo, hi, bytes, true, segment)) return this.leaveToInterpreter();
+    const { drops } = this.translation.banks;
+    if (!this.regionPieces(lo, hi, bytes, true, segment) || this.translation.banks.drops !== drops)
+      return this.leaveToInterpreter();
     return this.store(lo, hi, bytes, segment) === 0 ? 1 : 0;
   }
 

@@ -40,7 +40,7 @@ export interface CompilerEnvironment {
   readonly imports: HandlerImports;
   /** The handlers of a mode class, whose functions regions leave through. */
   handlers(long: boolean): Pick<Handlers, 'resume' | 'follow'>;
-  /** `regionRead`, `regionWrite` and `regionRaise`, see RegionModule. */
+  /** `regionRead`, `regionModify`, `regionWrite` and `regionRaise`, see RegionModule. */
   readonly access: WebAssembly.ModuleImports;
   readonly sites: RegionSites;
   /** Arena address of a fresh record with a link field, for an exit. */
@@ -58,8 +58,9 @@ export function compileRegions(
   const m = new ModuleBuilder({ names: true });
   m.importMemory('env', 'memory', { initial: 1 });
   const table = m.importTable('env', 'table', { initial: 0 });
-  const regionRead = m.importFunction('env', 'regionRead', ['i64', 'i32'], ['i32']);
-  const regionWrite = m.importFunction('env', 'regionWrite', ['i64', 'i32'], ['i32']);
+  const regionRead = m.importFunction('env', 'regionRead', ['i32', 'i64', 'i32', 'i32'], ['i32']);
+  const regionModify = m.importFunction('env', 'regionModify', ['i32', 'i64', 'i32', 'i32'], ['i32']);
+  const regionWrite = m.importFunction('env', 'regionWrite', ['i32', 'i64', 'i32', 'i32'], ['i32']);
   const regionRaise = m.importFunction('env', 'regionRaise', ['i32'], []);
   const regionAbandon = m.importFunction('env', 'regionAbandon', ['i32', 'i32'], []);
   const carryOf = m.importFunction('env', 'carryOf', ['i32', 'i64', 'i64'], ['i32']);
@@ -80,6 +81,7 @@ export function compileRegions(
       signature,
       table,
       regionRead,
+      regionModify,
       regionWrite,
       regionRaise,
       regionAbandon,
@@ -130,6 +132,8 @@ class RegionWriter {
   /** What held at the ends of blocks. */
   private readonly ends = new Map<RegionBlock, Path>();
   private block!: RegionBlock;
+  /** Whether the TLB bank may change in the region. */
+  private readonly changesBank: boolean;
 
   /** @param number the region's index in the table */
   constructor(
@@ -143,6 +147,7 @@ class RegionWriter {
     this.plan = plan;
     this.module = module;
     this.environment = environment;
+    this.changesBank = plan.blocks.some(({ instructions }) => instructions.some(({ changesBank }) => changesBank));
     const budget = this.emitAdmission();
     let loaded = 0;
     let stored = 0;
@@ -214,6 +219,8 @@ class RegionWriter {
     f.loop((label) => {
       this.loops.set(block, label);
       xmmState.merged(block.loopXmmWritten);
+      if (this.changesBank) this.stage.changeBank();
+      xmmState.path.translations.forget(block.loopWritten);
       this.emitWithin(block);
     });
   }
@@ -234,6 +241,7 @@ class RegionWriter {
       flagsState.forget();
       xmmState.path = this.ends.get(block)!.fork();
       xmmState.merged(merges[n].mergedXmm);
+      xmmState.path.translations.forget(merges[n].mergedGeneral);
       this.emitBlock(merges[n]);
     };
     nest(merges.length - 1);

@@ -40,6 +40,10 @@ export class RegionBlock {
   dirty = 0;
   /** XMM registers that may have changed since the immediate dominator's end: where paths merge here. A bit mask. */
   mergedXmm = 0;
+  /** The same of general registers. */
+  mergedGeneral = 0;
+  /** General registers written in the loop that begins here, a bit mask. */
+  loopWritten = 0;
   /** XMM registers read and written in the loop that begins here, bit masks. */
   loopXmmRead = 0;
   loopXmmWritten = 0;
@@ -251,30 +255,40 @@ function analyse(entry: RegionBlock): RegionBlock[] {
     block.longestPath = block.instructions.length + longest;
   }
   markDirty(order);
-  markXmm(order);
+  markChanges(order);
   return order;
 }
 
-/** Which XMM registers change in loops and on the ways to merges. */
-function markXmm(order: RegionBlock[]): void {
+/** Which registers change in loops and on the ways to merges. */
+function markChanges(order: RegionBlock[]): void {
   const sum = (block: RegionBlock, pick: (instruction: RegionInstruction) => number): number =>
     block.instructions.reduce((mask, instruction) => mask | pick(instruction), 0);
-  const written = new Map(order.map((block) => [block, sum(block, ({ xmmWritten }) => xmmWritten)]));
-  const below = new Map(written);
-  for (let i = order.length - 1; i > 0; i--) {
-    const { immediateDominator } = order[i];
-    below.set(immediateDominator!, below.get(immediateDominator!)! | below.get(order[i])!);
-  }
+  /** What each block writes, and what it and those it dominates do. */
+  const writes = (pick: (instruction: RegionInstruction) => number) => {
+    const own = new Map(order.map((block) => [block, sum(block, pick)]));
+    const below = new Map(own);
+    for (let i = order.length - 1; i > 0; i--) {
+      const { immediateDominator } = order[i];
+      below.set(immediateDominator!, below.get(immediateDominator!)! | below.get(order[i])!);
+    }
+    return { own, below };
+  };
+  const xmm = writes(({ xmmWritten }) => xmmWritten);
+  const general = writes(({ written }) => written);
   for (const block of order) {
     if (block.forwardEdges > 1) {
       // paths from the dominator consist of other blocks that it dominates
-      for (const other of block.immediateDominator!.dominated)
-        if (other !== block) block.mergedXmm |= below.get(other)!;
+      for (const other of block.immediateDominator!.dominated) {
+        if (other === block) continue;
+        block.mergedXmm |= xmm.below.get(other)!;
+        block.mergedGeneral |= general.below.get(other)!;
+      }
     }
     if (!block.loopHeader) continue;
     for (const inside of loopOf(block, order)) {
       block.loopXmmRead |= sum(inside, ({ xmmRead }) => xmmRead);
-      block.loopXmmWritten |= written.get(inside)!;
+      block.loopXmmWritten |= xmm.own.get(inside)!;
+      block.loopWritten |= general.own.get(inside)!;
     }
   }
 }

@@ -28,6 +28,8 @@ export interface RegionInstruction {
   readonly xmmWritten: number;
   readonly readsFlags: boolean;
   readonly writesFlags: boolean;
+  /** May go on in another TLB bank. */
+  readonly changesBank: boolean;
 }
 
 /** MXCSR in the masks of XMM registers: read and written but for exception flags. */
@@ -135,5 +137,6 @@ export function regionInstruction(
     xmmWritten,
     readsFlags: effects.readsFlags,
     writesFlags: effects.writesFlags,
+    changesBank: effects.changesBank,
   };
 }

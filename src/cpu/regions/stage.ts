@@ -35,12 +35,13 @@ import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { Exit } from '../interpreter/record.ts';
 import { emitFlatSegment } from '../interpreter/segments.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
-import { TLB_EXECUTE, TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from '../interpreter/tlb-access.ts';
+import { TLB_EXECUTE, TLB_INDEX, TLB_READ, TLB_WRITE } from '../interpreter/tlb-access.ts';
 import { LOADS, NUMBER_LOADS, STORES, wholeStore } from '../interpreter/widths.ts';
 import { InterruptShadow, Pending } from '../state.ts';
 import { LazyFlags } from './flags.ts';
 import { generalRegister, isHighByte, MXCSR_BIT, type RegionInstruction, xmmRegister } from './instruction.ts';
 import { RegionSites } from './sites.ts';
+import { copiedRegister, NO_PAGE, type Origin, originOf, STACK, stepsOnly, Translations } from './translations.ts';
 import { XmmRegisters } from './xmm.ts';
 
 /** What the regions of a module share: imports. */
@@ -50,9 +51,11 @@ export interface RegionModule {
   readonly table: TableRef;
   /** (segment, offset lo, hi, bytes | write << 8) -> 0 or 1. */
   readonly checkSegment: FunctionRef;
-  /** (linear, site) -> arena address, or 0: leave at the site. Reads; or reads and writes, as the site says. */
+  /** (context, linear, site, bytes - 1) -> arena address, or 0: leave at the site. */
   readonly regionRead: FunctionRef;
-  /** (linear, site), value in `slowValue` -> 1 if it was written, or 0. */
+  /** The same for reading and writing. */
+  readonly regionModify: FunctionRef;
+  /** (context, linear, site, bytes - 1), value in `slowValue` -> not 0 if it was written, or 0. */
   readonly regionWrite: FunctionRef;
   /** (flag kind, result, other) -> CF. */
   readonly carryOf: FunctionRef;
@@ -111,8 +114,13 @@ export class RegionStage extends Stage {
   private readonly base: Local<'i64'>;
   readonly budget: Variable<'i32'>;
   private readonly tlb: Variable<'i32'>;
+  private readonly translations: Translations;
   private abortLabel: Label | undefined;
   private writeBack: ((value: Int) => void) | undefined;
+  /** Whether the instruction moves the register it writes by little. */
+  private steps = false;
+  /** The register it copies, or -1. */
+  private copied = -1;
 
   constructor(f: FunctionBuilder, env: RegionEnvironment) {
     super();
@@ -126,6 +134,7 @@ export class RegionStage extends Stage {
     this.budget = env.budget;
     this.tlb = f.variable('i32', f.load('i32.load', this.ctx, this.at('tlb')));
     this.assuming = env.assuming;
+    this.translations = new Translations(f);
     this.xmmState = new XmmRegisters(f, this.ctx, env.merging);
     this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name), env.module.carryOf);
   }
@@ -154,6 +163,8 @@ export class RegionStage extends Stage {
     this.current = instruction;
     this.remaining = remaining;
     this.writeBack = undefined;
+    this.steps = stepsOnly(instruction);
+    this.copied = copiedRegister(instruction);
     const { mnemonic } = instruction.form.encoding.instruction;
     this.flagsState.carryDead = carryDead;
     this.flagsState.carriesIn = mnemonic === 'ADC' || mnemonic === 'SBB';
@@ -306,7 +317,7 @@ export class RegionStage extends Stage {
     const bits = this.bitsOf(i) as 32 | 64;
     if (this.kind(i) === 'register') return this.xmmState.number(this.xmmNumber(i), bits);
     const address = this.address(i, bits / 8, 'r');
-    const place = this.place(address, bits / 8, TLB_READ, this.env.module.regionRead);
+    const place = this.place(address, bits / 8);
     return this.f.let(this.f.load(NUMBER_LOADS[bits], place, 0));
   }
 
@@ -391,7 +402,10 @@ export class RegionStage extends Stage {
   }
 
   address(_operand: number, bytes: number, access: Access): Address {
-    return this.linear(this.current.decoded.segment, this.offsetTree(), bytes, access);
+    const { decoded, offset, length } = this.current;
+    const { segment } = decoded;
+    const origin = originOf(decoded, this.env.long && segment < FS ? 0 : segment, offset + length);
+    return this.linear(segment, this.offsetTree(), bytes, access, origin);
   }
   addressDisplaced(_operand: number, displacement: I64, bytes: number, access: Access): Address {
     return this.linear(this.current.decoded.segment, this.offsetTree(displacement), bytes, access);
@@ -409,13 +423,14 @@ export class RegionStage extends Stage {
     return this.linear(this.current.decoded.segment, offset, bytes, access);
   }
 
-  linear(segment: number, offset: I64, bytes: number, access: Access): Address {
+  linear(segment: number, offset: I64, bytes: number, access: Access, origin?: Origin): Address {
     const { f } = this;
     if (this.env.long) {
-      if (segment < FS) return { linear: f.let(offset), segment };
+      if (segment < FS) return { linear: f.let(offset), segment, origin };
       return {
         linear: f.let(this.add(offset, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64)),
         segment,
+        origin,
       };
     }
     const off = f.let(offset);
@@ -445,6 +460,7 @@ export class RegionStage extends Stage {
         this.and(this.add(off as I64, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64), 0xffffffff),
       ),
       segment,
+      origin,
     };
   }
 
@@ -469,6 +485,9 @@ export class RegionStage extends Stage {
   }
   private writeGpr(number: number, bits: Bits, value: Int, high = false): void {
     const variable = this.variableOf(number);
+    const { translations } = this.xmmState.path;
+    if (!this.steps) translations.forget(1 << number);
+    if (this.copied >= 0) translations.copy(this.copied, number);
     if (bits === 64) variable.set(value as I64);
     else if (bits === 32) variable.set(this.extendU(this.toI32(value)));
     else {
@@ -531,7 +550,13 @@ export class RegionStage extends Stage {
   }
   setState(word: StateWord, value: I32): void {
     this.f.store('i32.store', this.ctx, value, this.at(word));
-    if (word === 'tlb') this.tlb.set(this.state('tlb'));
+    if (word !== 'tlb') return;
+    this.tlb.set(this.state('tlb'));
+    this.changeBank();
+  }
+  /** Another TLB bank may be in use here. */
+  changeBank(): void {
+    this.translations.bankChanged();
   }
   state64(register: 'star' | 'lstar'): Local<'i64'> {
     return this.f.let(this.f.load('i64.load', this.ctx, this.at(register)));
@@ -558,12 +583,56 @@ export class RegionStage extends Stage {
     const index = this.and(this.shrU(this.wrap(linear), TLB_INDEX.shift), TLB_INDEX.mask);
     return this.f.let(this.add(this.tlb as Value as I32, index));
   }
-  private hit(entry: Local<'i32'>, linear: Local<'i64'>, bytes: number, { tag }: TlbFields): I32 {
-    const page = this.and(bytes === 1 ? (linear as I64) : this.add(linear as I64, bytes - 1), this.f.i64(-4096n));
-    return this.eq(this.f.load('i64.load', entry, tag) as I64, page);
+  /** The page of an access's last byte: no access into a page from the one before it passes for one within the page. */
+  private page(linear: Local<'i64'>, bytes: number): I64 {
+    return this.and(bytes === 1 ? (linear as I64) : this.add(linear as I64, bytes - 1), this.f.i64(-4096n));
   }
-  private host(entry: Local<'i32'>, linear: Local<'i64'>, { addend }: TlbFields): Value<'i32'> {
-    return this.add(this.wrap(linear), this.f.load('i32.load', entry, addend) as I32);
+  /**
+   * Has the caller choose between `fast`, which gives the arena address, and the slow path, behind which it calls `missed`:
+   * as the TLB has the page, or a translation found before is the page's.
+   */
+  private access(
+    { linear, origin }: Address,
+    bytes: number,
+    write: boolean,
+    choose: (hit: I32, fast: () => Value<'i32'>, missed: () => void) => void,
+  ): void {
+    const { f, translations } = this;
+    const known = this.xmmState.path.translations;
+    const place = (addend: Value) => this.add(this.wrap(linear), addend as I32);
+    // the page is compared with that of the first byte, so the last one must be known to be on it: if it is aligned
+    const kept = bytes <= 8 ? origin : undefined;
+    const found = kept && translations.find(known, kept, write);
+    if (found) {
+      choose(
+        this.eq(this.and(linear as I64, f.i64(BigInt(-4096 | (bytes - 1))) as I64), found.page as Value as I64),
+        () => place(found.addend),
+        () => {},
+      );
+      return;
+    }
+    const { tag, addend } = write ? TLB_WRITE : TLB_READ;
+    const entry = this.tlbEntry(linear);
+    const load = () => f.load('i32.load', entry, addend);
+    if (!kept) {
+      const hit = this.eq(f.load('i64.load', entry, tag) as I64, this.page(linear, bytes));
+      choose(
+        hit,
+        () => place(load()),
+        () => {},
+      );
+      return;
+    }
+    const page = f.let(this.page(linear, bytes)) as I64;
+    const entered = translations.enter(known, kept, write, page);
+    choose(
+      this.eq(f.load('i64.load', entry, tag) as I64, page),
+      () => {
+        entered.addend.set(load());
+        return place(entered.addend);
+      },
+      () => entered.page.set(f.i64(NO_PAGE)),
+    );
   }
   /** Number of the site of the current instruction, for an access. */
   private accessSite(address: Address, bytes: number, flags = 0): Value<'i32'> {
@@ -573,28 +642,33 @@ export class RegionStage extends Stage {
    * Arena address of what is accessed, in the TLB or found by the slow path, which gives 0 where there is a fault, or the
    * access is better left to the interpreter: to a device, into translated code.
    */
-  private place(address: Address, bytes: number, fields: TlbFields, slow: FunctionRef, flags = 0): Local<'i32'> {
+  private place(address: Address, bytes: number, write = false): Local<'i32'> {
     const { f } = this;
-    const { linear } = address;
-    const entry = this.tlbEntry(linear);
-    return f.ifValue(
-      'i32',
-      this.hit(entry, linear, bytes, fields),
-      () => this.host(entry, linear, fields),
-      () => {
-        const found = f.call(slow, [linear, this.accessSite(address, bytes, flags)]) as Local<'i32'>;
-        this.abortUnless(found);
-        return found;
-      },
-      true,
-    );
+    let place: Local<'i32'> | undefined;
+    this.access(address, bytes, write, (hit, fast, missed) => {
+      place = f.ifValue(
+        'i32',
+        hit,
+        fast,
+        () => {
+          const slow = write ? this.env.module.regionModify : this.env.module.regionRead;
+          const site = this.accessSite(address, bytes, write ? INFO_WRITE : 0);
+          const found = f.call(slow, [this.ctx, address.linear, site, f.i32(bytes - 1)]) as Local<'i32'>;
+          this.abortUnless(found);
+          missed();
+          return found;
+        },
+        true,
+      );
+    });
+    return place!;
   }
   load(bits: Bits, address: Address): Local {
-    const place = this.place(address, bits / 8, TLB_READ, this.env.module.regionRead);
+    const place = this.place(address, bits / 8);
     return this.f.let(this.f.load(LOADS[bits], place, 0));
   }
   load128(address: Address): Local<'v128'> {
-    const place = this.place(address, 16, TLB_READ, this.env.module.regionRead);
+    const place = this.place(address, 16);
     return this.f.let(this.f.load('v128.load', place, 0));
   }
   store(bits: Bits, address: Address, value: Int): void {
@@ -606,22 +680,25 @@ export class RegionStage extends Stage {
   private storeValue(operator: StoreName, address: Address, bytes: number, value: Value): void {
     const { f } = this;
     const v = f.let(value);
-    const { linear } = address;
-    const entry = this.tlbEntry(linear);
-    f.if(
-      this.hit(entry, linear, bytes, TLB_WRITE),
-      () => f.store(operator, this.host(entry, linear, TLB_WRITE), v, 0),
-      () => {
-        f.store(operator, this.ctx, v, this.at('slowValue'));
-        const done = f.call(this.env.module.regionWrite, [linear, this.accessSite(address, bytes)]) as Local<'i32'>;
-        this.abortUnless(done);
-      },
-      true,
+    this.access(address, bytes, true, (hit, fast, missed) =>
+      f.if(
+        hit,
+        () => f.store(operator, fast(), v, 0),
+        () => {
+          f.store(operator, this.ctx, v, this.at('slowValue'));
+          const slow = this.env.module.regionWrite;
+          const site = this.accessSite(address, bytes);
+          const done = f.call(slow, [this.ctx, address.linear, site, f.i32(bytes - 1)]) as Local<'i32'>;
+          this.abortUnless(done);
+          missed();
+        },
+        true,
+      ),
     );
   }
   modify(bits: Bits, address: Address): { value: Local; write(value: Int): void } {
     const { f } = this;
-    const place = this.place(address, bits / 8, TLB_WRITE, this.env.module.regionRead, INFO_WRITE);
+    const place = this.place(address, bits / 8, true);
     const value = f.let(f.load(LOADS[bits], place, 0));
     const write = (result: Int) => f.store(STORES[bits], place, bits === 64 ? result : this.toI32(result), 0);
     return { value, write };
@@ -649,15 +726,15 @@ export class RegionStage extends Stage {
   push(bits: 16 | 32 | 64, value: Int): void {
     const v = this.f.let(value) as Int;
     const offset = this.f.let(this.stackOffset(-bits / 8));
-    this.store(bits, this.linear(SS, offset, bits / 8, 'w'), v);
+    this.store(bits, this.linear(SS, offset, bits / 8, 'w', STACK), v);
     this.setStack(offset);
   }
   peek(bits: 16 | 32 | 64, offset = 0): Local {
-    return this.load(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'r'));
+    return this.load(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'r', STACK));
   }
   poke(bits: 16 | 32 | 64, offset: number, value: Int): void {
     const v = this.f.let(value) as Int;
-    this.store(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'w'), v);
+    this.store(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'w', STACK), v);
   }
   peekAt(bits: 16 | 32 | 64, pointer: I64): Local {
     return this.load(bits, this.linear(SS, this.stackOffset(0, pointer), bits / 8, 'r'));

@@ -8,6 +8,7 @@ import type { FunctionBuilder, Local, Value, Variable } from '../../wasm/index.t
 import { offsetOf } from '../context.ts';
 import { wholeStore, withLow } from '../interpreter/widths.ts';
 import { MXCSR_BIT } from './instruction.ts';
+import { KnownTranslations } from './translations.ts';
 
 export const XMM_REGISTERS = 16;
 
@@ -49,20 +50,22 @@ export class Facts {
 export class Path {
   readonly registers: Register[];
   readonly facts: Facts;
+  readonly translations: KnownTranslations;
   /** MXCSR, if it was read and has not changed. */
   mxcsr: Local<'i32'> | undefined;
   /** An arm within an instruction, where registers must not change: no one would know behind it. */
   readonly arm: boolean;
 
-  constructor(registers: Register[], facts: Facts, mxcsr?: Local<'i32'>, arm = false) {
+  constructor(registers: Register[], facts: Facts, translations: KnownTranslations, mxcsr?: Local<'i32'>, arm = false) {
     this.registers = registers;
     this.facts = facts;
+    this.translations = translations;
     this.mxcsr = mxcsr;
     this.arm = arm;
   }
   /** For code that this place dominates: what it finds out is not known here. */
   fork(arm = false): Path {
-    return new Path(this.registers.slice(), new Facts(this.facts), this.mxcsr, arm);
+    return new Path(this.registers.slice(), new Facts(this.facts), this.translations.fork(), this.mxcsr, arm);
   }
 }
 
@@ -74,6 +77,7 @@ export class XmmRegisters {
   path = new Path(
     Array.from({ length: XMM_REGISTERS }, (): Register => ({ changed: false })),
     new Facts(),
+    new KnownTranslations(),
   );
 
   /** @param merging registers that change on paths that merge, a bit mask */
