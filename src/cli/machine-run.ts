@@ -1,10 +1,12 @@
 /** Makes the machine that `testudo run` asks for, and runs it to its end. */
+import { availableParallelism } from 'node:os';
 import type { LogTopic } from '../bus/log.ts';
-import { type CpuModelName, cpuModel } from '../cpu/model.ts';
+import { type CpuModel, type CpuModelName, cpuModel } from '../cpu/model.ts';
 import type { EngineKind } from '../cpu/processor.ts';
 import { exitStatus } from '../devices/debug-exit/model.ts';
 import { hostEntropy, seededEntropy } from '../host/node/entropy.ts';
 import { describeSystemError } from '../host/node/file-errors.ts';
+import { WorkerCompiler } from '../host/node/region-compiler.ts';
 import { NodeHost } from '../host/node/services.ts';
 import { LARGEST_DISK_COUNT, SERIAL_PORTS } from '../machine/board.ts';
 import { BootError } from '../machine/boot/boot-plan.ts';
@@ -78,8 +80,16 @@ export async function run(options: RunOptions): Promise<number> {
       end(EXIT.FAILURE);
     },
   });
+  const model = cpuModel(options.cpu, { exposeVirtualization: options.exposeVirtualizationExtensions });
+  // with 'regions' code is compiled at its first run, and the run waits for it
+  const regionCompiler =
+    options.engine === 'auto' && availableParallelism() > 1
+      ? new WorkerCompiler(model.features, (reason) =>
+          say(`guest code is compiled between its runs from now on: ${reason}`),
+        )
+      : undefined;
   try {
-    const created = makeMachine(options, resources, host, profile);
+    const created = makeMachine(options, model, resources, host, profile, regionCompiler);
     machine = created;
     loadKernel(machine, kernel, initrd, options.append);
     const exit = await withSignals(end, () => {
@@ -93,6 +103,7 @@ export async function run(options: RunOptions): Promise<number> {
     return ended ?? statusOf(exit);
   } finally {
     resources.close();
+    await regionCompiler?.close();
   }
 }
 
@@ -105,7 +116,14 @@ function readSymbols(path: string): SymbolTable {
   }
 }
 
-function makeMachine(options: RunOptions, resources: Resources, host: NodeHost, profile?: Profile): Machine {
+function makeMachine(
+  options: RunOptions,
+  model: CpuModel,
+  resources: Resources,
+  host: NodeHost,
+  profile?: Profile,
+  regionCompiler?: WorkerCompiler,
+): Machine {
   const virtual = options.clock === 'virtual';
   const { virtioConsole: consoleEnd, disk: images } = options;
   const { serial: ports = [consoleEnd === 'stdio' ? 'none' : 'stdio'] } = options;
@@ -119,7 +137,7 @@ function makeMachine(options: RunOptions, resources: Resources, host: NodeHost, 
   try {
     return new Machine({
       memoryBytes: options.memory,
-      model: cpuModel(options.cpu, { exposeVirtualization: options.exposeVirtualizationExtensions }),
+      model,
       clock: options.clock,
       serial,
       virtioConsole,
@@ -131,6 +149,7 @@ function makeMachine(options: RunOptions, resources: Resources, host: NodeHost, 
       rebootOnReset: options.reboot,
       testDevice: options.testDevice,
       engine: options.engine,
+      regionCompiler,
       profile,
     });
   } catch (error) {

@@ -24,6 +24,7 @@ import {
 } from './memory/index.ts';
 import { computeMode, MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { CpuModel } from './model.ts';
+import type { RegionCompiler } from './regions/background.ts';
 import { REGION_POLICY, RegionManager, type RegionPolicy } from './regions/manager.ts';
 import { RegionSites } from './regions/sites.ts';
 import { Pending } from './state.ts';
@@ -74,6 +75,8 @@ export interface ProcessorOptions {
   readonly limits?: Partial<CodeLimits>;
   /** Is shown each WebAssembly module made of guest code; for tests. */
   readonly inspectModule?: (module: Uint8Array) => void;
+  /** Compiles guest code on another thread. Without it that is done in between. */
+  readonly regionCompiler?: RegionCompiler;
   /** Milliseconds of any clock, for statistics of compile time. */
   readonly milliseconds?: () => number;
   shutdown(reason: string): void;
@@ -152,17 +155,18 @@ export class Processor {
             buffer: arena.buffer,
             // behind the handlers of both classes
             firstIndex: FIRST_REGION,
-            environment: {
+            sites: this.sites,
+            compiler: options.regionCompiler,
+            inspect: options.inspectModule,
+            imports: {
               memory: arena.memory,
               table: functionTable,
               imports,
-              sites: this.sites,
               access: {
                 ...long.handlers.regionImports,
                 regionRaise: imports.regionRaise,
                 regionAbandon: imports.regionAbandon,
               },
-              inspect: options.inspectModule,
               handlers: (is64) => (is64 ? long.handlers : legacyHandlers().handlers),
             },
             policy: limits,

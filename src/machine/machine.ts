@@ -6,6 +6,7 @@ import type { BlockStore, ByteStream, EntropySource } from '../bus/streams.ts';
 import { Arena, DmaMemory, PhysicalSpace } from '../cpu/memory/index.ts';
 import type { CpuModel } from '../cpu/model.ts';
 import { type EngineKind, PROCESSOR_OVERHEAD, Processor } from '../cpu/processor.ts';
+import type { RegionCompiler } from '../cpu/regions/background.ts';
 import { Activity } from '../cpu/state.ts';
 import { interruptsEnabled, noteInterrupts, wakeEventPending } from '../cpu/system/interrupts.ts';
 import { resetCpu } from '../cpu/system/reset.ts';
@@ -57,6 +58,8 @@ export interface MachineOptions {
   readonly epochSeconds: number;
   readonly rebootOnReset: boolean;
   readonly engine?: EngineKind;
+  /** Compiles guest code on another thread. */
+  readonly regionCompiler?: RegionCompiler;
   /** Whether the board has the registers that processor tests use (QEMU's pc-testdev). */
   readonly testDevice?: boolean;
   /** Collects samples of where the guest executes. */
@@ -138,6 +141,7 @@ export class Machine {
       log,
       apicId: 0,
       engine: options.engine,
+      regionCompiler: options.regionCompiler,
       milliseconds: () => options.host.now() / 1e6,
       shutdown: (reason) => this.requestReset(reason),
     });

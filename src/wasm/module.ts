@@ -272,12 +272,17 @@ export class ModuleBuilder {
   }
 
   /** Puts functions into a table from `offset` on when the module is instantiated. */
-  element(offset: number, functions: readonly FunctionRef[], table: TableRef = { index: 0 }): void {
+  element(offset: number | GlobalRef<'i32'>, functions: readonly FunctionRef[], table: TableRef = { index: 0 }): void {
     const writer = this.elements.add();
     writer.unsigned(ELEMENT_WITH_TABLE);
     writer.unsigned(table.index);
-    writer.byte(Opcode.I32_CONST);
-    writer.signed32(offset | 0);
+    if (typeof offset === 'number') {
+      writer.byte(Opcode.I32_CONST);
+      writer.signed32(offset | 0);
+    } else {
+      writer.byte(Opcode.GLOBAL_GET);
+      writer.unsigned(offset.index);
+    }
     writer.byte(Opcode.END);
     writer.byte(ELEMENT_KIND_FUNCTION);
     writer.unsigned(functions.length);

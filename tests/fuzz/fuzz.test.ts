@@ -13,9 +13,9 @@ const INSTRUCTIONS = 3000;
 const interpreter = new FuzzMachine('interpreter');
 
 describe('interpreter and regions do the same', () => {
-  STAGES.forEach(({ engine, limits }, i) => {
-    test(`${engine} ${JSON.stringify(limits)}`, () => {
-      const regions = new FuzzMachine(engine, limits);
+  STAGES.forEach(({ engine, limits, elsewhere }, i) => {
+    test(`${engine} ${JSON.stringify(limits)}${elsewhere ? ' elsewhere' : ''}`, () => {
+      const regions = new FuzzMachine(engine, limits, elsewhere);
       for (const seed of SEEDS.map((n) => n * STAGES.length + i)) {
         const { divergence } = compare(seed, interpreter, regions, INSTRUCTIONS);
         assert.equal(divergence && report(divergence, interpreter, regions), undefined);

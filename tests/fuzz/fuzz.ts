@@ -39,7 +39,7 @@ function main(): number {
     return 2;
   }
   const interpreter = new FuzzMachine('interpreter');
-  const regions = STAGES.map(({ engine, limits }) => new FuzzMachine(engine, limits));
+  const regions = STAGES.map(({ engine, limits, elsewhere }) => new FuzzMachine(engine, limits, elsewhere));
   let done = 0;
   let failures = 0;
   let faults = 0;

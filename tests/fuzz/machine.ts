@@ -13,6 +13,12 @@ import {
   Processor,
   processorOverhead,
 } from '../../src/cpu/processor.ts';
+import {
+  BatchCompiler,
+  type CompiledBatch,
+  type RegionBatch,
+  type RegionCompiler,
+} from '../../src/cpu/regions/background.ts';
 import { Activity } from '../../src/cpu/state.ts';
 import { noteInterrupts } from '../../src/cpu/system/interrupts.ts';
 import { resetCpu } from '../../src/cpu/system/reset.ts';
@@ -84,6 +90,23 @@ class OneVector implements LocalApic {
   }
 }
 
+/** Gives what it has compiled to the first who asks for it after that; and is in no hurry. */
+class DelayedCompiler implements RegionCompiler {
+  private readonly compiler: BatchCompiler;
+  private readonly batches: RegionBatch[] = [];
+  private asked = 0;
+  constructor(compiler: BatchCompiler) {
+    this.compiler = compiler;
+  }
+  submit(batch: RegionBatch): void {
+    this.batches.push(structuredClone(batch));
+  }
+  poll(): CompiledBatch | undefined {
+    if (this.batches.length === 0 || ++this.asked % 3 !== 0) return undefined;
+    return this.compiler.compile(this.batches.shift()!);
+  }
+}
+
 /** The context's fields before this one are the processor's state; those behind belong to the engine. */
 const ARCHITECTURAL_BYTES = CONTEXT.mode.offset;
 const FIELDS = (Object.keys(CONTEXT) as FieldName[]).filter((name) => CONTEXT[name].offset < ARCHITECTURAL_BYTES);
@@ -101,7 +124,9 @@ export class FuzzMachine {
   /** A hash of all accesses to devices since the program began. */
   private accessHash = 0;
 
-  constructor(engine: EngineKind, limits: Partial<CodeLimits> = {}) {
+  /** @param elsewhere whether regions are compiled as on another thread: from copies, and not at once */
+  constructor(engine: EngineKind, limits: Partial<CodeLimits> = {}, elsewhere = false) {
+    const model = cpuModel('amd');
     const own = { ...CODE_LIMITS, codeBytes: CODE_BYTES, ...limits };
     const arena = new Arena({
       ramBytes: RAM_BYTES,
@@ -119,7 +144,8 @@ export class FuzzMachine {
     this.processor = new Processor({
       arena,
       physical: this.physical,
-      model: cpuModel('amd'),
+      model,
+      regionCompiler: elsewhere ? new DelayedCompiler(new BatchCompiler(model.features)) : undefined,
       ports: {
         readPort: (port, size) => this.accessed('in', port, size, 0),
         writePort: (port, size, value) => void this.accessed('out', port, size, value),

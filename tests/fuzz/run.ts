@@ -10,11 +10,16 @@ export const PROGRAM_INSTRUCTIONS = 8000;
 
 /** Ways to force regions: everything at once, or only where control has been, in batches, and once more with what is called. */
 export const STAGES = [
-  { engine: 'regions', limits: { heat: 1, secondHeat: 2, batch: 1 } },
-  { engine: 'auto', limits: { heat: 1, secondHeat: 2, batch: 1 } },
-  { engine: 'auto', limits: { heat: 2, secondHeat: 3, batch: 6, patience: 300 } },
+  { engine: 'regions', limits: { heat: 1, secondHeat: 2, batch: 1 }, elsewhere: false },
+  { engine: 'auto', limits: { heat: 1, secondHeat: 2, batch: 1 }, elsewhere: false },
+  { engine: 'auto', limits: { heat: 2, secondHeat: 3, batch: 6, patience: 300 }, elsewhere: false },
+  { engine: 'auto', limits: { heat: 1, secondHeat: 2, batch: 1, pollInterval: 20 }, elsewhere: true },
   // little room: everything is dropped again and again
-  { engine: 'regions', limits: { heat: 1, secondHeat: 2, batch: 1, regions: 12, codeBytes: 256 * 1024 } },
+  {
+    engine: 'regions',
+    limits: { heat: 1, secondHeat: 2, batch: 1, regions: 12, codeBytes: 256 * 1024 },
+    elsewhere: false,
+  },
 ] as const;
 
 /** One stretch of a run. */

@@ -187,7 +187,7 @@
           (local.get $l2))
         (return_call $env.followtrue
           (local.get $p0)
-          (i32.const ADDRESS)
+          (global.get $place.firstExit)
           (local.get $l12)))
       (unreachable))
     (i64.store

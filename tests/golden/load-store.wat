@@ -106,7 +106,7 @@
                 (call $env.regionWrite
                   (local.get $p0)
                   (local.get $l14)
-                  (i32.const 0)
+                  (global.get $place.firstSite)
                   (i32.const 7)))))
           (local.set $l17
             (i64.const 1))))
@@ -135,7 +135,9 @@
                         (call $env.regionRead
                           (local.get $p0)
                           (local.get $l13)
-                          (i32.const 1)
+                          (i32.add
+                            (global.get $place.firstSite)
+                            (i32.const 1))
                           (i32.const 7)))))
                   (local.get $l19)))))))
       (local.set $l14
@@ -162,7 +164,7 @@
         (local.get $l2))
       (return_call $env.followtrue
         (local.get $p0)
-        (i32.const ADDRESS)
+        (global.get $place.firstExit)
         (local.get $l14))
       (unreachable))
     (i64.store

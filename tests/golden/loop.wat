@@ -159,7 +159,7 @@
           (local.get $l2))
         (return_call $env.followtrue
           (local.get $p0)
-          (i32.const ADDRESS)
+          (global.get $place.firstExit)
           (local.get $l15)))
       (unreachable))
     (i64.store

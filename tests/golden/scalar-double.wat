@@ -81,7 +81,7 @@
                       (call $env.regionRead
                         (local.get $p0)
                         (local.get $l10)
-                        (i32.const 0)
+                        (global.get $place.firstSite)
                         (i32.const 7)))))
                 (local.set $l13
                   (i64.const 1))
@@ -112,8 +112,10 @@
                 (i64.const 0)))
             (then
               (call $env.regionAbandon
-                (i32.const 1)
-                (i32.const 8192))
+                (i32.add
+                  (global.get $place.firstSite)
+                  (i32.const 1))
+                (global.get $place.firstRegion))
               (v128.store offset=1088
                 (local.get $p0)
                 (f64x2.replace_lane 0
@@ -143,8 +145,10 @@
                 (i64.const 0)))
             (then
               (call $env.regionAbandon
-                (i32.const 2)
-                (i32.const 8192))
+                (i32.add
+                  (global.get $place.firstSite)
+                  (i32.const 2))
+                (global.get $place.firstRegion))
               (v128.store offset=1088
                 (local.get $p0)
                 (f64x2.replace_lane 0
@@ -162,8 +166,10 @@
             (i32.const 4128)))
         (then
           (call $env.regionAbandon
-            (i32.const 3)
-            (i32.const 8192))
+            (i32.add
+              (global.get $place.firstSite)
+              (i32.const 3))
+            (global.get $place.firstRegion))
           (v128.store offset=1088
             (local.get $p0)
             (f64x2.replace_lane 0
@@ -199,8 +205,10 @@
                 (i64.const 0)))
             (then
               (call $env.regionAbandon
-                (i32.const 4)
-                (i32.const 8192))
+                (i32.add
+                  (global.get $place.firstSite)
+                  (i32.const 4))
+                (global.get $place.firstRegion))
               (v128.store offset=1088
                 (local.get $p0)
                 (f64x2.replace_lane 0
@@ -256,7 +264,9 @@
                 (call $env.regionWrite
                   (local.get $p0)
                   (local.get $l10)
-                  (i32.const 5)
+                  (i32.add
+                    (global.get $place.firstSite)
+                    (i32.const 5))
                   (i32.const 7))))
             (then
               (v128.store offset=1088
@@ -290,7 +300,7 @@
         (local.get $l2))
       (return_call $env.followtrue
         (local.get $p0)
-        (i32.const ADDRESS)
+        (global.get $place.firstExit)
         (local.get $l12))
       (unreachable))
     (i64.store offset=152

@@ -96,7 +96,7 @@
                 (call $env.regionWrite
                   (local.get $p0)
                   (local.get $l14)
-                  (i32.const 0)
+                  (global.get $place.firstSite)
                   (i32.const 7)))))
           (local.set $l17
             (i64.const 1))))
@@ -114,7 +114,9 @@
             (i32.const 3))
           (i32.store offset=1732
             (local.get $p0)
-            (i32.const 1))
+            (i32.add
+              (global.get $place.firstSite)
+              (i32.const 1)))
           (br $B1)))
       (local.set $l15
         (call $env.carryOf
@@ -251,7 +253,9 @@
                 (call $env.regionWrite
                   (local.get $p0)
                   (local.get $l14)
-                  (i32.const 2)
+                  (i32.add
+                    (global.get $place.firstSite)
+                    (i32.const 2))
                   (i32.const 7)))))))
       (local.set $l16
         (i64.load
@@ -276,7 +280,9 @@
                       (call $env.regionRead
                         (local.get $p0)
                         (local.get $l14)
-                        (i32.const 3)
+                        (i32.add
+                          (global.get $place.firstSite)
+                          (i32.const 3))
                         (i32.const 7)))))
                 (local.get $l28))))))
       (local.set $l6
@@ -308,7 +314,9 @@
                       (call $env.regionRead
                         (local.get $p0)
                         (local.get $l13)
-                        (i32.const 4)
+                        (i32.add
+                          (global.get $place.firstSite)
+                          (i32.const 4))
                         (i32.const 7)))))
                 (local.get $l27))))))
       (local.set $l6
@@ -345,7 +353,7 @@
         (local.get $l2))
       (return_call $env.followtrue
         (local.get $p0)
-        (i32.const ADDRESS)
+        (global.get $place.firstExit)
         (local.get $l14))
       (unreachable))
     (i64.store offset=16

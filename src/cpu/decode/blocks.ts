@@ -8,8 +8,7 @@ import type { InstructionTable } from '../../isa/table.ts';
 import { CONTEXT, FS, offsetOf, segmentOffset } from '../context.ts';
 import { type Handlers, SpecialHandler } from '../interpreter/handlers.ts';
 import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
-import type { HandlerForm } from '../interpreter/stage.ts';
-import { MODE_16, MODE_64, MODE_EM, MODE_MP, MODE_OSFXSR, MODE_REAL_OR_V86, MODE_SIZE_MASK, MODE_TS } from '../mode.ts';
+import { MODE_16, MODE_64, MODE_EM, MODE_MP, MODE_OSFXSR, MODE_SIZE_MASK, MODE_TS } from '../mode.ts';
 import { type CodeSource, pageOf } from '../regions/graph.ts';
 import { regionInstruction } from '../regions/instruction.ts';
 import {
@@ -20,6 +19,7 @@ import {
   NO_REGISTER,
   RIP_RELATIVE,
 } from './decoder.ts';
+import { decodeInMode, formOf } from './forms.ts';
 
 /** Most instructions in a block. */
 const MAX_BLOCK = 64;
@@ -141,9 +141,9 @@ export class BlockCache {
   get room(): number {
     return this.area.start + this.area.size - this.free;
   }
-  /** A zeroed record, valid until the next flush. */
-  allocateRecord(): number {
-    return this.allocateZeroed(RECORD_SIZE);
+  /** Zeroed records in a row, valid until the next flush, for which there must be room: the address of the first. */
+  allocateRecords(count: number): number {
+    return this.allocateZeroed(count * RECORD_SIZE);
   }
 
   private allocate(bytes: number): number {
@@ -258,7 +258,7 @@ export class BlockCache {
     let count = 0;
     let ended = false;
     while (count < MAX_BLOCK && at < end && !ended) {
-      const result = this.decodeOne(this.memory, at, end, mode);
+      const result = decodeInMode(this.decoder, this.memory, at, end, mode);
       if (result === 'short') break;
       ended = this.emit(this.scratch + count * RECORD_SIZE, result, at - start, mode);
       count++;
@@ -291,7 +291,7 @@ export class BlockCache {
     const { offset } = first;
     this.crossing.fill(0);
     this.crossing.set(bytes);
-    const result = this.decodeOne(this.crossing, 0, bytes.length, mode);
+    const result = decodeInMode(this.decoder, this.crossing, 0, bytes.length, mode);
     const check = this.scratch;
     this.memory.fill(0, check, check + RECORD_SIZE);
     this.u32[(check + RECORD.handler) >> 2] = this.specialBase(mode) + SpecialHandler.CROSSING;
@@ -346,17 +346,6 @@ export class BlockCache {
     return this.scratch;
   }
 
-  private decodeOne(bytes: Uint8Array, at: number, end: number, mode: number): DecodeResult {
-    const size = mode & MODE_SIZE_MASK;
-    return this.decoder.decode(
-      bytes,
-      at,
-      end,
-      size === MODE_64 ? 64 : size === 1 ? 32 : 16,
-      (mode & MODE_REAL_OR_V86) !== 0,
-    );
-  }
-
   /**
    * Decodes single instructions for a region, whose offsets count from the first byte of the page where it begins; none
    * where a region must stop.
@@ -371,7 +360,8 @@ export class BlockCache {
       read: (offset) => {
         const page = pageAt(pageOf(offset));
         const at = offset & (PAGE - 1);
-        if (!page || this.decodeOne(this.memory, page.host + at, page.host + PAGE, mode) !== 'ok') return undefined;
+        if (!page || decodeInMode(this.decoder, this.memory, page.host + at, page.host + PAGE, mode) !== 'ok')
+          return undefined;
         const { out } = this.decoder;
         if (this.badOperand(out) || this.unavailable(out, mode) >= 0) return undefined;
         const form = formOf(out, long);
@@ -505,20 +495,6 @@ export class BlockCache {
     if (out.encoding.map === 0 && out.opcode >= 0xd8 && out.opcode <= 0xdf) return ((out.opcode & 7) << 8) | out.modrm;
     return out.encoding.operands.some((o) => o.letter === 'S') ? out.reg & 7 : out.reg;
   }
-}
-
-/** The handler form a decoded instruction needs. */
-function formOf(out: Decoded, long: boolean): HandlerForm {
-  const { encoding } = out;
-  return {
-    encoding,
-    long,
-    operandSize: encoding.dependsOnOperandSize ? out.operandSize : 32,
-    addressSize: encoding.attributes.as ? out.addressSize : long ? 64 : 32,
-    memory: out.form === 'memory',
-    repeat: out.repeat,
-    cc: encoding.span === 16 ? out.opcode & 15 : 0,
-  };
 }
 
 /** Context offset of a register operand, or -1 if it is none. */

@@ -116,18 +116,13 @@ export interface Handlers {
   readonly regionImports: WebAssembly.ModuleImports;
 }
 
-/**
- * Builds, compiles and instantiates the handlers of a mode class into the table from `firstIndex` on.
- * Returns the handlers and the first free index.
- */
-export function buildHandlers(
-  table: InstructionTable,
-  long: boolean,
-  memory: WebAssembly.Memory,
-  functionTable: WebAssembly.Table,
-  firstIndex: number,
-  imports: HandlerImports,
-): { handlers: Handlers; nextIndex: number } {
+/** What is known of the handlers of a mode class, without building them. */
+export function describeHandlers(table: InstructionTable, long: boolean): Pick<Handlers, 'find'> {
+  return { find: emitHandlers(table, long, 0).find };
+}
+
+/** Writes the module of a mode class's handlers, which go into the table from `firstIndex` on. */
+function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number) {
   const m = new ModuleBuilder({ names: true });
   m.importMemory('env', 'memory', { initial: 1 });
   const tableRef = m.importTable('env', 'table', { initial: 0 });
@@ -225,9 +220,29 @@ export function buildHandlers(
     { export: 'run' },
   );
 
-  const needed = firstIndex + functions.length;
+  const find = (form: HandlerForm): Handler => {
+    const found = index.get(formKey(form));
+    if (!found) throw new Error(`no handler for ${form.encoding.instruction.mnemonic} '${form.encoding.text}'`);
+    return found;
+  };
+  return { bytes: () => m.build(), nextIndex: firstIndex + functions.length, find };
+}
+
+/**
+ * Builds, compiles and instantiates the handlers of a mode class into the table from `firstIndex` on.
+ * Returns the handlers and the first free index.
+ */
+export function buildHandlers(
+  table: InstructionTable,
+  long: boolean,
+  memory: WebAssembly.Memory,
+  functionTable: WebAssembly.Table,
+  firstIndex: number,
+  imports: HandlerImports,
+): { handlers: Handlers; nextIndex: number } {
+  const { bytes, nextIndex: needed, find } = emitHandlers(table, long, firstIndex);
   if (functionTable.length < needed) functionTable.grow(needed - functionTable.length);
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(m.build()), {
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes()), {
     env: {
       memory,
       table: functionTable,
@@ -241,11 +256,7 @@ export function buildHandlers(
     helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
   });
   const handlers: Handlers = {
-    find(form) {
-      const found = index.get(formKey(form));
-      if (!found) throw new Error(`no handler for ${form.encoding.instruction.mnemonic} '${form.encoding.text}'`);
-      return found;
-    },
+    find,
     resume: instance.exports.resume,
     follow: instance.exports.follow,
     regionImports: {

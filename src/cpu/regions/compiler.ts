@@ -8,15 +8,16 @@ import {
   type Label,
   type Local,
   ModuleBuilder,
+  type Value,
   type Variable,
 } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import type { HandlerImports, Handlers } from '../interpreter/handlers.ts';
-import { Exit, RECORD } from '../interpreter/record.ts';
+import { Exit, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { pageOf, type RegionBlock } from './graph.ts';
 import { carryIsDead } from './instruction.ts';
-import type { RegionSites } from './sites.ts';
+import { RegionSites, type SiteTable } from './sites.ts';
 import { type RegionModule, RegionStage } from './stage.ts';
 import type { Path } from './xmm.ts';
 
@@ -34,30 +35,40 @@ export interface RegionPlan {
   readonly assuming: boolean;
 }
 
-export interface CompilerEnvironment {
+/** What instances of regions' modules import. */
+export interface RegionImports {
   readonly memory: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
   readonly imports: HandlerImports;
   /** The handlers of a mode class, whose functions regions leave through. */
   handlers(long: boolean): Pick<Handlers, 'resume' | 'follow'>;
-  /** `regionRead`, `regionModify`, `regionWrite` and `regionRaise`, see RegionModule. */
+  /** `regionRead`, `regionModify`, `regionWrite`, `regionRaise` and so on, see RegionModule. */
   readonly access: WebAssembly.ModuleImports;
-  readonly sites: RegionSites;
-  /** Arena address of a fresh record with a link field, for an exit. */
-  exitRecord(): number;
-  /** Is shown each module before it is instantiated. */
-  readonly inspect?: (module: Uint8Array) => void;
 }
 
-/** Compiles a batch into one module and puts its functions into the table from `firstIndex` on. Returns the module's size in bytes. */
-export function compileRegions(
-  plans: readonly RegionPlan[],
-  firstIndex: number,
-  environment: CompilerEnvironment,
-): number {
+/** A module of regions, which can be put anywhere. */
+export interface EmittedRegions {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly sites: SiteTable;
+  /** Records that the exits need. */
+  readonly exits: number;
+}
+
+/** Where a module's numbers begin: table index of its first region, its first site, arena address of its exits' records. */
+export interface RegionPlace {
+  readonly firstRegion: number;
+  readonly firstSite: number;
+  readonly firstExit: number;
+}
+
+/** Writes a batch of regions as one module. */
+export function emitRegions(plans: readonly RegionPlan[]): EmittedRegions {
   const m = new ModuleBuilder({ names: true });
   m.importMemory('env', 'memory', { initial: 1 });
   const table = m.importTable('env', 'table', { initial: 0 });
+  const firstRegion = m.importGlobal('place', 'firstRegion', 'i32');
+  const firstSite = m.importGlobal('place', 'firstSite', 'i32');
+  const firstExit = m.importGlobal('place', 'firstExit', 'i32');
   const regionRead = m.importFunction('env', 'regionRead', ['i32', 'i64', 'i32', 'i32'], ['i32']);
   const regionModify = m.importFunction('env', 'regionModify', ['i32', 'i64', 'i32', 'i32'], ['i32']);
   const regionWrite = m.importFunction('env', 'regionWrite', ['i32', 'i64', 'i32', 'i32'], ['i32']);
@@ -76,10 +87,15 @@ export function compileRegions(
       helpers[name as LightHelper] = m.importFunction('helpers', name, parameters, ['i32']);
   }
   const signature = m.signature(['i32', 'i32'], ['i32']);
-  const functions = plans.map((plan, i) => {
+  const sites = new RegionSites();
+  let exits = 0;
+  const exitRecord = (f: FunctionBuilder) => f.op['i32.add'](f.globalGet(firstExit), f.i32(exits++ * RECORD_SIZE));
+  const functions = plans.map((plan, number) => {
     const module: RegionModule = {
       signature,
       table,
+      firstRegion,
+      firstSite,
       regionRead,
       regionModify,
       regionWrite,
@@ -91,30 +107,44 @@ export function compileRegions(
       ...transfers[plan.long ? 1 : 0],
     };
     return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) =>
-      new RegionWriter(f, plan, firstIndex + i, module, environment).write(),
+      new RegionWriter(f, plan, number, module, { sites, exitRecord }).write(),
     );
   });
-  m.element(firstIndex, functions, table);
-  const bytes = m.build();
-  environment.inspect?.(bytes);
-  const { memory, imports } = environment;
-  const long = environment.handlers(true);
+  m.element(firstRegion, functions, table);
+  return { bytes: m.build(), sites: sites.take(), exits };
+}
+
+/** Puts a module's regions into the table. `legacy`: whether it has any of code other than 64-bit. */
+export function instantiateRegions(
+  module: WebAssembly.Module,
+  place: RegionPlace,
+  legacy: boolean,
+  { memory, table, imports, handlers, access }: RegionImports,
+): void {
+  const long = handlers(true);
   // not to be built for nothing: most guests never leave 64-bit mode once they are in it
-  const legacy = plans.every((plan) => plan.long) ? long : environment.handlers(false);
-  new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+  const others = legacy ? handlers(false) : long;
+  new WebAssembly.Instance(module, {
     env: {
       memory,
-      table: environment.table,
-      ...environment.access,
+      table,
+      ...access,
       checkSegment: imports.checkSegment,
       resumetrue: long.resume,
       followtrue: long.follow,
-      resumefalse: legacy.resume,
-      followfalse: legacy.follow,
+      resumefalse: others.resume,
+      followfalse: others.follow,
     },
+    place: { ...place },
     helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
   });
-  return bytes.length;
+}
+
+/** What the regions of a module number together. */
+interface Numbering {
+  readonly sites: RegionSites;
+  /** Address of a record of its own with a link field, for an exit. */
+  exitRecord(f: FunctionBuilder): Value<'i32'>;
 }
 
 /**
@@ -125,7 +155,7 @@ class RegionWriter {
   private readonly f: FunctionBuilder;
   private readonly plan: RegionPlan;
   private readonly module: RegionModule;
-  private readonly environment: CompilerEnvironment;
+  private readonly numbering: Numbering;
   private readonly stage: RegionStage;
   private readonly loops = new Map<RegionBlock, Label>();
   private readonly merges = new Map<RegionBlock, Label>();
@@ -135,18 +165,12 @@ class RegionWriter {
   /** Whether the TLB bank may change in the region. */
   private readonly changesBank: boolean;
 
-  /** @param number the region's index in the table */
-  constructor(
-    f: FunctionBuilder,
-    plan: RegionPlan,
-    number: number,
-    module: RegionModule,
-    environment: CompilerEnvironment,
-  ) {
+  /** @param number the region's number in its module */
+  constructor(f: FunctionBuilder, plan: RegionPlan, number: number, module: RegionModule, numbering: Numbering) {
     this.f = f;
     this.plan = plan;
     this.module = module;
-    this.environment = environment;
+    this.numbering = numbering;
     this.changesBank = plan.blocks.some(({ instructions }) => instructions.some(({ changesBank }) => changesBank));
     const budget = this.emitAdmission();
     let loaded = 0;
@@ -168,7 +192,7 @@ class RegionWriter {
       merging,
       assuming: plan.assuming,
       number,
-      sites: environment.sites,
+      sites: numbering.sites,
       budget,
       dirty: () => this.block.dirty,
       returns: () => (this.block.returns?.block ? this.block.returns.offset : undefined),
@@ -321,6 +345,6 @@ class RegionWriter {
       return;
     }
     stage.leave();
-    f.returnCall(this.module.follow, [ctx, f.i32(this.environment.exitRecord()), to]);
+    f.returnCall(this.module.follow, [ctx, this.numbering.exitRecord(f), to]);
   }
 }

@@ -209,14 +209,20 @@ class Discovery {
   }
 }
 
-/** Blocks reachable from `entry`, which is the first. Empty if not even the first instruction can be part of a region. */
-export function discover(entry: number, source: CodeSource, limits: RegionLimits): RegionBlock[] {
-  const first = new Discovery(entry, source, limits).graph();
-  return first ? analyse(first) : [];
+/** The block at `entry` and what hangs on it; undefined if not even the first instruction can be part of a region. */
+export function discover(entry: number, source: CodeSource, limits: RegionLimits): RegionBlock | undefined {
+  return new Discovery(entry, source, limits).graph();
+}
+
+/** All blocks that can be reached from one, which is the first, in no particular order. */
+export function reachable(entry: RegionBlock): RegionBlock[] {
+  const blocks = new Set([entry]);
+  for (const block of blocks) for (const { block: to } of block.edges()) if (to) blocks.add(to);
+  return [...blocks];
 }
 
 /** Reverse postorder from the entry, dominators, loops; the blocks in that order. */
-function analyse(entry: RegionBlock): RegionBlock[] {
+export function analyse(entry: RegionBlock): RegionBlock[] {
   const order: RegionBlock[] = [];
   const seen = new Set<RegionBlock>();
   // iterative postorder

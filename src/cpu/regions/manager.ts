@@ -3,8 +3,11 @@
 import type { BlockCache, MappedPage } from '../decode/blocks.ts';
 import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import { MODE_64, MODE_SIZE_MASK } from '../mode.ts';
-import { type CompilerEnvironment, compileRegions, type RegionPlan } from './compiler.ts';
-import { discover, pageOf } from './graph.ts';
+import type { CompiledBatch, RegionCompiler } from './background.ts';
+import { emitRegions, instantiateRegions, type RegionImports, type RegionPlan } from './compiler.ts';
+import { analyse, discover, pageOf, type RegionBlock, reachable } from './graph.ts';
+import { encodeGraph, type RequestedPage } from './request.ts';
+import type { RegionSites } from './sites.ts';
 
 /** What paces compilation and bounds what it leaves. */
 export interface RegionPolicy {
@@ -19,6 +22,8 @@ export interface RegionPolicy {
   readonly batch: number;
   /** Instructions after which a smaller batch is compiled too. */
   readonly patience: number;
+  /** Instructions after which a compiler on another thread is asked whether it is done. */
+  readonly pollInterval: number;
   /** Table entries for regions; when they are used up, everything is dropped and starts anew. */
   readonly regions: number;
   /** How often a region's assumptions may fail until it is made anew without any; 0: none are made. */
@@ -29,15 +34,18 @@ export const REGION_POLICY: RegionPolicy = {
   secondHeat: 20_000,
   batch: 96,
   patience: 2_000_000,
+  pollInterval: 100_000,
   regions: 24_000,
   assumptions: 50,
 };
 
+const PAGE_SIZE = 4096;
+
 const FIRST_LIMITS = { blocks: 64, instructions: 300, depth: 0 } as const;
 const SECOND_LIMITS = { blocks: 96, instructions: 400, depth: 4 } as const;
 
-/** Arena bytes the exits of one region may take: three of every block, of which there may be a few more. */
-const EXIT_ROOM = 3 * (SECOND_LIMITS.blocks + 3) * RECORD_SIZE;
+/** Batches on their way through the compiler of another thread at the same time. */
+const MOST_BATCHES = 2;
 
 /** A block that became hot, with the translations of the moment. */
 interface Candidate {
@@ -50,9 +58,15 @@ interface Candidate {
 
 /** A region to be compiled in the place of a block. */
 interface Waiting {
-  readonly plan: RegionPlan;
+  readonly name: string;
+  readonly entry: RegionBlock;
+  readonly mode: number;
+  readonly long: boolean;
+  readonly assuming: boolean;
   readonly record: number;
   readonly home: MappedPage;
+  /** The pages with its code, by their distance from the one where it begins. */
+  readonly pages: ReadonlyMap<number, MappedPage>;
   /** Guest pages with its code, and their versions. */
   readonly versions: ReadonlyMap<number, number>;
   /** Handler of the block when it became hot. */
@@ -72,7 +86,9 @@ export interface RegionStatistics {
 export class RegionManager {
   readonly statistics: RegionStatistics = { regions: 0, modules: 0, instructions: 0, bytes: 0, milliseconds: 0 };
   private readonly blocks: BlockCache;
-  private readonly environment: CompilerEnvironment;
+  private readonly imports: RegionImports;
+  private readonly sites: RegionSites;
+  private readonly memory: Uint8Array;
   private readonly u32: Uint32Array;
   private readonly u16: Uint16Array;
   private readonly followAll: boolean;
@@ -86,6 +102,12 @@ export class RegionManager {
   private readonly wary = new Set<number>();
   /** Instructions retired at which the waiting blocks are compiled. */
   private due = 0;
+  /** Another thread that compiles, and what it has been given, with how often everything had been dropped then. */
+  private compiler: RegionCompiler | undefined;
+  private submitted: { readonly regions: readonly Waiting[]; readonly flushes: number }[] = [];
+  private flushes = 0;
+  private nextPoll = 0;
+  private readonly inspect: ((module: Uint8Array) => void) | undefined;
   private readonly milliseconds: () => number;
 
   /** @param firstIndex first table index free for regions */
@@ -93,7 +115,12 @@ export class RegionManager {
     blocks: BlockCache;
     buffer: ArrayBufferLike;
     firstIndex: number;
-    environment: Omit<CompilerEnvironment, 'exitRecord'>;
+    imports: RegionImports;
+    sites: RegionSites;
+    /** Compiles on another thread; without it, or once it has failed, everything is compiled here. */
+    compiler?: RegionCompiler;
+    /** Is shown each module before it is instantiated. */
+    inspect?: (module: Uint8Array) => void;
     policy: RegionPolicy;
     /** Milliseconds of any clock, for statistics. */
     milliseconds: () => number;
@@ -108,10 +135,11 @@ export class RegionManager {
     this.firstIndex = options.firstIndex;
     this.nextIndex = options.firstIndex;
     this.milliseconds = options.milliseconds;
-    this.environment = {
-      ...options.environment,
-      exitRecord: () => this.blocks.allocateRecord(),
-    };
+    this.imports = options.imports;
+    this.sites = options.sites;
+    this.memory = new Uint8Array(options.buffer);
+    this.compiler = options.compiler;
+    this.inspect = options.inspect;
   }
 
   /** A block's heat ran out: looks at once for what is to be compiled, while the translations are there. */
@@ -122,26 +150,25 @@ export class RegionManager {
     const again = this.u32[(record + RECORD.interpreted) >> 2] !== 0;
     const limits = again || this.followAll ? SECOND_LIMITS : FIRST_LIMITS;
     const handler = this.u32[(record + RECORD.handler) >> 2];
-    const blocks = discover(offset, this.blocks.codeSource(pageAt, mode, this.followAll), limits);
-    if (blocks.length === 0) return;
-    const codeTables = new Map<number, number>();
+    const entry = discover(offset, this.blocks.codeSource(pageAt, mode, this.followAll), limits);
+    if (!entry) return;
+    const pages = new Map<number, MappedPage>();
     const versions = new Map<number, number>();
-    for (const { instructions } of blocks) {
+    for (const { instructions } of reachable(entry)) {
       this.statistics.instructions += instructions.length;
       for (const instruction of instructions) {
         const distance = pageOf(instruction.offset);
-        if (codeTables.has(distance)) continue;
-        const { page, table } = pageAt(distance)!;
-        codeTables.set(distance, table);
-        versions.set(page, this.blocks.versionOf(page));
+        if (pages.has(distance)) continue;
+        const page = pageAt(distance)!;
+        pages.set(distance, page);
+        versions.set(page.page, this.blocks.versionOf(page.page));
       }
     }
     const long = (mode & MODE_SIZE_MASK) === MODE_64;
     const name = `region ${home.page.toString(16)}:${offset.toString(16)}`;
     const assuming = this.policy.assumptions > 0 && !this.wary.has(record);
-    const plan = { name, long, blocks, mode, codeTables, assuming };
     if (this.waiting.length === 0) this.due = retired + this.policy.patience;
-    this.waiting.push({ plan, record, home, versions, handler });
+    this.waiting.push({ name, entry, mode, long, assuming, record, home, pages, versions, handler });
     this.statistics.milliseconds += this.milliseconds() - start;
     if (this.waiting.length >= this.policy.batch) this.compile();
   }
@@ -149,6 +176,10 @@ export class RegionManager {
   /** Called between runs of the handlers now and then. */
   tick(retired: number): void {
     if (this.waiting.length > 0 && retired >= this.due) this.compile();
+    if (this.submitted.length > 0 && retired >= this.nextPoll) {
+      this.nextPoll = retired + this.policy.pollInterval;
+      this.poll();
+    }
   }
 
   /** The assumptions of a region, given by its table index, did not hold. */
@@ -166,43 +197,101 @@ export class RegionManager {
     this.waiting = [];
     this.running = [];
     this.wary.clear();
-    const { table, sites } = this.environment;
-    sites.clear();
+    this.flushes++;
+    this.sites.clear();
+    const { table } = this.imports;
     for (let i = this.firstIndex; i < this.nextIndex; i++) table.set(i, null);
     this.nextIndex = this.firstIndex;
   }
 
   private compile(): void {
+    // it goes on when one comes back
+    if (this.compiler && this.submitted.length >= MOST_BATCHES) return;
     const start = this.milliseconds();
-    const waiting = this.waiting.filter((region) => this.isStillGood(region));
+    const regions = this.waiting.filter((region) => this.isStillGood(region));
     this.waiting = [];
-    if (waiting.length === 0) return;
-    const full = this.nextIndex + waiting.length > this.firstIndex + this.policy.regions;
-    if (full || this.blocks.room < this.policy.batch * EXIT_ROOM) {
-      this.blocks.flush();
-      return;
+    if (regions.length === 0) return;
+    if (this.compiler) this.submit(this.compiler, regions);
+    else {
+      const { bytes, sites, exits } = emitRegions(regions.map(planOf));
+      this.inspect?.(bytes);
+      this.install(regions, { module: new WebAssembly.Module(bytes), sites, exits, bytes: bytes.length });
     }
-    const { table } = this.environment;
-    const needed = this.nextIndex + waiting.length;
-    if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
-    const plans = waiting.map(({ plan }) => plan);
-    this.statistics.bytes += compileRegions(plans, this.nextIndex, this.environment);
-    waiting.forEach(({ record, versions }, i) => {
-      const heat = this.blocks.installRegion(record, this.nextIndex + i, versions.keys()) ? this.policy.secondHeat : 0;
-      this.u16[(record + RECORD.heat) >> 1] = heat;
-      this.running[this.nextIndex + i - this.firstIndex] = { record, failures: 0 };
-    });
-    this.nextIndex = needed;
-    this.statistics.regions += plans.length;
-    this.statistics.modules++;
     this.statistics.milliseconds += this.milliseconds() - start;
   }
 
+  private submit(compiler: RegionCompiler, regions: readonly Waiting[]): void {
+    const copies = new Map<number, Uint8Array>();
+    const copy = (host: number): Uint8Array => {
+      const known = copies.get(host) ?? this.memory.slice(host, host + PAGE_SIZE);
+      copies.set(host, known);
+      return known;
+    };
+    const batch = regions.map(({ name, mode, assuming, pages, entry }) => {
+      const requested: RequestedPage[] = [];
+      for (const [distance, { table, host }] of pages) requested.push({ distance, table, bytes: copy(host) });
+      return { name, mode, assuming, pages: requested, graph: encodeGraph(entry) };
+    });
+    compiler.submit(batch);
+    this.submitted.push({ regions, flushes: this.flushes });
+  }
+
+  /** Installs what another thread has compiled by now. */
+  private poll(): void {
+    const start = this.milliseconds();
+    try {
+      for (let done = this.compiler!.poll(); done; done = this.compiler!.poll()) {
+        const { regions, flushes } = this.submitted.shift()!;
+        if (flushes === this.flushes) this.install(regions, done);
+      }
+    } catch {
+      // whoever made it says so; what it had been given may become hot again
+      this.compiler = undefined;
+      for (const { regions, flushes } of this.submitted) {
+        if (flushes !== this.flushes) continue;
+        for (const region of regions) if (this.isStillGood(region)) this.u16[(region.record + RECORD.heat) >> 1] = 1;
+      }
+      this.submitted = [];
+    }
+    this.statistics.milliseconds += this.milliseconds() - start;
+  }
+
+  private install(regions: readonly Waiting[], { module, sites, exits, bytes }: CompiledBatch): void {
+    const { blocks, policy, imports } = this;
+    const firstRegion = this.nextIndex;
+    const needed = firstRegion + regions.length;
+    if (needed > this.firstIndex + policy.regions || blocks.room < exits * RECORD_SIZE) {
+      blocks.flush();
+      return;
+    }
+    const { table } = imports;
+    if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
+    const place = { firstRegion, firstSite: this.sites.append(sites), firstExit: blocks.allocateRecords(exits) };
+    const legacy = regions.some(({ long }) => !long);
+    instantiateRegions(module, place, legacy, imports);
+    regions.forEach((region, i) => {
+      const { record, versions } = region;
+      this.running[firstRegion + i - this.firstIndex] = { record, failures: 0 };
+      if (!this.isStillGood(region)) return;
+      const isFirst = blocks.installRegion(record, firstRegion + i, versions.keys());
+      this.u16[(record + RECORD.heat) >> 1] = isFirst ? policy.secondHeat : 0;
+    });
+    this.nextIndex = needed;
+    this.statistics.bytes += bytes;
+    this.statistics.regions += regions.length;
+    this.statistics.modules++;
+  }
+
   /** Whether the block is still there and nothing of the region's code has been written over since it was decoded. */
-  private isStillGood({ plan, record, home, versions, handler }: Waiting): boolean {
-    if (this.blocks.find(home.table, plan.blocks[0].offset) !== record) return false;
+  private isStillGood({ entry, record, home, versions, handler }: Waiting): boolean {
+    if (this.blocks.find(home.table, entry.offset) !== record) return false;
     if (this.u32[(record + RECORD.handler) >> 2] !== handler) return false;
     for (const [page, version] of versions) if (this.blocks.versionOf(page) !== version) return false;
     return true;
   }
+}
+
+function planOf({ name, entry, mode, long, assuming, pages }: Waiting): RegionPlan {
+  const codeTables = new Map(Array.from(pages, ([distance, { table }]) => [distance, table]));
+  return { name, long, blocks: analyse(entry), mode, codeTables, assuming };
 }

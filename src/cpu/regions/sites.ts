@@ -20,6 +20,13 @@ export interface Site {
   readonly flagKind: number;
 }
 
+/** Sites as plain data. */
+export interface SiteTable {
+  readonly offsets: Int32Array;
+  readonly states: Uint32Array;
+  readonly details: Uint32Array;
+}
+
 function grown<T extends Int32Array | Uint32Array>(old: T, larger: T): T {
   larger.set(old);
   return larger;
@@ -31,13 +38,18 @@ export class RegionSites {
   private details: Uint32Array = new Uint32Array(4096);
   private count = 0;
 
+  private reserve(more: number): void {
+    let size = this.offsets.length;
+    if (this.count + more <= size) return;
+    while (size < this.count + more) size *= 2;
+    this.offsets = grown(this.offsets, new Int32Array(size));
+    this.states = grown(this.states, new Uint32Array(size));
+    this.details = grown(this.details, new Uint32Array(size));
+  }
+
   /** Adds a site. `detail` is an access (AccessInfo, see memory/slow-path.ts) or {@link RegionSites.exception}. */
   add({ offset, remaining, flagKind }: Site, detail: number): number {
-    if (this.count === this.offsets.length) {
-      this.offsets = grown(this.offsets, new Int32Array(2 * this.count));
-      this.states = grown(this.states, new Uint32Array(2 * this.count));
-      this.details = grown(this.details, new Uint32Array(2 * this.count));
-    }
+    this.reserve(1);
     this.offsets[this.count] = offset;
     this.states[this.count] = remaining | (flagKind << REMAINING_BITS);
     this.details[this.count] = detail;
@@ -66,6 +78,28 @@ export class RegionSites {
   }
   errorCode(site: number): number | undefined {
     return this.details[site] & HAS_ERROR_CODE ? this.details[site] >>> ERROR_CODE_SHIFT : undefined;
+  }
+
+  get size(): number {
+    return this.count;
+  }
+
+  /** All sites, to be appended to others. */
+  take(): SiteTable {
+    const { offsets, states, details, count } = this;
+    this.count = 0;
+    return { offsets: offsets.slice(0, count), states: states.slice(0, count), details: details.slice(0, count) };
+  }
+
+  /** Adds sites that were numbered from 0; gives the number of the first now. */
+  append({ offsets, states, details }: SiteTable): number {
+    const first = this.count;
+    this.reserve(offsets.length);
+    this.offsets.set(offsets, first);
+    this.states.set(states, first);
+    this.details.set(details, first);
+    this.count += offsets.length;
+    return first;
   }
 
   /** All regions are gone. */

@@ -22,6 +22,7 @@ import {
 import type {
   FunctionBuilder,
   FunctionRef,
+  GlobalRef,
   Label,
   Local,
   Signature,
@@ -65,6 +66,9 @@ export interface RegionModule {
   readonly regionAbandon: FunctionRef;
   /** Each takes HELPER_ARGUMENTS i32 values and gives an i32. */
   readonly helpers: Readonly<Record<LightHelper, FunctionRef>>;
+  /** What is added to the numbers of sites and regions, which are counted from 0 in each module. */
+  readonly firstSite: GlobalRef<'i32'>;
+  readonly firstRegion: GlobalRef<'i32'>;
   /** Of the interpreter's module, see Handlers. */
   readonly resume: FunctionRef;
   readonly follow: FunctionRef;
@@ -81,7 +85,7 @@ export interface RegionEnvironment {
   readonly stored: number;
   /** XMM registers that change on paths that merge, a bit mask. */
   readonly merging: number;
-  /** Whether code may assume what nearly always holds; and the region's number, for when it did not. */
+  /** Whether code may assume what nearly always holds; and the region's number in its module, for when it did not. */
   readonly assuming: boolean;
   readonly number: number;
   readonly sites: RegionSites;
@@ -636,7 +640,7 @@ export class RegionStage extends Stage {
   }
   /** Number of the site of the current instruction, for an access. */
   private accessSite(address: Address, bytes: number, flags = 0): Value<'i32'> {
-    return this.f.i32(this.site(bytes | flags | ((address.segment as number) << INFO_SEGMENT_SHIFT)));
+    return this.site(bytes | flags | ((address.segment as number) << INFO_SEGMENT_SHIFT));
   }
   /**
    * Arena address of what is accessed, in the TLB or found by the slow path, which gives 0 where there is a fault, or the
@@ -860,10 +864,14 @@ export class RegionStage extends Stage {
   // ---- faults and helpers
 
   /** A site of the current instruction, with what the flags are now. */
-  private site(detail: number): number {
+  private site(detail: number): I32 {
     const { offset } = this.current;
     const { remaining } = this;
-    return this.env.sites.add({ offset, remaining, flagKind: this.flagsState.encodedKind }, detail);
+    const site = this.env.sites.add({ offset, remaining, flagKind: this.flagsState.encodedKind }, detail);
+    return this.numbered(this.env.module.firstSite, site);
+  }
+  private numbered(first: GlobalRef<'i32'>, number: number): I32 {
+    return this.add(this.f.globalGet(first) as I32, number);
   }
   /** Leaves at the site that the context names. */
   private toCommonExit(): void {
@@ -876,11 +884,11 @@ export class RegionStage extends Stage {
   }
   /** Leaves with the current instruction not done; the context says why. */
   private abort(): void {
-    this.f.store('i32.store', this.ctx, this.f.i32(this.site(0)), this.at('site'));
+    this.f.store('i32.store', this.ctx, this.site(0), this.at('site'));
     this.toCommonExit();
   }
   fault(vector: number, errorCode?: number): void {
-    this.f.call(this.env.module.regionRaise, [this.f.i32(this.site(RegionSites.exception(vector, errorCode)))]);
+    this.f.call(this.env.module.regionRaise, [this.site(RegionSites.exception(vector, errorCode))]);
     this.toCommonExit();
   }
   /** An unusual case: the interpreter calls the helper. */
@@ -908,7 +916,8 @@ export class RegionStage extends Stage {
   // ---- assumptions
 
   abandon(): void {
-    this.f.call(this.env.module.regionAbandon, [this.f.i32(this.site(0)), this.f.i32(this.env.number)]);
+    const { module, number } = this.env;
+    this.f.call(module.regionAbandon, [this.site(0), this.numbered(module.firstRegion, number)]);
     this.toCommonExit();
   }
   known(local: Local): unknown {

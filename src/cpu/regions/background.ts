@@ -1,0 +1,50 @@
+/** Compiling regions on another thread: what both sides need, but for the thread itself. */
+import { INSTRUCTION_TABLE } from '../../isa/index.ts';
+import { describeHandlers, type Handlers } from '../interpreter/handlers.ts';
+import type { CpuModel } from '../model.ts';
+import { emitRegions } from './compiler.ts';
+import { PlanMaker, type RegionRequest } from './request.ts';
+import type { SiteTable } from './sites.ts';
+
+/** Requests of one module. */
+export type RegionBatch = readonly RegionRequest[];
+
+/** What comes back. */
+export interface CompiledBatch {
+  readonly module: WebAssembly.Module;
+  readonly sites: SiteTable;
+  /** Records that the module's exits need. */
+  readonly exits: number;
+  /** Bytes of WebAssembly. */
+  readonly bytes: number;
+}
+
+/** A thread that compiles; batches come back in the order in which they were submitted. */
+export interface RegionCompiler {
+  submit(batch: RegionBatch): void;
+  /**
+   * The next batch that is done, if it is by now.
+   * @throws Error if the thread has ended, or a batch could not be compiled
+   */
+  poll(): CompiledBatch | undefined;
+}
+
+/** The thread's side. */
+export class BatchCompiler {
+  private readonly plans: PlanMaker;
+
+  constructor(features: CpuModel['features']) {
+    const described: Pick<Handlers, 'find'>[] = [];
+    const handlers = (long: boolean) => {
+      described[long ? 1 : 0] ??= describeHandlers(INSTRUCTION_TABLE, long);
+      return described[long ? 1 : 0];
+    };
+    this.plans = new PlanMaker(INSTRUCTION_TABLE, features, handlers);
+    handlers(true);
+  }
+
+  compile(batch: RegionBatch): CompiledBatch {
+    const { bytes, sites, exits } = emitRegions(batch.map((request) => this.plans.plan(request)));
+    return { module: new WebAssembly.Module(bytes), sites, exits, bytes: bytes.length };
+  }
+}

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { cpuModel } from '../../cpu/model.ts';
+import type { CompiledBatch, RegionBatch } from '../../cpu/regions/background.ts';
+import { WorkerCompiler } from './region-compiler.ts';
+
+const { features } = cpuModel('amd');
+const MODE_64 = 2;
+const DEADLINE = 30_000;
+
+/** A region of the instructions given, of which there are so many. */
+function region(code: readonly number[], count: number): RegionBatch[number] {
+  const bytes = new Uint8Array(4096);
+  bytes.set(code, 0x10);
+  const graph = Int32Array.of(0x10, count, 0, 0, 0, 1, 0x10 + code.length, 0, 0, 0, 0);
+  return { name: 'region', mode: MODE_64, assuming: true, pages: [{ distance: 0, table: 0, bytes }], graph };
+}
+
+async function answerOf(compiler: WorkerCompiler): Promise<CompiledBatch> {
+  for (const start = performance.now(); performance.now() - start < DEADLINE; await delay(5)) {
+    const done = compiler.poll();
+    if (done) return done;
+  }
+  throw new Error('no answer');
+}
+
+test('modules come back in the order in which they were asked for', async () => {
+  const compiler = new WorkerCompiler(features, (reason) => assert.fail(reason));
+  try {
+    // add rax, rbx; and that with mov [rsi], rax, where a region may be left
+    compiler.submit([region([0x48, 0x01, 0xd8], 1)]);
+    compiler.submit([region([0x48, 0x01, 0xd8, 0x48, 0x89, 0x06], 2)]);
+    const first = await answerOf(compiler);
+    const second = await answerOf(compiler);
+    assert.ok(first.module instanceof WebAssembly.Module);
+    assert.deepEqual([first.exits, first.sites.offsets.length], [1, 0]);
+    assert.deepEqual([second.exits, [...second.sites.offsets]], [1, [0x13]]);
+    assert.equal(compiler.poll(), undefined);
+  } finally {
+    await compiler.close();
+  }
+});
+
+test('a batch that cannot be compiled ends it, and that is told once', async () => {
+  const told: string[] = [];
+  const compiler = new WorkerCompiler(features, (reason) => told.push(reason));
+  try {
+    // PUSH ES, which 64-bit code does not have
+    compiler.submit([region([0x06], 1)]);
+    await assert.rejects(answerOf(compiler), /no instruction at 16/);
+    assert.throws(() => compiler.poll(), /no instruction/);
+    assert.equal(told.length, 1);
+  } finally {
+    await compiler.close();
+  }
+  assert.equal(told.length, 1);
+});

@@ -1,0 +1,63 @@
+/** Compiles regions of guest code on a thread of Node's. */
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import type { CpuModel } from '../../cpu/model.ts';
+import type { CompiledBatch, RegionBatch, RegionCompiler } from '../../cpu/regions/background.ts';
+
+export interface WorkerStart {
+  readonly port: MessagePort;
+  readonly features: CpuModel['features'];
+}
+
+export type WorkerAnswer = { readonly done: CompiledBatch } | { readonly error: string };
+
+/** The thread's program: TypeScript in a checkout, JavaScript in the published package. */
+const PROGRAM = new URL(`./region-worker${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
+
+export class WorkerCompiler implements RegionCompiler {
+  private readonly worker: Worker;
+  private readonly port: MessagePort;
+  private failure: string | undefined;
+
+  /**
+   * @param features of the processor whose code it is
+   * @param failed is told once, in a few words, that the thread is of no use any more
+   */
+  constructor(features: CpuModel['features'], failed: (reason: string) => void) {
+    const { port1, port2 } = new MessageChannel();
+    const workerData: WorkerStart = { port: port2, features };
+    this.port = port1;
+    this.worker = new Worker(PROGRAM, { workerData, transferList: [port2] });
+    const fail = (reason: string) => {
+      if (this.failure !== undefined) return;
+      this.failure = reason;
+      failed(reason);
+    };
+    this.worker.on('error', (error) => fail(String(error)));
+    this.worker.on('exit', (status) => fail(`the thread ended with status ${status}`));
+    // neither keeps the process alive
+    this.worker.unref();
+    this.port.unref();
+    this.fail = fail;
+  }
+
+  private readonly fail: (reason: string) => void;
+
+  submit(batch: RegionBatch): void {
+    this.port.postMessage(batch);
+  }
+
+  poll(): CompiledBatch | undefined {
+    const answer = receiveMessageOnPort(this.port)?.message as WorkerAnswer | undefined;
+    if (answer && 'done' in answer) return answer.done;
+    if (answer) this.fail(answer.error);
+    if (this.failure !== undefined) throw new Error(this.failure);
+    return undefined;
+  }
+
+  /** Ends the thread. */
+  async close(): Promise<void> {
+    this.failure ??= 'closed';
+    this.port.close();
+    await this.worker.terminate();
+  }
+}
