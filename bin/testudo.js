@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // A checkout runs its TypeScript as it is; the published package has it compiled.
 import { existsSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
 
 const major = Number(process.versions.node.split('.')[0]);
 if (major < 24) {
@@ -9,5 +10,7 @@ if (major < 24) {
   );
   process.exit(1);
 }
+// the sources as they were compiled before, types stripped: saves half a second of a start
+enableCompileCache();
 const source = new URL('../src/cli/main.ts', import.meta.url);
 await import(existsSync(source) ? source.href : new URL('../dist/cli/main.js', import.meta.url).href);
