@@ -39,12 +39,9 @@ export interface CodeLimits extends RegionPolicy {
   /** Arena bytes for decoded code. */
   readonly codeBytes: number;
 }
-export const CODE_LIMITS: CodeLimits = { ...REGION_POLICY, codeBytes: 128 * 2 ** 20 };
+export const CODE_LIMITS: CodeLimits = { ...REGION_POLICY, codeBytes: 256 * 2 ** 20 };
 /** Longest instruction, for decode assists. */
 const MAX_INSTRUCTION = 15;
-
-/** Table index from which regions are numbered. */
-const FIRST_REGION = 8192;
 
 /** Which stages run guest code: the interpreter and regions of hot code, the former alone, or regions as soon as possible. */
 export type EngineKind = 'auto' | 'interpreter' | 'regions';
@@ -153,8 +150,7 @@ export class Processor {
         : new RegionManager({
             blocks: this.blocks,
             buffer: arena.buffer,
-            // behind the handlers of both classes
-            firstIndex: FIRST_REGION,
+            jumps: memory.translation.banks.jumps,
             sites: this.sites,
             compiler: options.regionCompiler,
             inspect: options.inspectModule,

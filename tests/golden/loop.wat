@@ -6,15 +6,14 @@
           (i32.add
             (i32.load offset=1716
               (local.get $p0))
-            (i32.load8_u offset=7
-              (local.get $p1))))
+            (i32.const 5)))
         (i32.const 4))
       (then
         (return_call_indirect (type $t8)
           (local.get $p0)
-          (local.get $p1)
+          (i32.const ADDRESS)
           (i32.load offset=56
-            (local.get $p1)))))
+            (i32.const ADDRESS)))))
     (local.set $l3
       (i64.load
         (local.get $p0)))

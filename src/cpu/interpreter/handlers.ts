@@ -10,7 +10,7 @@ import { FlagKind, FlagOverlay } from '../flags.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { type Effects, type HandlerForm, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
 import { TLB_EXECUTE, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
-import { enterBlock, executeEntry, findBlock, findJump, linearRip, tlbEntry } from './transfer.ts';
+import { enterBlock, enterJump, executeEntry, findBlock, findJump, linearRip, tlbEntry } from './transfer.ts';
 
 /** What the module imports from TypeScript. */
 export interface HandlerImports {
@@ -393,11 +393,11 @@ function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule):
   f.store('i64.store', ctx, target, offsetOf('rip'));
   const linear = linearRip(f, long, target);
   const next = findJump(f, linear);
-  f.if(link, () => {
+  f.if(op['i32.and'](op['i32.ne'](link, f.i32(0)), op['i32.eqz'](op['i32.and'](next, f.i32(1)))), () => {
     const difference = op['i64.shr_u'](op['i64.xor'](linearRip(f, long, from), linear), f.i64(12));
     f.if(op['i64.eqz'](difference), () => f.store('i32.store', op['i32.add'](rec, link), next, 0));
   });
-  enterBlock(f, left, next, module);
+  enterJump(f, left, next, module);
 }
 
 /** Leaves a region for a block of the same page; the context has everything but rip. */
@@ -417,6 +417,6 @@ function emitFollow(f: FunctionBuilder, long: boolean, module: HandlerModule): v
 /** Continues at rip: after a system instruction, and from a region. */
 function emitResume(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
   const ctx = f.param<'i32'>(0);
-  const block = findJump(f, linearRip(f, long, f.let(f.load('i64.load', ctx, offsetOf('rip')))));
-  enterBlock(f, f.let(f.load('i32.load', ctx, offsetOf('budget'))), block, module);
+  const target = findJump(f, linearRip(f, long, f.let(f.load('i64.load', ctx, offsetOf('rip')))));
+  enterJump(f, f.let(f.load('i32.load', ctx, offsetOf('budget'))), target, module);
 }

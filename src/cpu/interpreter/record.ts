@@ -44,6 +44,9 @@ export const RECORD = {
 /** Bytes per record. The second immediate of ENTER and far pointers shares the displacement field. */
 export const RECORD_SIZE = 64;
 
+/** Table index from which regions are numbered, behind the handlers of both classes. */
+export const FIRST_REGION = 8192;
+
 /** What the chain of handlers returns to the run loop. */
 export const Exit = {
   /** Budget used up (or a deliberate stop); rip is right. */

@@ -1,9 +1,9 @@
 /** How emitted code finds and enters the block at another address, in handlers and regions alike. */
 import type { FunctionBuilder, Local, Signature, TableRef, Value } from '../../wasm/index.ts';
 import { CS, offsetOf, segmentOffset } from '../context.ts';
-import { JUMP_ENTRY, JUMP_INDEX } from '../memory/jump-cache.ts';
+import { DIRECT, JUMP_ENTRY, JUMP_INDEX } from '../memory/jump-cache.ts';
 import { emitHeat } from './heat.ts';
-import { Exit, RECORD } from './record.ts';
+import { Exit, FIRST_REGION, RECORD } from './record.ts';
 import { TLB_EXECUTE, TLB_INDEX } from './tlb-access.ts';
 
 /** What a transfer needs of its module. */
@@ -62,7 +62,8 @@ export function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i
 }
 
 /**
- * The same through the jump cache. Without a block it returns `Exit.LOOKUP`, with rip what it was set to before.
+ * The same through the jump cache, whose target for the address is given; for {@link enterJump}. Without a block it
+ * returns `Exit.LOOKUP`, with rip what it was set to before.
  */
 export function findJump(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'> {
   const { op } = f;
@@ -82,21 +83,66 @@ export function findJump(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'>
     op['i64.eq'](f.load('i64.load', jump, JUMP_ENTRY.linear), linear),
     op['i32.eq'](f.load('i32.load', jump, JUMP_ENTRY.key), key),
   );
-  const block = f.variable('i32', f.load('i32.load', jump, JUMP_ENTRY.record));
+  const target = f.variable('i32', f.load('i32.load', jump, JUMP_ENTRY.target));
   f.if(
     op['i32.eqz'](isKnown),
     () => {
       const { entry, tag } = executeEntry(f, linear);
-      const found = findBlock(f, low, entry, tag);
+      const found = f.let(jumpTarget(f, findBlock(f, low, entry, tag)));
       f.store('i64.store', jump, linear, JUMP_ENTRY.linear);
       f.store('i32.store', jump, key, JUMP_ENTRY.key);
-      f.store('i32.store', jump, found, JUMP_ENTRY.record);
-      block.set(found);
+      f.store('i32.store', jump, found, JUMP_ENTRY.target);
+      target.set(found);
     },
     undefined,
     false,
   );
-  return f.let(block.get());
+  return f.let(target.get());
+}
+
+/** What the jump cache has for a block. */
+function jumpTarget(f: FunctionBuilder, block: Local<'i32'>): Value<'i32'> {
+  const { op } = f;
+  const handler = f.let(f.load('i32.load', block, RECORD.handler));
+  const isDirect = op['i32.and'](
+    op['i32.ge_u'](handler, f.i32(FIRST_REGION)),
+    op['i32.eqz'](f.load('i32.load16_u', block, RECORD.heat)),
+  );
+  const length = op['i32.shl'](f.load('i32.load8_u', block, RECORD.remaining), f.i32(DIRECT.lengthShift));
+  const direct = op['i32.or'](op['i32.shl'](handler, f.i32(DIRECT.handlerShift)), op['i32.or'](length, f.i32(1)));
+  return f.select(isDirect, direct, block);
+}
+
+/** Enters what {@link findJump} has found. Regions look at no record. */
+export function enterJump(
+  f: FunctionBuilder,
+  budget: Local<'i32'>,
+  target: Local<'i32'>,
+  module: TransferModule,
+): void {
+  const { op } = f;
+  const ctx = f.param<'i32'>(0);
+  f.if(
+    op['i32.and'](target, f.i32(1)),
+    () => {
+      const length = op['i32.and'](op['i32.shr_u'](target, f.i32(DIRECT.lengthShift)), f.i32(DIRECT.lengthMask));
+      pay(f, budget, length);
+      const handler = op['i32.shr_u'](target, f.i32(DIRECT.handlerShift));
+      f.returnCallIndirect(module.signature, handler, [ctx, f.i32(0)], module.table);
+    },
+    undefined,
+    true,
+  );
+  enterBlock(f, budget, target, module);
+}
+
+/** Pays for the instructions of a block, or returns because the budget does not last. */
+function pay(f: FunctionBuilder, budget: Local<'i32'>, length: Value<'i32'>, paid = () => {}): void {
+  const { op } = f;
+  const after = f.let(op['i32.sub'](budget, length));
+  f.if(op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)), undefined, false);
+  paid();
+  f.store('i32.store', f.param<'i32'>(0), after, offsetOf('budget'));
 }
 
 /** Pays for a block and enters it, or returns because the budget does not last. */
@@ -106,11 +152,7 @@ export function enterBlock(
   block: Local<'i32'>,
   module: TransferModule,
 ): void {
-  const { op } = f;
   const ctx = f.param<'i32'>(0);
-  const after = f.let(op['i32.sub'](budget, f.load('i32.load8_u', block, RECORD.remaining)));
-  f.if(op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)), undefined, false);
-  emitHeat(f, block);
-  f.store('i32.store', ctx, after, offsetOf('budget'));
+  pay(f, budget, f.load('i32.load8_u', block, RECORD.remaining), () => emitHeat(f, block));
   f.returnCallIndirect(module.signature, f.load('i32.load', block, RECORD.handler), [ctx, block], module.table);
 }

@@ -1,9 +1,9 @@
 /**
- * Where control went before: linear addresses, each with the block decoded for it, so that a jump need not look through
+ * Where control went before: linear addresses, each with the block decoded for it or its region, so that a jump need not look through
  * the TLB and a code table. Emitted code reads and fills it (interpreter/transfer.ts).
  *
- * An entry is true as long as its address maps to the same code page in the same TLB bank and the page's blocks stand.
- * Whoever ends that clears the cache, or the part of it a page's addresses can be in.
+ * An entry is true as long as its address maps to the same code page in the same TLB bank, the page's blocks stand, and
+ * its region is the block's. Whoever ends that clears the cache, or the part of it a page's addresses can be in.
  */
 import type { Arena } from './arena.ts';
 
@@ -13,9 +13,13 @@ export const JUMP_ENTRY = {
   linear: 0,
   /** 32 bits: arena address of the TLB bank OR decode mode key; 0 in an empty entry. */
   key: 8,
-  /** 32 bits: arena address of the block's first record. */
-  record: 12,
+  /**
+   * 32 bits: arena address of the block's first record; or, with bit 0 set, of a region that nobody counts the entries of:
+   * table index << {@link DIRECT.handlerShift} | instructions of the block << {@link DIRECT.lengthShift}.
+   */
+  target: 12,
 } as const;
+export const DIRECT = { lengthShift: 1, lengthMask: 0xff, handlerShift: 9 } as const;
 const ENTRY_SIZE = 16;
 
 /** Entry of an address: this many bits of its page, then this many bits made of its place in the page. */

@@ -33,6 +33,9 @@ export interface RegionPlan {
   readonly codeTables: ReadonlyMap<number, number>;
   /** Whether its code may assume what nearly always holds. */
   readonly assuming: boolean;
+  /** The record of the block whose place it takes, and how many instructions entering that has been paid for. */
+  readonly record: number;
+  readonly length: number;
 }
 
 /** What instances of regions' modules import. */
@@ -208,9 +211,9 @@ class RegionWriter {
     const { f } = this;
     const { op } = f;
     const ctx = f.param<'i32'>(0);
-    const record = f.param<'i32'>(1);
-    const paid = f.load('i32.load', ctx, offsetOf('budget'));
-    const budget = f.variable('i32', op['i32.add'](paid, f.load('i32.load8_u', record, RECORD.remaining)));
+    const { length } = this.plan;
+    const record = f.i32(this.plan.record);
+    const budget = f.variable('i32', op['i32.add'](f.load('i32.load', ctx, offsetOf('budget')), f.i32(length)));
     f.if(
       op['i32.lt_s'](budget, f.i32(this.plan.blocks[0].longestPath)),
       () =>

@@ -1,7 +1,8 @@
 /** Which blocks become regions, when, and how long regions live. */
 
 import type { BlockCache, MappedPage } from '../decode/blocks.ts';
-import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
+import { FIRST_REGION, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
+import type { JumpCache } from '../memory/jump-cache.ts';
 import { MODE_64, MODE_SIZE_MASK } from '../mode.ts';
 import type { CompiledBatch, RegionCompiler } from './background.ts';
 import { emitRegions, instantiateRegions, type RegionImports, type RegionPlan } from './compiler.ts';
@@ -64,6 +65,8 @@ interface Waiting {
   readonly long: boolean;
   readonly assuming: boolean;
   readonly record: number;
+  /** Instructions of the block. */
+  readonly length: number;
   readonly home: MappedPage;
   /** The pages with its code, by their distance from the one where it begins. */
   readonly pages: ReadonlyMap<number, MappedPage>;
@@ -93,10 +96,10 @@ export class RegionManager {
   private readonly u16: Uint16Array;
   private readonly followAll: boolean;
   private readonly policy: RegionPolicy;
-  private readonly firstIndex: number;
-  private nextIndex: number;
+  private readonly jumps: JumpCache;
+  private nextIndex = FIRST_REGION;
   private waiting: Waiting[] = [];
-  /** The blocks that regions are entered by, by table index - firstIndex, and how often assumptions have failed. */
+  /** The blocks that regions are entered by, by table index - FIRST_REGION, and how often assumptions have failed. */
   private running: { readonly record: number; failures: number }[] = [];
   /** Blocks, by record, whose regions assume nothing. */
   private readonly wary = new Set<number>();
@@ -110,11 +113,10 @@ export class RegionManager {
   private readonly inspect: ((module: Uint8Array) => void) | undefined;
   private readonly milliseconds: () => number;
 
-  /** @param firstIndex first table index free for regions */
   constructor(options: {
     blocks: BlockCache;
     buffer: ArrayBufferLike;
-    firstIndex: number;
+    jumps: JumpCache;
     imports: RegionImports;
     sites: RegionSites;
     /** Compiles on another thread; without it, or once it has failed, everything is compiled here. */
@@ -132,8 +134,7 @@ export class RegionManager {
     this.policy = options.policy;
     this.u32 = new Uint32Array(options.buffer);
     this.u16 = new Uint16Array(options.buffer);
-    this.firstIndex = options.firstIndex;
-    this.nextIndex = options.firstIndex;
+    this.jumps = options.jumps;
     this.milliseconds = options.milliseconds;
     this.imports = options.imports;
     this.sites = options.sites;
@@ -168,7 +169,8 @@ export class RegionManager {
     const name = `region ${home.page.toString(16)}:${offset.toString(16)}`;
     const assuming = this.policy.assumptions > 0 && !this.wary.has(record);
     if (this.waiting.length === 0) this.due = retired + this.policy.patience;
-    this.waiting.push({ name, entry, mode, long, assuming, record, home, pages, versions, handler });
+    const length = this.memory[record + RECORD.remaining];
+    this.waiting.push({ name, entry, mode, long, assuming, record, length, home, pages, versions, handler });
     this.statistics.milliseconds += this.milliseconds() - start;
     if (this.waiting.length >= this.policy.batch) this.compile();
   }
@@ -184,12 +186,19 @@ export class RegionManager {
 
   /** The assumptions of a region, given by its table index, did not hold. */
   failed(index: number): void {
-    const region = this.running[index - this.firstIndex];
+    const region = this.running[index - FIRST_REGION];
     if (++region.failures !== this.policy.assumptions) return;
     const { record } = region;
     if (this.u32[(record + RECORD.handler) >> 2] !== index) return; // there is another one by now
     this.wary.add(record);
+    this.heatUp(record);
+  }
+
+  /** Makes a block hot at its next entry. */
+  private heatUp(record: number): void {
     this.u16[(record + RECORD.heat) >> 1] = 1;
+    // so that the entry is counted
+    this.jumps.clear();
   }
 
   /** All blocks are gone. */
@@ -200,8 +209,8 @@ export class RegionManager {
     this.flushes++;
     this.sites.clear();
     const { table } = this.imports;
-    for (let i = this.firstIndex; i < this.nextIndex; i++) table.set(i, null);
-    this.nextIndex = this.firstIndex;
+    for (let i = FIRST_REGION; i < this.nextIndex; i++) table.set(i, null);
+    this.nextIndex = FIRST_REGION;
   }
 
   private compile(): void {
@@ -227,10 +236,10 @@ export class RegionManager {
       copies.set(host, known);
       return known;
     };
-    const batch = regions.map(({ name, mode, assuming, pages, entry }) => {
+    const batch = regions.map(({ name, mode, assuming, record, length, pages, entry }) => {
       const requested: RequestedPage[] = [];
       for (const [distance, { table, host }] of pages) requested.push({ distance, table, bytes: copy(host) });
-      return { name, mode, assuming, pages: requested, graph: encodeGraph(entry) };
+      return { name, mode, assuming, record, length, pages: requested, graph: encodeGraph(entry) };
     });
     compiler.submit(batch);
     this.submitted.push({ regions, flushes: this.flushes });
@@ -249,7 +258,7 @@ export class RegionManager {
       this.compiler = undefined;
       for (const { regions, flushes } of this.submitted) {
         if (flushes !== this.flushes) continue;
-        for (const region of regions) if (this.isStillGood(region)) this.u16[(region.record + RECORD.heat) >> 1] = 1;
+        for (const region of regions) if (this.isStillGood(region)) this.heatUp(region.record);
       }
       this.submitted = [];
     }
@@ -260,7 +269,7 @@ export class RegionManager {
     const { blocks, policy, imports } = this;
     const firstRegion = this.nextIndex;
     const needed = firstRegion + regions.length;
-    if (needed > this.firstIndex + policy.regions || blocks.room < exits * RECORD_SIZE) {
+    if (needed > FIRST_REGION + policy.regions || blocks.room < exits * RECORD_SIZE) {
       blocks.flush();
       return;
     }
@@ -271,11 +280,12 @@ export class RegionManager {
     instantiateRegions(module, place, legacy, imports);
     regions.forEach((region, i) => {
       const { record, versions } = region;
-      this.running[firstRegion + i - this.firstIndex] = { record, failures: 0 };
+      this.running[firstRegion + i - FIRST_REGION] = { record, failures: 0 };
       if (!this.isStillGood(region)) return;
       const isFirst = blocks.installRegion(record, firstRegion + i, versions.keys());
       this.u16[(record + RECORD.heat) >> 1] = isFirst ? policy.secondHeat : 0;
     });
+    this.jumps.clear();
     this.nextIndex = needed;
     this.statistics.bytes += bytes;
     this.statistics.regions += regions.length;
@@ -291,7 +301,7 @@ export class RegionManager {
   }
 }
 
-function planOf({ name, entry, mode, long, assuming, pages }: Waiting): RegionPlan {
+function planOf({ name, entry, mode, long, assuming, record, length, pages }: Waiting): RegionPlan {
   const codeTables = new Map(Array.from(pages, ([distance, { table }]) => [distance, table]));
-  return { name, long, blocks: analyse(entry), mode, codeTables, assuming };
+  return { name, long, blocks: analyse(entry), mode, codeTables, assuming, record, length };
 }

@@ -14,7 +14,8 @@ function region(code: readonly number[], count: number): RegionBatch[number] {
   const bytes = new Uint8Array(4096);
   bytes.set(code, 0x10);
   const graph = Int32Array.of(0x10, count, 0, 0, 0, 1, 0x10 + code.length, 0, 0, 0, 0);
-  return { name: 'region', mode: MODE_64, assuming: true, pages: [{ distance: 0, table: 0, bytes }], graph };
+  const pages = [{ distance: 0, table: 0, bytes }];
+  return { name: 'region', mode: MODE_64, assuming: true, record: 0x1000, length: count, pages, graph };
 }
 
 async function answerOf(compiler: WorkerCompiler): Promise<CompiledBatch> {
