@@ -131,6 +131,13 @@ export class Cpu extends CpuState {
 
   /** Time stamp counter before guest offset and ratio. */
   hostTsc(): bigint {
-    return (BigInt(Math.floor(this.clock.now())) * BigInt(this.model.tscFrequency)) / 1_000_000_000n;
+    const now = Math.floor(this.clock.now());
+    const frequency = this.model.tscFrequency;
+    const seconds = Math.floor(now / 1e9);
+    const megahertz = frequency / 1e6;
+    // exact as long as all products are below 2^53
+    if (Number.isInteger(megahertz) && megahertz < 9e6 && (seconds + 1) * frequency < Number.MAX_SAFE_INTEGER)
+      return BigInt(seconds * frequency + Math.floor(((now - seconds * 1e9) * megahertz) / 1000));
+    return (BigInt(now) * BigInt(frequency)) / 1_000_000_000n;
   }
 }

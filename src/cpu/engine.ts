@@ -138,6 +138,16 @@ export class Engine {
     return this.retiredBefore + this.slice - this.i32[BUDGET] - unpaid;
   }
 
+  /** Calls something that looks at `retired` or may {@link kick} from within a region, whose budget is in the context. */
+  fromRegion(call: () => number): number {
+    this.inBlock = false;
+    try {
+      return call();
+    } finally {
+      this.inBlock = true;
+    }
+  }
+
   /** Ends the current run at the next instruction boundary: an interrupt line or a timer has changed. */
   kick(): void {
     if (this.kicked) return;

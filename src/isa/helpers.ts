@@ -170,6 +170,11 @@ export const HELPERS = {
   x87Pending: { kind: 'light', result: 'status' },
   /** Turns the context's flag words, left by a region, into the settled form. */
   settleFlags: { kind: 'light', result: 'none' },
+  /**
+   * The time stamp counter -> scratch[0], with `budget` saying how many instructions of the slice have not completed. Status:
+   * the interpreter has to do it, for a fault perhaps.
+   */
+  timeStamp: { kind: 'light', result: 'status' },
   /** CRC32 step: (crc, value lo, hi, bits) -> crc. */
   crc32: { kind: 'light', result: 'i32' },
   /**

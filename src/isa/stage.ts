@@ -221,6 +221,8 @@ export abstract class Stage {
   abstract loadFlatSegment(segment: 1 | 2, selector: I32, attributes: number): void;
   /** Interrupts wait until the next instruction has completed (STI). */
   abstract holdInterrupts(): void;
+  /** EDX:EAX from the time stamp counter, and for RDTSCP ECX from TSC_AUX; the helper's checks included. */
+  abstract readTimeStamp(helper: 'rdtsc' | 'rdtscp'): void;
   /** SWAPGS. */
   abstract swapGsBase(): void;
 

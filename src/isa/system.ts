@@ -14,8 +14,16 @@ function plain(mnemonic: string, encoding: string, helper: SystemHelper, options
 export const CPUID = plain('CPUID', '0F A2', 'cpuid', { intercept: 'CPUID' });
 export const RDMSR = plain('RDMSR', '0F 32 cpl0', 'rdmsr', { feature: 'msr' });
 export const WRMSR = plain('WRMSR', '0F 30 cpl0', 'wrmsr', { feature: 'msr' });
-export const RDTSC = plain('RDTSC', '0F 31', 'rdtsc', { feature: 'tsc' });
-export const RDTSCP = plain('RDTSCP', '0F 01 (F9)', 'rdtscp', { feature: 'rdtscp' });
+export const RDTSC = instruction('RDTSC', {
+  encodings: ['0F 31'],
+  feature: 'tsc',
+  execute: (x) => x.readTimeStamp('rdtsc'),
+});
+export const RDTSCP = instruction('RDTSCP', {
+  encodings: ['0F 01 (F9)'],
+  feature: 'rdtscp',
+  execute: (x) => x.readTimeStamp('rdtscp'),
+});
 export const RDPMC = plain('RDPMC', '0F 33', 'rdpmc');
 export const RDPID = instruction('RDPID', {
   encodings: ['F3 0F C7 /7 Ry'],

@@ -17,6 +17,9 @@ import {
   type I32,
   type I64,
   type Int,
+  RAX,
+  RCX,
+  RDX,
   RSP,
   Stage,
   type StateWord,
@@ -110,6 +113,8 @@ export interface Effects {
   system: boolean;
   /** May go on in another TLB bank. */
   changesBank: boolean;
+  /** Ends a block of the interpreter only: regions go on behind it. */
+  endsHandlers: boolean;
 }
 
 export class InterpreterStage extends Stage {
@@ -124,6 +129,7 @@ export class InterpreterStage extends Stage {
     writesFlags: false,
     system: false,
     changesBank: false,
+    endsHandlers: false,
   };
   readonly assuming = false;
   readonly f: FunctionBuilder;
@@ -845,9 +851,19 @@ export class InterpreterStage extends Stage {
     return values;
   }
 
+  readTimeStamp(helper: 'rdtsc' | 'rdtscp'): void {
+    this.effects.written |= (1 << RAX) | (1 << RDX) | (helper === 'rdtscp' ? 1 << RCX : 0);
+    this.effects.endsHandlers = true;
+    this.callSystem(helper, []);
+  }
+
   system(helper: SystemHelper, ...args: (number | Int)[]): void {
-    const { f } = this;
     if (this.depth === 0) this.effects.system = true;
+    this.callSystem(helper, args);
+  }
+
+  private callSystem(helper: SystemHelper, args: (number | Int)[]): void {
+    const { f } = this;
     const values = this.helperArguments(args).map((v) => f.let(v));
     this.saveRecord();
     const exit = f.call(this.module.helpers[helper], values) as Local<'i32'>;

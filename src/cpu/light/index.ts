@@ -3,6 +3,7 @@ import type { LightHelper } from '../../isa/helpers.ts';
 import type { Cpu } from '../cpu.ts';
 import { settleFlags } from '../flags.ts';
 import { crc32, divideS128, divideU128 } from '../light-helpers.ts';
+import { plainTimeStamp } from '../system/time-stamp.ts';
 import { compareStrings } from './compare-strings.ts';
 import { sseFloat } from './sse-float.ts';
 import { x87Pending } from './x87-pending.ts';
@@ -16,6 +17,7 @@ export const lightHelpers = {
     settleFlags(cpu);
     return 0;
   },
+  timeStamp: plainTimeStamp,
   crc32,
   compareStrings,
 } satisfies Record<LightHelper, (cpu: Cpu, ...args: number[]) => number>;

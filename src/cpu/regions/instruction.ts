@@ -130,7 +130,7 @@ export function regionInstruction(
     // outside 64-bit mode addresses wrap, and code past the first 64 KiB does not come back if the target is truncated
     follows:
       relative && (form.long ? target === (target! | 0) : (!truncates || code16) && target! >= 0 && target! < 4096),
-    ends: handler.ends,
+    ends: handler.ends && !effects.endsHandlers,
     read: call ? read | (1 << RSP) : read,
     written,
     xmmRead,

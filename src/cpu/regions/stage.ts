@@ -15,6 +15,9 @@ import {
   type I32,
   type I64,
   type Int,
+  RAX,
+  RCX,
+  RDX,
   RSP,
   Stage,
   type StateWord,
@@ -579,6 +582,18 @@ export class RegionStage extends Stage {
     const { f } = this;
     f.store('i32.store', this.ctx, f.i32(InterruptShadow.STI), this.at('interruptShadow'));
     f.store('i32.store', this.ctx, this.add(this.budget as Value as I32, this.remaining - 1), this.at('shadowBudget'));
+  }
+  readTimeStamp(helper: 'rdtsc' | 'rdtscp'): void {
+    const { f } = this;
+    // the clock may want to know what has been done so far, and may end the slice
+    f.store('i32.store', this.ctx, this.add(this.budget as Value as I32, this.remaining), this.at('budget'));
+    this.call('timeStamp');
+    const left = f.load('i32.load', this.ctx, this.at('budget')) as I32;
+    this.budget.set(this.sub(left, this.remaining));
+    const value = this.scratch(0) as Value as I64;
+    this.setGpr(RAX, 32, this.wrap(value));
+    this.setGpr(RDX, 32, this.wrap(this.shrU(value, 32)));
+    if (helper === 'rdtscp') this.setGpr(RCX, 32, f.load('i32.load', this.ctx, this.at('tscAux')) as I32);
   }
 
   // ---- memory

@@ -6,10 +6,10 @@ import { setArithmeticFlags } from '../flags.ts';
 import { interceptInstruction } from './hooks.ts';
 import { readPerformanceCounter } from './performance-counters.ts';
 import { CR0, CR4, cr0, cr4, FLAG, low32, MASK_32, setEdxEax, setLow32, writeRegister } from './registers.ts';
-import { timeStamp } from './time-stamp.ts';
+import { timeStamp, timeStampDisabled } from './time-stamp.ts';
 
 function checkTimeStampDisable(cpu: Cpu): void {
-  if ((cr4(cpu) & CR4.TSD) !== 0 && cpu.cpl !== 0 && (cr0(cpu) & CR0.PE) !== 0) throw fault(cpu, Vector.GP, 0);
+  if (timeStampDisabled(cpu)) throw fault(cpu, Vector.GP, 0);
 }
 
 export function rdtsc(cpu: Cpu): void {
