@@ -6,6 +6,7 @@ import type { EngineKind } from '../cpu/processor.ts';
 import { exitStatus } from '../devices/debug-exit/model.ts';
 import { hostEntropy, seededEntropy } from '../host/node/entropy.ts';
 import { describeSystemError } from '../host/node/file-errors.ts';
+import { MemoryPreparer } from '../host/node/memory-preparer.ts';
 import { WorkerCompiler } from '../host/node/region-compiler.ts';
 import { NodeHost } from '../host/node/services.ts';
 import { LARGEST_DISK_COUNT, SERIAL_PORTS } from '../machine/board.ts';
@@ -60,6 +61,7 @@ export async function run(options: RunOptions): Promise<number> {
   if (options.profile !== undefined) writeWholeFile('profile', options.profile, '');
   const host = new NodeHost();
   let machine: Machine | undefined;
+  let preparer: MemoryPreparer | undefined;
   /** Set once the run is to end for a reason outside the guest. */
   let ended: number | undefined;
   const end = (status: number) => {
@@ -91,6 +93,8 @@ export async function run(options: RunOptions): Promise<number> {
   try {
     const created = makeMachine(options, model, resources, host, profile, regionCompiler);
     machine = created;
+    preparer = new MemoryPreparer(created.arena);
+    if (availableParallelism() > 1) preparer.start();
     loadKernel(machine, kernel, initrd, options.append);
     const exit = await withSignals(end, () => {
       resources.terminal?.open();
@@ -103,6 +107,7 @@ export async function run(options: RunOptions): Promise<number> {
     return ended ?? statusOf(exit);
   } finally {
     resources.close();
+    preparer?.stop();
     await regionCompiler?.close();
   }
 }

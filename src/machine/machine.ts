@@ -89,6 +89,8 @@ const SEED_BYTES = 32;
 export class Machine {
   readonly processor: Processor;
   readonly board: Board;
+  /** Everything in memory that the guest or emitted code can reach. */
+  readonly arena: Arena;
   readonly physical: PhysicalSpace;
   readonly queue: EventQueue;
   private readonly options: MachineOptions;
@@ -114,11 +116,11 @@ export class Machine {
     this.queue = new EventQueue(this.clock);
     const { low, high } = splitMemory(memoryBytes);
     const limit = high > 0 ? BOARD_ADDRESS.HIGH_MEMORY + high : low;
-    const arena = new Arena({
+    this.arena = new Arena({
       ramBytes: memoryBytes,
       overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(limit),
     });
-    this.physical = new PhysicalSpace(arena, {
+    this.physical = new PhysicalSpace(this.arena, {
       limit,
       log,
       mmio: {
@@ -129,7 +131,7 @@ export class Machine {
     this.physical.addRam(0, low);
     if (high > 0) this.physical.addRam(BOARD_ADDRESS.HIGH_MEMORY, high);
     this.processor = new Processor({
-      arena,
+      arena: this.arena,
       physical: this.physical,
       model,
       ports: {

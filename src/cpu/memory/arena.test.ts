@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Arena, PAGE_SIZE } from './arena.ts';
+import { Arena, MOST_BORROWED, PAGE_SIZE } from './arena.ts';
 
 const arena = () => new Arena({ ramBytes: 4 * PAGE_SIZE, overheadBytes: 2 * PAGE_SIZE });
 
@@ -62,4 +62,32 @@ describe('arena', () => {
     a.withdrawPromise(1);
     a.promiseFrames(2);
   });
+});
+
+test('borrowed frames come back prepared and are used before others', () => {
+  const arena = new Arena({ ramBytes: 8 * PAGE_SIZE, overheadBytes: 0 });
+  const before = arena.allocateFrame();
+  const first = arena.borrowFrames(4);
+  assert.equal(first, before + 1);
+  assert.equal(arena.borrowFrames(1), 0, 'one borrower at a time');
+  assert.equal(arena.borrowFrames(MOST_BORROWED + 1), 0, 'too many');
+  assert.equal(arena.framesInUse, 1);
+  arena.promiseFrames(8);
+  const during = arena.allocateFrame();
+  assert.equal(during, first + 4);
+  arena.returnFrames(first);
+  assert.deepEqual([arena.preparedFrames, arena.framesInUse], [4, 2]);
+  arena.releaseFrame(during);
+  assert.equal(arena.allocateFrame(), during, 'what was given back goes first: the host has it already');
+  assert.deepEqual([arena.allocateFrame(), arena.allocateFrame()], [first, first + 1]);
+  assert.equal(arena.preparedFrames, 2);
+});
+
+test('all that was promised is there while some are lent', () => {
+  const arena = new Arena({ ramBytes: 8 * PAGE_SIZE, overheadBytes: 0 });
+  const first = arena.borrowFrames(MOST_BORROWED);
+  arena.promiseFrames(8);
+  const frames = Array.from({ length: 8 }, () => arena.allocateFrame());
+  assert.ok(frames.every((frame) => frame >= first + MOST_BORROWED));
+  assert.throws(() => arena.allocateFrame(), /promised/);
 });

@@ -24,6 +24,9 @@ export interface ArenaOptions {
   readonly overheadBytes: number;
 }
 
+/** Most frames that may be on loan for preparation at a time: see {@link Arena.borrowFrames}. */
+export const MOST_BORROWED = 1024;
+
 const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
 
 /**
@@ -49,13 +52,21 @@ export class Arena {
   private readonly freeFrames: Uint32Array;
   private freeCount = 0;
   private promisedFrames = 0;
+  /** Frames that can be promised. */
+  private readonly poolFrames: number;
+  /** Runs of zero frames that the host has prepared: first frame and end of each, the next to be used first. */
+  private readonly prepared: { next: number; readonly end: number }[] = [];
+  /** Frames in {@link prepared}, and lent. */
+  private preparedCount = 0;
+  private borrowed = 0;
 
   /** @throws RangeError if the sizes do not fit a 32-bit memory, Error if the host cannot provide the address space. */
   constructor({ ramBytes, overheadBytes }: ArenaOptions) {
     const pool = Math.ceil(ramBytes / PAGE_SIZE) * PAGE_SIZE;
     // The first page stays unused so that address 0 and frame 0 can mean "none".
     this.overheadEnd = PAGE_SIZE + Math.ceil(overheadBytes / PAGE_SIZE) * PAGE_SIZE;
-    const wasmPages = Math.ceil((this.overheadEnd + pool) / WASM_PAGE_SIZE);
+    const spare = MOST_BORROWED * PAGE_SIZE;
+    const wasmPages = Math.ceil((this.overheadEnd + pool + spare) / WASM_PAGE_SIZE);
     if (!(ramBytes >= 0) || !(overheadBytes >= 0) || wasmPages * WASM_PAGE_SIZE > MAX_ARENA_BYTES) {
       throw new RangeError(
         `cannot create a memory of ${mebibytes(ramBytes)} for the guest and ${mebibytes(overheadBytes)} for the processor: ` +
@@ -75,10 +86,11 @@ export class Arena {
     this.i32 = new Int32Array(this.buffer);
     this.view = new DataView(this.buffer);
     this.firstFrame = this.overheadEnd / PAGE_SIZE;
-    this.frameLimit = this.firstFrame + pool / PAGE_SIZE;
+    this.poolFrames = pool / PAGE_SIZE;
+    this.frameLimit = this.firstFrame + this.poolFrames + MOST_BORROWED;
     this.nextFrame = this.firstFrame;
     this.references = new Uint32Array(this.frameLimit);
-    this.freeFrames = new Uint32Array(pool / PAGE_SIZE);
+    this.freeFrames = new Uint32Array(this.frameLimit - this.firstFrame);
   }
 
   /**
@@ -107,7 +119,7 @@ export class Arena {
    * @throws RangeError if the pool has fewer.
    */
   promiseFrames(count: number): void {
-    const total = this.frameLimit - this.firstFrame;
+    const total = this.poolFrames;
     if (this.promisedFrames + count > total) {
       throw new RangeError(
         `arena: ${mebibytes(count * PAGE_SIZE)} of guest memory asked for, ${mebibytes((total - this.promisedFrames) * PAGE_SIZE)} left ` +
@@ -124,12 +136,17 @@ export class Arena {
 
   /** A zeroed frame with one reference. Callers hold a promise for it. */
   allocateFrame(): number {
+    if (this.framesInUse >= this.poolFrames) throw new Error('arena: more frames taken than were promised');
     let frame: number;
     if (this.freeCount > 0) {
       frame = this.freeFrames[--this.freeCount];
       this.u32.fill(0, frame * PAGE_WORDS, (frame + 1) * PAGE_WORDS);
+    } else if (this.prepared.length > 0) {
+      const run = this.prepared[0];
+      frame = run.next++;
+      this.preparedCount--;
+      if (run.next === run.end) this.prepared.shift();
     } else {
-      if (this.nextFrame === this.frameLimit) throw new Error('arena: more frames taken than were promised');
       frame = this.nextFrame++;
     }
     this.references[frame] = 1;
@@ -158,8 +175,33 @@ export class Arena {
     return this.references[frame];
   }
 
-  /** Frames on loan now. */
+  /**
+   * Lends frames that were never used, up to {@link MOST_BORROWED}, all in a row, to someone who makes the host back them
+   * with memory: a guest's first touch of a page takes long otherwise. The borrower may write zeros only. Returns the
+   * first of `count` frames; 0 where there are not so many, or some are lent already.
+   */
+  borrowFrames(count: number): number {
+    if (this.borrowed > 0 || count > MOST_BORROWED || this.nextFrame + count > this.frameLimit) return 0;
+    const first = this.nextFrame;
+    this.nextFrame += count;
+    this.borrowed = count;
+    return first;
+  }
+
+  /** Gives borrowed frames back. */
+  returnFrames(first: number): void {
+    this.prepared.push({ next: first, end: first + this.borrowed });
+    this.preparedCount += this.borrowed;
+    this.borrowed = 0;
+  }
+
+  /** Frames that have been prepared and not been used yet. */
+  get preparedFrames(): number {
+    return this.preparedCount;
+  }
+
+  /** Frames on loan now, but for those being prepared. */
   get framesInUse(): number {
-    return this.nextFrame - this.firstFrame - this.freeCount;
+    return this.nextFrame - this.firstFrame - this.freeCount - this.preparedFrames - this.borrowed;
   }
 }

@@ -9,7 +9,7 @@ import type { PhysicalSpace } from './physical.ts';
 import { TLB_BANK_SIZE, TLB_BANKS } from './tlb.ts';
 import { Translation } from './translation.ts';
 
-export { Arena, type ArenaOptions, PAGE_SIZE } from './arena.ts';
+export { Arena, type ArenaOptions, MOST_BORROWED, PAGE_SIZE } from './arena.ts';
 export { DmaMemory } from './dma.ts';
 export { LinearAccess } from './linear.ts';
 export { GRANULE_SIZE, type MmioBus, PageFlag, PhysicalSpace, type PhysicalSpaceOptions } from './physical.ts';
