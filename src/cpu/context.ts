@@ -44,8 +44,6 @@ const FIELDS = {
   zero: 'u64',
   /** Instruction pointer; while a block runs, that of its first instruction. */
   rip: 'u64',
-  /** During a system helper: the address of the next instruction; a helper that branches overwrites it. */
-  nextRip: 'u64',
   /**
    * The arithmetic flags (see cpu/flags.ts). Settled, when flagKind is 0: the last result, sign-extended, gives ZF, SF (xor
    * signDelta) and PF (xor parityDelta).
@@ -182,6 +180,8 @@ const FIELDS = {
   // --- engine: not architectural, not in snapshots
   /** Decode mode key (see cpu/mode.ts); also the low bits of execute tags. */
   mode: 'u32',
+  /** During a system helper: the address of the next instruction; a helper that branches overwrites it. Nothing at other times. */
+  nextRip: 'u64',
   /** Arena address of the current TLB bank. */
   tlb: 'u32',
   /** Arena address of the jump cache. */

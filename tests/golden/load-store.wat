@@ -4,7 +4,7 @@
       (i32.lt_s
         (local.tee $l2
           (i32.add
-            (i32.load offset=1716
+            (i32.load offset=1724
               (local.get $p0))
             (i32.const 4)))
         (i32.const 3))
@@ -30,16 +30,16 @@
       (i64.load offset=136
         (local.get $p0)))
     (local.set $l8
-      (i32.load offset=1696
+      (i32.load offset=1704
         (local.get $p0)))
     (local.set $l9
-      (i64.load offset=152
+      (i64.load offset=144
         (local.get $p0)))
     (local.set $l10
-      (i64.load offset=160
+      (i64.load offset=152
         (local.get $p0)))
     (local.set $l11
-      (i32.load offset=168
+      (i32.load offset=160
         (local.get $p0)))
     (local.set $l12
       (i64.const 0))
@@ -96,7 +96,7 @@
               (local.get $l18))
             (local.get $l15)))
         (else
-          (i64.store offset=1736
+          (i64.store offset=1744
             (local.get $p0)
             (local.get $l15))
           (br_if $B1
@@ -149,16 +149,16 @@
       (i64.store offset=16
         (local.get $p0)
         (local.get $l4))
-      (i64.store offset=152
+      (i64.store offset=144
         (local.get $p0)
         (local.get $l9))
-      (i64.store offset=160
+      (i64.store offset=152
         (local.get $p0)
         (local.get $l10))
-      (i32.store offset=168
+      (i32.store offset=160
         (local.get $p0)
         (i32.const 7))
-      (i32.store offset=1716
+      (i32.store offset=1724
         (local.get $p0)
         (local.get $l2))
       (return_call $env.followtrue
@@ -172,19 +172,19 @@
     (i64.store offset=16
       (local.get $p0)
       (local.get $l4))
-    (i64.store offset=152
+    (i64.store offset=144
       (local.get $p0)
       (local.get $l9))
-    (i64.store offset=160
+    (i64.store offset=152
       (local.get $p0)
       (local.get $l10))
-    (i32.store offset=168
+    (i32.store offset=160
       (local.get $p0)
       (local.get $l11))
     (i64.store offset=136
       (local.get $p0)
       (local.get $l7))
-    (i32.store offset=1716
+    (i32.store offset=1724
       (local.get $p0)
       (local.get $l2))
     (return

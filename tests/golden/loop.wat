@@ -4,7 +4,7 @@
       (i32.lt_s
         (local.tee $l2
           (i32.add
-            (i32.load offset=1716
+            (i32.load offset=1724
               (local.get $p0))
             (i32.const 5)))
         (i32.const 4))
@@ -24,16 +24,16 @@
       (i64.load offset=136
         (local.get $p0)))
     (local.set $l6
-      (i32.load offset=1696
+      (i32.load offset=1704
         (local.get $p0)))
     (local.set $l7
-      (i64.load offset=152
+      (i64.load offset=144
         (local.get $p0)))
     (local.set $l8
-      (i64.load offset=160
+      (i64.load offset=152
         (local.get $p0)))
     (local.set $l9
-      (i32.load offset=168
+      (i32.load offset=160
         (local.get $p0)))
     (local.set $l10
       (i64.const 0))
@@ -114,16 +114,16 @@
                 (i64.store offset=8
                   (local.get $p0)
                   (local.get $l4))
-                (i64.store offset=152
+                (i64.store offset=144
                   (local.get $p0)
                   (local.get $l7))
-                (i64.store offset=160
+                (i64.store offset=152
                   (local.get $p0)
                   (local.get $l8))
-                (i32.store offset=168
+                (i32.store offset=160
                   (local.get $p0)
                   (local.get $l9))
-                (i32.store offset=1716
+                (i32.store offset=1724
                   (local.get $p0)
                   (local.get $l2))
                 (i64.store offset=136
@@ -144,16 +144,16 @@
         (i64.store offset=8
           (local.get $p0)
           (local.get $l4))
-        (i64.store offset=152
+        (i64.store offset=144
           (local.get $p0)
           (local.get $l7))
-        (i64.store offset=160
+        (i64.store offset=152
           (local.get $p0)
           (local.get $l8))
-        (i32.store offset=168
+        (i32.store offset=160
           (local.get $p0)
           (i32.const 19))
-        (i32.store offset=1716
+        (i32.store offset=1724
           (local.get $p0)
           (local.get $l2))
         (return_call $env.followtrue
@@ -167,19 +167,19 @@
     (i64.store offset=8
       (local.get $p0)
       (local.get $l4))
-    (i64.store offset=152
+    (i64.store offset=144
       (local.get $p0)
       (local.get $l7))
-    (i64.store offset=160
+    (i64.store offset=152
       (local.get $p0)
       (local.get $l8))
-    (i32.store offset=168
+    (i32.store offset=160
       (local.get $p0)
       (local.get $l9))
     (i64.store offset=136
       (local.get $p0)
       (local.get $l5))
-    (i32.store offset=1716
+    (i32.store offset=1724
       (local.get $p0)
       (local.get $l2))
     (return

@@ -4,7 +4,7 @@
       (i32.lt_s
         (local.tee $l2
           (i32.add
-            (i32.load offset=1716
+            (i32.load offset=1724
               (local.get $p0))
             (i32.const 5)))
         (i32.const 4))
@@ -21,16 +21,16 @@
       (i64.load offset=136
         (local.get $p0)))
     (local.set $l5
-      (i32.load offset=1696
+      (i32.load offset=1704
         (local.get $p0)))
     (local.set $l6
-      (i64.load offset=152
+      (i64.load offset=144
         (local.get $p0)))
     (local.set $l7
-      (i64.load offset=160
+      (i64.load offset=152
         (local.get $p0)))
     (local.set $l8
-      (i32.load offset=168
+      (i32.load offset=160
         (local.get $p0)))
     (local.set $l9
       (i64.const 0))
@@ -254,7 +254,7 @@
               (local.get $l11))
             (local.get $l21)))
         (else
-          (f64.store offset=1736
+          (f64.store offset=1744
             (local.get $p0)
             (local.get $l21))
           (if $I11
@@ -285,16 +285,16 @@
         (f64x2.replace_lane 0
           (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
           (local.get $l21)))
-      (i64.store offset=152
+      (i64.store offset=144
         (local.get $p0)
         (local.get $l6))
-      (i64.store offset=160
+      (i64.store offset=152
         (local.get $p0)
         (local.get $l7))
-      (i32.store offset=168
+      (i32.store offset=160
         (local.get $p0)
         (local.get $l8))
-      (i32.store offset=1716
+      (i32.store offset=1724
         (local.get $p0)
         (local.get $l2))
       (return_call $env.followtrue
@@ -302,19 +302,19 @@
         (global.get $place.firstExit)
         (local.get $l12))
       (unreachable))
-    (i64.store offset=152
+    (i64.store offset=144
       (local.get $p0)
       (local.get $l6))
-    (i64.store offset=160
+    (i64.store offset=152
       (local.get $p0)
       (local.get $l7))
-    (i32.store offset=168
+    (i32.store offset=160
       (local.get $p0)
       (local.get $l8))
     (i64.store offset=136
       (local.get $p0)
       (local.get $l4))
-    (i32.store offset=1716
+    (i32.store offset=1724
       (local.get $p0)
       (local.get $l2))
     (return

@@ -4,7 +4,7 @@
       (i32.lt_s
         (local.tee $l2
           (i32.add
-            (i32.load offset=1716
+            (i32.load offset=1724
               (local.get $p0))
             (i32.const 5)))
         (i32.const 4))
@@ -30,16 +30,16 @@
       (i64.load offset=136
         (local.get $p0)))
     (local.set $l8
-      (i32.load offset=1696
+      (i32.load offset=1704
         (local.get $p0)))
     (local.set $l9
-      (i64.load offset=152
+      (i64.load offset=144
         (local.get $p0)))
     (local.set $l10
-      (i64.load offset=160
+      (i64.load offset=152
         (local.get $p0)))
     (local.set $l11
-      (i32.load offset=168
+      (i32.load offset=160
         (local.get $p0)))
     (local.set $l12
       (i64.const 0))
@@ -86,7 +86,7 @@
               (local.get $l18))
             (local.get $l13)))
         (else
-          (i64.store offset=1736
+          (i64.store offset=1744
             (local.get $p0)
             (local.get $l13))
           (br_if $B1
@@ -108,10 +108,10 @@
               (local.get $p0)))
           (i32.const 65536))
         (then
-          (i32.store offset=1752
+          (i32.store offset=1760
             (local.get $p0)
             (i32.const 3))
-          (i32.store offset=1732
+          (i32.store offset=1740
             (local.get $p0)
             (i32.add
               (global.get $place.firstSite)
@@ -125,13 +125,13 @@
       (if $I4
         (local.get $l11)
         (then
-          (i64.store offset=152
+          (i64.store offset=144
             (local.get $p0)
             (local.get $l9))
-          (i64.store offset=160
+          (i64.store offset=152
             (local.get $p0)
             (local.get $l10))
-          (i32.store offset=168
+          (i32.store offset=160
             (local.get $p0)
             (local.get $l11))
           (local.set $l20
@@ -143,10 +143,10 @@
               (i32.const 0)
               (i32.const 0)))
           (local.set $l9
-            (i64.load offset=152
+            (i64.load offset=144
               (local.get $p0)))
           (local.set $l10
-            (i64.load offset=160
+            (i64.load offset=152
               (local.get $p0)))))
       (local.set $l21
         (i32.xor
@@ -218,7 +218,7 @@
           (i32.or
             (i32.and
               (local.tee $l27
-                (i32.load offset=176
+                (i32.load offset=168
                   (local.get $p0)))
               (i32.const -196609))
             (i32.or
@@ -243,7 +243,7 @@
               (local.get $l18))
             (local.get $l16)))
         (else
-          (i64.store offset=1736
+          (i64.store offset=1744
             (local.get $p0)
             (local.get $l16))
           (br_if $B1
@@ -338,16 +338,16 @@
       (i64.store offset=32
         (local.get $p0)
         (local.get $l6))
-      (i64.store offset=152
+      (i64.store offset=144
         (local.get $p0)
         (local.get $l9))
-      (i64.store offset=160
+      (i64.store offset=152
         (local.get $p0)
         (local.get $l10))
-      (i32.store offset=168
+      (i32.store offset=160
         (local.get $p0)
         (i32.const 0))
-      (i32.store offset=1716
+      (i32.store offset=1724
         (local.get $p0)
         (local.get $l2))
       (return_call $env.followtrue
@@ -364,19 +364,19 @@
     (i64.store offset=32
       (local.get $p0)
       (local.get $l6))
-    (i64.store offset=152
+    (i64.store offset=144
       (local.get $p0)
       (local.get $l9))
-    (i64.store offset=160
+    (i64.store offset=152
       (local.get $p0)
       (local.get $l10))
-    (i32.store offset=168
+    (i32.store offset=160
       (local.get $p0)
       (local.get $l11))
     (i64.store offset=136
       (local.get $p0)
       (local.get $l7))
-    (i32.store offset=1716
+    (i32.store offset=1724
       (local.get $p0)
       (local.get $l2))
     (return
