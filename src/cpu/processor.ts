@@ -33,7 +33,6 @@ import { exitGuest } from './svm/world-switch.ts';
 import { systemHelpers } from './system/index.ts';
 import { resetCpu } from './system/reset.ts';
 import { checkSegment } from './system/segments.ts';
-import { plainTimeStamp } from './system/time-stamp.ts';
 
 /** What bounds translated code. */
 export interface CodeLimits extends RegionPolicy {
@@ -214,7 +213,7 @@ export class Processor {
         helpers[name] = (a, b, c, d, e, f) => helper(cpu, a, b, c, d, e, f);
       }
     }
-    const readTimeStamp = () => plainTimeStamp(cpu);
+    const readTimeStamp = helpers.timeStamp;
     helpers.timeStamp = () => this.engine.fromRegion(readTimeStamp);
     return {
       slowLoad: (lo, hi, info) => linear.slowLoad(lo, hi, info),

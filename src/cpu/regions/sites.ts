@@ -80,10 +80,6 @@ export class RegionSites {
     return this.details[site] & HAS_ERROR_CODE ? this.details[site] >>> ERROR_CODE_SHIFT : undefined;
   }
 
-  get size(): number {
-    return this.count;
-  }
-
   /** All sites, to be appended to others. */
   take(): SiteTable {
     const { offsets, states, details, count } = this;
