@@ -86,3 +86,20 @@ describe('a program that is larger than the room for its code', () => {
     });
   }
 });
+
+describe('two blocks of one loop, which become hot at the same time', () => {
+  /** Regions made after so many rounds, where a block is hot after 100 entries, and two hot blocks are compiled together. */
+  const regionsAfter = (rounds: number): number => {
+    useLimits('auto', { heat: 100, batch: 2 });
+    const guest = longMode(`mov ecx, ${rounds}
+      again: add rbx, 1
+      jmp next
+      next: dec ecx
+      jnz again
+      hlt`).halt(10_000);
+    assert.equal(guest.register('rbx'), BigInt(rounds));
+    return guest.bench.processor.regions!.statistics.regions;
+  };
+  test('the region of one holds the other', () => assert.equal(regionsAfter(150), 0));
+  test('the other gets its own if it stays hot', () => assert.equal(regionsAfter(250), 2));
+});

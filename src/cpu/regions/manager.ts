@@ -103,6 +103,11 @@ export class RegionManager {
   private running: { readonly record: number; failures: number }[] = [];
   /** Blocks, by record, whose regions assume nothing. */
   private readonly wary = new Set<number>();
+  /**
+   * Blocks, by record, that a region holds which was begun since they last became hot. They have been entered as often as
+   * the region's own block, which leads to them; once the region is there they may never be entered again.
+   */
+  private readonly inside = new Set<number>();
   /** Instructions retired at which the waiting blocks are compiled. */
   private due = 0;
   /** Another thread that compiles, and what it has been given, with how often everything had been dropped then. */
@@ -149,13 +154,19 @@ export class RegionManager {
     const home = pageAt(0);
     if (!home) return;
     const again = this.u32[(record + RECORD.interpreted) >> 2] !== 0;
+    if (this.inside.delete(record)) {
+      this.u16[(record + RECORD.heat) >> 1] = again ? this.policy.secondHeat : this.policy.heat;
+      return;
+    }
     const limits = again || this.followAll ? SECOND_LIMITS : FIRST_LIMITS;
     const handler = this.u32[(record + RECORD.handler) >> 2];
     const entry = discover(offset, this.blocks.codeSource(pageAt, mode, this.followAll), limits);
     if (!entry) return;
     const pages = new Map<number, MappedPage>();
     const versions = new Map<number, number>();
-    for (const { instructions } of reachable(entry)) {
+    for (const block of reachable(entry)) {
+      const { instructions } = block;
+      if (block !== entry) this.noteInside(pageAt(pageOf(block.offset)), block);
       this.statistics.instructions += instructions.length;
       for (const instruction of instructions) {
         const distance = pageOf(instruction.offset);
@@ -173,6 +184,12 @@ export class RegionManager {
     this.waiting.push({ name, entry, mode, long, assuming, record, length, home, pages, versions, handler });
     this.statistics.milliseconds += this.milliseconds() - start;
     if (this.waiting.length >= this.policy.batch) this.compile();
+  }
+
+  /** Notes the block that is entered where a region's block begins, if there is one. */
+  private noteInside(page: MappedPage | undefined, { offset }: RegionBlock): void {
+    const record = page ? this.blocks.find(page.table, offset & (PAGE_SIZE - 1)) : 0;
+    if (record !== 0) this.inside.add(record);
   }
 
   /** Called between runs of the handlers now and then. */
@@ -196,6 +213,7 @@ export class RegionManager {
 
   /** Makes a block hot at its next entry. */
   private heatUp(record: number): void {
+    this.inside.delete(record);
     this.u16[(record + RECORD.heat) >> 1] = 1;
     // so that the entry is counted
     this.jumps.clear();
@@ -206,6 +224,7 @@ export class RegionManager {
     this.waiting = [];
     this.running = [];
     this.wary.clear();
+    this.inside.clear();
     this.flushes++;
     this.sites.clear();
     const { table } = this.imports;
