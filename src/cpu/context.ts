@@ -36,6 +36,12 @@ export const GS = 5;
 export const LDTR = 6;
 export const TR = 7;
 
+/**
+ * A displacement in a decoded record counts from the block's first instruction and has 32 bits. Where it does not fit, it is
+ * this much less, and a constant in the context takes the place of the index register. More than a block is long.
+ */
+export const BEYOND_32_BITS = 4096;
+
 const FIELDS = {
   // --- general registers and flags
   /** RAX RCX RDX RBX RSP RBP RSI RDI R8-R15. */
@@ -226,6 +232,8 @@ const FIELDS = {
    * PSE, PAE, LA57 and SMEP OR its EFER masked to LMA and NXE. 0 stands for LMA, PAE and NXE.
    */
   nestedPagingMode: 'u32',
+  /** Always {@link BEYOND_32_BITS}: see there. */
+  beyond: 'u64',
   /** Scratch for helpers that hand back more than one value. */
   scratch: ['u64', 8],
 } as const satisfies Record<string, FieldSpec>;

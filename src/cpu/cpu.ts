@@ -6,7 +6,7 @@ import type { Clock } from '../bus/clock.ts';
 import type { Log } from '../bus/log.ts';
 import type { AccessSize } from '../bus/ports.ts';
 import type { EntropySource } from '../bus/streams.ts';
-import { CONTEXT_SIZE } from './context.ts';
+import { BEYOND_32_BITS, CONTEXT_SIZE, offsetOf } from './context.ts';
 import { EventCounters } from './event-counters.ts';
 import type { CpuModel } from './model.ts';
 import { CpuState } from './state.ts';
@@ -122,6 +122,7 @@ export class Cpu extends CpuState {
 
   constructor(memory: ArrayBufferLike, base: number) {
     super(memory, base, CONTEXT_SIZE);
+    this.u32[offsetOf('beyond') >> 2] = BEYOND_32_BITS;
   }
 
   /** Connects the parts; once, before anything runs. */

@@ -12,7 +12,7 @@
         (return_call_indirect (type $t8)
           (local.get $p0)
           (i32.const ADDRESS)
-          (i32.load offset=56
+          (i32.load offset=4
             (i32.const ADDRESS)))))
     (local.set $l3
       (i64.load

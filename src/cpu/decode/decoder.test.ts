@@ -39,9 +39,9 @@ const WHOLE: Expectation[] = [
   [64, '83 c0 80', 'ADD', { immediate: -128n }],
   [64, '04 80', 'ADD', { immediate: 0x80n }],
   [32, '66 05 34 82', 'ADD', { immediate: -0x7dccn }],
-  [64, 'c8 34 92 1f', 'ENTER', { immediate: 0x9234n, immediate2: 0x1fn }],
-  [32, '9a 78 56 34 92 cd ab', 'CALL', { immediate: 0x92345678n, immediate2: 0xabcdn }],
-  [16, 'ea 34 92 cd ab', 'JMP', { immediate: 0x9234n, immediate2: 0xabcdn }],
+  [64, 'c8 34 92 1f', 'ENTER', { immediate: 0x9234n, immediate2: 0x1f }],
+  [32, '9a 78 56 34 92 cd ab', 'CALL', { immediate: 0x92345678n, immediate2: 0xabcd }],
+  [16, 'ea 34 92 cd ab', 'JMP', { immediate: 0x9234n, immediate2: 0xabcd }],
   [64, 'c2 fe ff', 'RET', { immediate: 0xfffen }],
   // memory operands: 32- and 64-bit
   [

@@ -39,18 +39,36 @@ export class Decoded {
   base = NO_REGISTER;
   index = NO_REGISTER;
   scale = 0;
-  /** Sign-extended displacement, or the 64-bit offset of an `O` operand. */
-  displacement = 0n;
+  /** Halves of the displacement, sign-extended, or of the offset of an `O` operand, zero-extended. Signed numbers. */
+  displacementLow = 0;
+  displacementHigh = 0;
   /** Segment of the memory operand after defaults and override. */
   segment = DS;
   segmentOverridden = false;
   rex = false;
   lock = false;
   repeat: 'none' | 'rep' | 'repne' = 'none';
-  /** First and second immediates, sign- or zero-extended to 64 bits. */
-  immediate = 0n;
-  immediate2 = 0n;
+  /** Halves of the first immediate, sign- or zero-extended to 64 bits. Signed numbers. */
+  immediateLow = 0;
+  immediateHigh = 0;
+  /** The second one, of 16 bits at most. */
+  immediate2 = 0;
+
+  /** The displacement as a signed number, the offset of an `O` operand as an unsigned one. */
+  get displacement(): bigint {
+    const value = join(this.displacementLow, this.displacementHigh);
+    return this.hasOffset ? BigInt.asUintN(64, value) : value;
+  }
+  get immediate(): bigint {
+    return join(this.immediateLow, this.immediateHigh);
+  }
+  private get hasOffset(): boolean {
+    return this.encoding.operands.some(({ letter }) => letter === 'O');
+  }
 }
+
+/** A signed number from its halves. */
+const join = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigInt(low >>> 0);
 
 const REX_W = 8;
 const REX_R = 4;
@@ -91,11 +109,6 @@ export class Decoder {
     }
     return this.bytes[this.at++];
   }
-  private signed(size: number): bigint {
-    let value = 0n;
-    for (let i = 0; i < size; i++) value |= BigInt(this.next()) << BigInt(8 * i);
-    return BigInt.asIntN(8 * size, value);
-  }
   private signed8(): number {
     return (this.next() << 24) >> 24;
   }
@@ -104,6 +117,10 @@ export class Decoder {
   }
   private signed32(): number {
     return this.next() | (this.next() << 8) | (this.next() << 16) | (this.next() << 24);
+  }
+
+  private unsigned(size: number): number {
+    return size === 2 ? this.signed16() & 0xffff : this.signed32();
   }
 
   /**
@@ -209,7 +226,8 @@ export class Decoder {
     out.opcodeRegister = (opcode & 7) | (rex & REX_B ? 8 : 0);
     out.segment = DS;
     out.segmentOverridden = segment !== NO_REGISTER;
-    out.displacement = 0n;
+    out.displacementLow = 0;
+    out.displacementHigh = 0;
     out.base = NO_REGISTER;
     out.index = NO_REGISTER;
     out.scale = 0;
@@ -223,23 +241,23 @@ export class Decoder {
         this.memoryOperand(out, modrm, rex);
       }
     }
-    out.immediate = 0n;
-    out.immediate2 = 0n;
+    out.immediateLow = 0;
+    out.immediateHigh = 0;
+    out.immediate2 = 0;
     let immediates = 0;
-    for (const operand of encoding.operands) {
-      if (operand.letter === 'O') {
-        out.displacement =
-          out.addressSize === 64
-            ? BigInt.asUintN(64, this.signed(8))
-            : BigInt.asUintN(out.addressSize, this.signed(out.addressSize / 8));
+    const { operands } = encoding;
+    for (let i = 0; i < operands.length; i++) {
+      const operand = operands[i];
+      if (operand.letter === 'I' || operand.letter === 'J') {
+        if (immediates++ === 0) this.firstImmediate(out, operand);
+        else out.immediate2 = this.immediateOperand(operand, out.operandSize);
+      } else if (operand.letter === 'O') {
+        out.displacementLow = this.unsigned(Math.min(4, out.addressSize / 8));
+        if (out.addressSize === 64) out.displacementHigh = this.signed32();
         out.form = 'memory';
       } else if (operand.letter === 'A') {
-        out.immediate = BigInt.asUintN(out.operandSize, this.signed(out.operandSize / 8));
-        out.immediate2 = BigInt.asUintN(16, this.signed(2));
-      } else if (operand.letter === 'I' || operand.letter === 'J') {
-        const value = this.immediateOperand(operand, out.operandSize);
-        if (immediates++ === 0) out.immediate = value;
-        else out.immediate2 = value;
+        out.immediateLow = this.unsigned(out.operandSize / 8);
+        out.immediate2 = this.signed16() & 0xffff;
       }
     }
     if (out.segmentOverridden) out.segment = segment;
@@ -248,22 +266,23 @@ export class Decoder {
     return 'ok';
   }
 
-  private immediateOperand(operand: Operand, operandSize: 16 | 32 | 64): bigint {
+  private firstImmediate(out: Decoded, operand: Operand): void {
+    const low = this.immediateOperand(operand, out.operandSize);
+    out.immediateLow = low;
+    out.immediateHigh = operand.width === 'v' && out.operandSize === 64 ? this.signed32() : low >> 31;
+  }
+
+  /** An immediate, or the low half of one of 64 bits. */
+  private immediateOperand(operand: Operand, operandSize: 16 | 32 | 64): number {
     switch (operand.width) {
       case 'b':
-        return operand.letter === 'J' ? BigInt(this.signed8()) : BigInt(this.next());
+        return operand.letter === 'J' ? this.signed8() : this.next();
       case 'bs':
-        return BigInt(this.signed8());
+        return this.signed8();
       case 'w':
-        return BigInt(this.signed16() & 0xffff);
-      case 'z':
-        return operandSize === 16 ? BigInt(this.signed16()) : BigInt(this.signed32());
+        return this.signed16() & 0xffff;
       default:
-        return operandSize === 64
-          ? this.signed(8)
-          : operandSize === 32
-            ? BigInt(this.signed32())
-            : BigInt(this.signed16());
+        return operandSize === 16 ? this.signed16() : this.signed32();
     }
   }
 
@@ -320,7 +339,8 @@ export class Decoder {
         if (mod === 1) displacement = this.signed8();
         else if (mod === 2) displacement = this.signed16();
       }
-      out.displacement = BigInt(displacement);
+      out.displacementLow = displacement;
+      out.displacementHigh = displacement >> 31;
       return;
     }
     let base = rm | (rex & REX_B ? 8 : 0);
@@ -343,6 +363,7 @@ export class Decoder {
     if (!noBase && (base === 4 || base === 5)) out.segment = SS;
     if (mod === 1) displacement = this.signed8();
     else if (mod === 2 || noBase) displacement = this.signed32();
-    out.displacement = BigInt(displacement);
+    out.displacementLow = displacement;
+    out.displacementHigh = displacement >> 31;
   }
 }

@@ -232,7 +232,7 @@ function sameOperand(operand: Operand, row: RowOperand, out: Decoder['out'], imm
     }
     case 'far':
       assert.equal(out.immediate, operand.offset.constant);
-      assert.equal(out.immediate2, operand.selector.constant);
+      assert.equal(BigInt(out.immediate2), operand.selector.constant);
       return;
     case 'memory': {
       assert.equal(out.form, 'memory');
@@ -302,7 +302,8 @@ describe('every row', () => {
             if (e.span === 16) assert.equal(out.opcode & 15, condition[0]);
             let immediates = 0;
             operands.forEach((operand, i) => {
-              const immediate = e.operands[i].letter === 'I' && immediates++ === 1 ? out.immediate2 : out.immediate;
+              const immediate =
+                e.operands[i].letter === 'I' && immediates++ === 1 ? BigInt(out.immediate2) : out.immediate;
               try {
                 sameOperand(operand, e.operands[i], out, immediate);
               } catch (error) {

@@ -75,11 +75,11 @@ function operandText(
     case 'fixed':
       return fixedText(decoded, operand);
     case 'I':
-      return immediateText(decoded, operand, nextImmediate() === 0 ? decoded.immediate : decoded.immediate2);
+      return immediateText(decoded, operand, nextImmediate() === 0 ? decoded.immediate : BigInt(decoded.immediate2));
     case 'J':
       return targetText(decoded, options.address);
     case 'A':
-      return `${hexadecimal(decoded.immediate2)}:${hexadecimal(decoded.immediate)}`;
+      return `${hexadecimal(BigInt(decoded.immediate2))}:${hexadecimal(decoded.immediate)}`;
     case 'O':
     case 'M':
       return memoryText(decoded, operand, options);

@@ -28,3 +28,14 @@ export function formOf(out: Decoded, long: boolean): HandlerForm {
     cc: encoding.span === 16 ? out.opcode & 15 : 0,
   };
 }
+
+const REPEATS = { none: 0, rep: 1, repne: 2 } as const;
+
+/** A small number that tells the forms of one encoding in one mode class apart, the common ones lowest. */
+export function formIndex(out: Decoded, long: boolean): number {
+  const { encoding } = out;
+  const operandSize = encoding.dependsOnOperandSize ? out.operandSize >> 5 : 0;
+  const narrow = encoding.attributes.as && out.addressSize < (long ? 64 : 32) ? 1 : 0;
+  const cc = encoding.span === 16 ? out.opcode & 15 : 0;
+  return (((((REPEATS[out.repeat] << 1) | narrow) << 2) | operandSize) << 5) | (out.form === 'memory' ? 16 : 0) | cc;
+}

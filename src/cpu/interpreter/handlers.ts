@@ -179,7 +179,7 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
         f.op['i32.add'](f.load('i32.load', ctx, offsetOf('budget')), f.i32(1)),
         offsetOf('budget'),
       );
-      f.returnCall(branchTo, [ctx, rec, f.i32(RECORD.linkNext), to]);
+      f.returnCall(branchTo, [ctx, rec, f.i32(RECORD.link), to]);
     }),
     m.function('resync', ['i32', 'i32'], ['i32'], (f) => {
       const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];

@@ -1,6 +1,9 @@
 /**
- * Decoded records: what the interpreter stage's handlers read. A block is a run of records; each handler continues with
- * the record behind its own, the last one of a block with another block.
+ * Decoded records: what the interpreter stage's handlers read. A block is a header and a run of records; each handler
+ * continues with the record behind its own, the last one of a block with another block. Blocks are named by the address of
+ * their first record.
+ *
+ * Cold code waits for its records: they are as small as they can be. Fields that no instruction has both of share a place.
  */
 export const RECORD = {
   /** Table index of the handler, u32. */
@@ -11,38 +14,46 @@ export const RECORD = {
   length: 6,
   /** Instructions of the block from this one on (this one included), u8. Of a block's first record: its length. */
   remaining: 7,
-  /** Context offsets of up to three register operands, u16 each. */
+  /** Context offsets of up to two register operands, u16 each. */
   register0: 8,
   register1: 10,
-  register2: 12,
+  /** Of a relative branch: block that the target is known to be, if on the same page; 0 unknown, u32. */
+  link: 8,
+  /** 1 where the address size is the smaller one of the two that there are in the mode class, u8. */
+  narrow: 12,
+  /** Segment register number, u8. */
+  segment: 13,
   /** Context offsets of base and index registers (of `zero` where absent), u16. */
   base: 14,
   index: 16,
   /** Context offset of the segment register's cache (of `zero`-based addressing in 64-bit mode without FS or GS), u16. */
   segmentCache: 18,
-  /** Scale as a shift count, u8; segment register number, u8. */
+  /** Scale as a shift count, u8. */
   scale: 20,
-  segment: 21,
   /** x87 opcode bits (low 3 bits of D8-DF << 8 | ModRM), or register number of a control/debug/segment operand, u16. */
   extra: 22,
-  /** First immediate or branch displacement from the block's first instruction, i64. */
+  /** First immediate, i32. */
   immediate: 24,
-  /** Displacement (for RIP-relative: from the block's first instruction), i64. */
-  displacement: 32,
-  /** Mask of the effective address: 16, 32 or 64 ones, i64. */
-  addressMask: 40,
-  /** Record the taken branch leads to when on the same page; 0 unknown, u32. */
-  link: 48,
-  /** Likewise for the next instruction. */
-  linkNext: 52,
-  /** Of a block's first record, once a region has taken its handler's place: the handler itself, u32. */
-  interpreted: 56,
-  /** Of a block's first record: entries left until the block counts as hot, u16. */
-  heat: 60,
+  /** Displacement (for RIP-relative: from the block's first instruction), i32. */
+  displacement: 28,
+  /** Second immediate of ENTER, selector of a far pointer. */
+  immediate2: 28,
+  /** 64-bit immediate; branch displacement from the block's first instruction; offset of an `O` operand: i64. */
+  wide: 24,
 } as const;
 
-/** Bytes per record. The second immediate of ENTER and far pointers shares the displacement field. */
-export const RECORD_SIZE = 64;
+/** Bytes per record. */
+export const RECORD_SIZE = 32;
+
+/** Before a block's first record. Offsets from the start of the header, which ends where the record begins. */
+export const BLOCK_HEADER = {
+  /** Entries left until the block counts as hot, or its region is made anew; 0: nobody counts. u32. */
+  heat: 0,
+  /** Once a region has taken the place of the first record's handler: the handler itself, u32. */
+  interpreted: 4,
+} as const;
+/** As long as a record, so that no record lies across the lines of a cache. */
+export const BLOCK_HEADER_SIZE = RECORD_SIZE;
 
 /** Table index from which regions are numbered, behind the handlers of both classes. */
 export const FIRST_REGION = 8192;

@@ -90,7 +90,7 @@ export interface HandlerForm {
 const INFO_SEGMENT_SHIFT = 8;
 const INFO_WRITE = 1 << 16;
 
-const REGISTER_FIELDS = [RECORD.register0, RECORD.register1, RECORD.register2];
+const REGISTER_FIELDS = [RECORD.register0, RECORD.register1];
 
 /** Widths of the general registers named outright in rows. */
 const FIXED_REGISTERS: Readonly<Record<string, number>> = { AL: 0, CL: 1, AX: 0, DX: 2, rAX: 0 };
@@ -273,15 +273,17 @@ export class InterpreterStage extends Stage {
     const { f } = this;
     if (operand.letter === 'fixed') return f.let(this.constant(1, bits));
     const immediates = this.form.encoding.operands.filter((o) => o.letter === 'I');
-    const offset = immediates.indexOf(operand) === 1 ? RECORD.displacement : RECORD.immediate;
-    return f.let(f.load(LOADS[bits], this.rec, offset));
+    const offset = immediates.indexOf(operand) === 1 ? RECORD.immediate2 : RECORD.immediate;
+    // the only ones of 64 bits are those of MOV
+    const operator = bits === 64 && operand.width !== 'v' ? 'i64.load32_s' : LOADS[bits];
+    return f.let(f.load(operator, this.rec, offset));
   }
 
   farSelector(_operand: number): I32 {
-    return this.f.load('i32.load16_u', this.rec, RECORD.displacement);
+    return this.f.load('i32.load16_u', this.rec, RECORD.immediate2);
   }
   farOffset(_operand: number): I64 {
-    return this.f.load('i64.load', this.rec, RECORD.immediate);
+    return this.f.load('i64.load32_u', this.rec, RECORD.immediate);
   }
 
   number(i: number): Local<'f32' | 'f64'> {
@@ -344,14 +346,15 @@ export class InterpreterStage extends Stage {
 
   private offsetTree(displaced?: I64): I64 {
     const { f } = this;
-    if (this.form.encoding.operands.some((o) => o.letter === 'O'))
-      return f.load('i64.load', this.rec, RECORD.displacement);
+    if (this.form.encoding.operands.some((o) => o.letter === 'O')) return f.load('i64.load', this.rec, RECORD.wide);
     const base = f.load('i64.load', this.add(this.ctx as I32, this.recordU16(RECORD.base)), 0);
     const index = f.load('i64.load', this.add(this.ctx as I32, this.recordU16(RECORD.index)), 0);
     const scaled = this.shl(index as I64, this.op['i64.extend_i32_u'](this.recordU8(RECORD.scale)) as I64);
-    let sum = this.add(this.add(base as I64, scaled), f.load('i64.load', this.rec, RECORD.displacement) as I64);
+    let sum = this.add(this.add(base as I64, scaled), f.load('i64.load32_s', this.rec, RECORD.displacement) as I64);
     if (displaced) sum = this.add(sum, displaced);
-    return this.and(sum, f.load('i64.load', this.rec, RECORD.addressMask) as I64);
+    const whole = f.let(sum) as Value as I64;
+    const narrow = this.and(whole, this.long ? 0xffffffff : 0xffff);
+    return this.select(this.recordU8(RECORD.narrow) as I32, narrow, this.long ? whole : this.and(whole, 0xffffffff));
   }
 
   address(_operand: number, bytes: number, access: Access): Address {
@@ -759,7 +762,7 @@ export class InterpreterStage extends Stage {
     return this.f.let(this.ripPlus(this.extendU(offset)));
   }
   target(_operand: number): Local<'i64'> {
-    const target = this.ripPlus(this.f.load('i64.load', this.rec, RECORD.immediate) as I64);
+    const target = this.ripPlus(this.f.load('i64.load', this.rec, RECORD.wide) as I64);
     return this.f.let(this.bits === 16 ? this.and(target, 0xffff) : target);
   }
   /**

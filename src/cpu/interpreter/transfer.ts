@@ -2,8 +2,8 @@
 import type { FunctionBuilder, Local, Signature, TableRef, Value } from '../../wasm/index.ts';
 import { CS, offsetOf, segmentOffset } from '../context.ts';
 import { DIRECT, JUMP_ENTRY, JUMP_INDEX } from '../memory/jump-cache.ts';
-import { emitHeat } from './heat.ts';
-import { Exit, FIRST_REGION, RECORD } from './record.ts';
+import { emitHeat, headerOf } from './heat.ts';
+import { BLOCK_HEADER, Exit, FIRST_REGION, RECORD } from './record.ts';
 import { TLB_EXECUTE, TLB_INDEX } from './tlb-access.ts';
 
 /** What a transfer needs of its module. */
@@ -106,7 +106,7 @@ function jumpTarget(f: FunctionBuilder, block: Local<'i32'>): Value<'i32'> {
   const handler = f.let(f.load('i32.load', block, RECORD.handler));
   const isDirect = op['i32.and'](
     op['i32.ge_u'](handler, f.i32(FIRST_REGION)),
-    op['i32.eqz'](f.load('i32.load16_u', block, RECORD.heat)),
+    op['i32.eqz'](f.load('i32.load', headerOf(f, block), BLOCK_HEADER.heat)),
   );
   const length = op['i32.shl'](f.load('i32.load8_u', block, RECORD.remaining), f.i32(DIRECT.lengthShift));
   const direct = op['i32.or'](op['i32.shl'](handler, f.i32(DIRECT.handlerShift)), op['i32.or'](length, f.i32(1)));

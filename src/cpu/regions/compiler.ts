@@ -13,7 +13,7 @@ import {
 } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import type { HandlerImports, Handlers } from '../interpreter/handlers.ts';
-import { Exit, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
+import { BLOCK_HEADER, BLOCK_HEADER_SIZE, Exit, RECORD_SIZE } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { pageOf, type RegionBlock } from './graph.ts';
 import { carryIsDead } from './instruction.ts';
@@ -219,7 +219,7 @@ class RegionWriter {
       () =>
         f.returnCallIndirect(
           this.module.signature,
-          f.load('i32.load', record, RECORD.interpreted),
+          f.load('i32.load', f.i32(this.plan.record - BLOCK_HEADER_SIZE), BLOCK_HEADER.interpreted),
           [ctx, record],
           this.module.table,
         ),

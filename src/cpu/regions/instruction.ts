@@ -61,7 +61,7 @@ const SETS_CARRY = new Set(['ADD', 'AND', 'CMP', 'IMUL', 'NEG', 'OR', 'SUB', 'TE
 /** With a constant count that is not zero. */
 const SHIFTS_INTO_CARRY = new Set(['SAR', 'SHL', 'SHR']);
 /** Every count is masked with 5 bits at least. */
-const COUNT_MASK = 31n;
+const COUNT_MASK = 31;
 const LEAVES_CARRY = new Set(['DEC', 'INC', 'LEA', 'MOV', 'MOVSX', 'MOVSXD', 'MOVZX', 'NOP']);
 const REGISTER_LETTERS = new Set(['E', 'G', 'I', 'R', 'Z']);
 
@@ -79,7 +79,7 @@ export function carryIsDead(instructions: readonly RegionInstruction[], from: nu
     if (!registers && mnemonic !== 'LEA' && mnemonic !== 'NOP') return false;
     if (SETS_CARRY.has(mnemonic)) return true;
     const constant = form.encoding.operands.at(-1)?.letter === 'I';
-    if (SHIFTS_INTO_CARRY.has(mnemonic) && constant && decoded.immediate & COUNT_MASK) return true;
+    if (SHIFTS_INTO_CARRY.has(mnemonic) && constant && decoded.immediateLow & COUNT_MASK) return true;
     if (!LEAVES_CARRY.has(mnemonic)) return false;
   }
   return false;
@@ -115,7 +115,7 @@ export function regionInstruction(
   }
   const [first] = form.encoding.operands;
   const relative = first?.letter === 'J';
-  const target = relative ? offset + decoded.length + Number(decoded.immediate) : undefined;
+  const target = relative ? offset + decoded.length + decoded.immediateLow : undefined;
   const truncates = relative && form.operandSize === 16;
   const { mnemonic } = form.encoding.instruction;
   const call = mnemonic === 'CALL';

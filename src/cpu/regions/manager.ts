@@ -93,7 +93,6 @@ export class RegionManager {
   private readonly sites: RegionSites;
   private readonly memory: Uint8Array;
   private readonly u32: Uint32Array;
-  private readonly u16: Uint16Array;
   private readonly followAll: boolean;
   private readonly policy: RegionPolicy;
   private readonly jumps: JumpCache;
@@ -138,7 +137,6 @@ export class RegionManager {
     this.blocks = options.blocks;
     this.policy = options.policy;
     this.u32 = new Uint32Array(options.buffer);
-    this.u16 = new Uint16Array(options.buffer);
     this.jumps = options.jumps;
     this.milliseconds = options.milliseconds;
     this.imports = options.imports;
@@ -153,9 +151,9 @@ export class RegionManager {
     const start = this.milliseconds();
     const home = pageAt(0);
     if (!home) return;
-    const again = this.u32[(record + RECORD.interpreted) >> 2] !== 0;
+    const again = this.blocks.hasRegion(record);
     if (this.inside.delete(record)) {
-      this.u16[(record + RECORD.heat) >> 1] = again ? this.policy.secondHeat : this.policy.heat;
+      this.blocks.setHeat(record, again ? this.policy.secondHeat : this.policy.heat);
       return;
     }
     const limits = again || this.followAll ? SECOND_LIMITS : FIRST_LIMITS;
@@ -214,7 +212,7 @@ export class RegionManager {
   /** Makes a block hot at its next entry. */
   private heatUp(record: number): void {
     this.inside.delete(record);
-    this.u16[(record + RECORD.heat) >> 1] = 1;
+    this.blocks.setHeat(record, 1);
     // so that the entry is counted
     this.jumps.clear();
   }
@@ -301,7 +299,7 @@ export class RegionManager {
       this.running[firstRegion + i - FIRST_REGION] = { record, failures: 0 };
       if (!this.isStillGood(region)) return;
       const isFirst = blocks.installRegion(record, firstRegion + i, versions.keys());
-      this.u16[(record + RECORD.heat) >> 1] = isFirst ? policy.secondHeat : 0;
+      blocks.setHeat(record, isFirst ? policy.secondHeat : 0);
     });
     this.jumps.clear();
     this.nextIndex = needed;

@@ -332,7 +332,7 @@ export class RegionStage extends Stage {
     if (operand.letter === 'fixed') return this.constant(1, bits);
     const { decoded } = this.current;
     const immediates = this.current.form.encoding.operands.filter((o) => o.letter === 'I');
-    const value = immediates.indexOf(operand) === 1 ? decoded.immediate2 : decoded.immediate;
+    const value = immediates.indexOf(operand) === 1 ? BigInt(decoded.immediate2) : decoded.immediate;
     return this.constant(bits === 64 ? value : Number(BigInt.asUintN(bits, value)), bits);
   }
 
@@ -343,7 +343,7 @@ export class RegionStage extends Stage {
   }
 
   farSelector(): I32 {
-    return this.f.i32(Number(this.current.decoded.immediate2));
+    return this.f.i32(this.current.decoded.immediate2);
   }
   farOffset(): I64 {
     return this.f.i64(this.current.decoded.immediate) as I64;
