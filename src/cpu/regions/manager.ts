@@ -31,8 +31,8 @@ export interface RegionPolicy {
   readonly assumptions: number;
 }
 export const REGION_POLICY: RegionPolicy = {
-  heat: 1000,
-  secondHeat: 20_000,
+  heat: 4000,
+  secondHeat: 500_000,
   batch: 96,
   patience: 2_000_000,
   pollInterval: 100_000,
