@@ -71,6 +71,9 @@ export interface CodeFetch {
   mappedPage(lo: number, hi: number): MappedPage | undefined;
 }
 
+/** A system helper (isa/helpers.ts). Throws or returns `ABORTED` where the instruction does not complete; throwing is slower. */
+export type SystemHelperFunction = (cpu: Cpu, ...args: number[]) => InstructionAborted | undefined;
+
 /** Delivers a pending #VMEXIT; throws nothing. */
 export type GuestExitHandler = (cpu: Cpu) => void;
 
@@ -383,37 +386,38 @@ export class Engine {
   }
 
   /**
-   * Wraps a system helper: commits the state of the instruction before it, moves on after it.
+   * Calls a system helper: commits the state of the instruction before it, moves on after it.
    * Returns the exit code for the handler to return.
    */
-  systemHelper(helper: (cpu: Cpu, ...args: number[]) => void): (...args: number[]) => number {
+  callSystem(helper: SystemHelperFunction, a: number, b: number, c: number, d: number, e: number, f: number): number {
     const { cpu, u32, i32 } = this;
-    return (a, b, c, d, e, f) => {
-      const record = u32[RECORD_POINTER];
-      const long = (u32[MODE] & MODE_SIZE_MASK) === MODE_64;
-      const delta = this.memory16[(record + RECORD.delta) >> 1];
-      const remaining = this.memory8[record + RECORD.remaining];
-      this.advanceRip(delta + this.memory8[record + RECORD.length], NEXT_RIP, long);
-      this.advanceRip(delta, RIP, long);
-      i32[BUDGET] += remaining;
-      this.inBlock = false;
-      this.takeShadow();
-      try {
-        helper(cpu, a, b, c, d, e, f);
-      } catch (reason) {
-        if (!(reason instanceof InstructionAborted)) throw reason;
-        u32[SHADOW] = cpu.held.shadow;
-        i32[SHADOW_BUDGET] = i32[BUDGET];
-        return Exit.SYSTEM_ABORT;
-      }
-      i32[BUDGET]--;
+    const record = u32[RECORD_POINTER];
+    const long = (u32[MODE] & MODE_SIZE_MASK) === MODE_64;
+    const delta = this.memory16[(record + RECORD.delta) >> 1];
+    this.advanceRip(delta + this.memory8[record + RECORD.length], NEXT_RIP, long);
+    this.advanceRip(delta, RIP, long);
+    i32[BUDGET] += this.memory8[record + RECORD.remaining];
+    this.inBlock = false;
+    this.takeShadow();
+    let aborted: InstructionAborted | undefined;
+    try {
+      aborted = helper(cpu, a, b, c, d, e, f);
+    } catch (reason) {
+      if (!(reason instanceof InstructionAborted)) throw reason;
+      aborted = reason;
+    }
+    if (aborted) {
+      u32[SHADOW] = cpu.held.shadow;
       i32[SHADOW_BUDGET] = i32[BUDGET];
-      u32[RIP] = u32[NEXT_RIP];
-      u32[RIP + 1] = u32[NEXT_RIP + 1];
-      if (((u32[MODE] & MODE_SIZE_MASK) === MODE_64) !== long || !this.nothingDue()) return Exit.SYSTEM;
-      this.inBlock = true;
-      return Exit.CONTINUE;
-    };
+      return Exit.SYSTEM_ABORT;
+    }
+    i32[BUDGET]--;
+    i32[SHADOW_BUDGET] = i32[BUDGET];
+    u32[RIP] = u32[NEXT_RIP];
+    u32[RIP + 1] = u32[NEXT_RIP + 1];
+    if (((u32[MODE] & MODE_SIZE_MASK) === MODE_64) !== long || !this.nothingDue()) return Exit.SYSTEM;
+    this.inBlock = true;
+    return Exit.CONTINUE;
   }
 
   /** Before an instruction that may set a shadow of its own, or may not complete: holds the one it stands in. */

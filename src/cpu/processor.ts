@@ -8,7 +8,7 @@ import { INSTRUCTION_TABLE } from '../isa/index.ts';
 import { CONTEXT_SIZE, CS } from './context.ts';
 import { Cpu, type LocalApic, type PortBus } from './cpu.ts';
 import { BlockCache } from './decode/blocks.ts';
-import { Engine } from './engine.ts';
+import { Engine, type SystemHelperFunction } from './engine.ts';
 import { setFault } from './fault.ts';
 import { buildHandlers, type HandlerImports, type Handlers } from './interpreter/handlers.ts';
 import { lightHelpers } from './light/index.ts';
@@ -197,17 +197,13 @@ export class Processor {
   /** What emitted code calls. The engine exists by the time anything runs. */
   private imports(): HandlerImports {
     const { cpu, linear, sites } = this;
-    const system = { ...systemHelpers, ...svmHelpers, x87 } as Record<string, (cpu: Cpu, ...args: number[]) => void>;
+    const system = { ...systemHelpers, ...svmHelpers, x87 } as Record<string, SystemHelperFunction>;
     const light = lightHelpers as unknown as Record<string, (cpu: Cpu, ...args: number[]) => number>;
     const helpers = {} as Record<HelperName, (...args: number[]) => number>;
     for (const name of Object.keys(HELPERS) as HelperName[]) {
       if (HELPERS[name].kind === 'system') {
         const helper = system[name];
-        let wrapped: ((...args: number[]) => number) | undefined;
-        helpers[name] = (a, b, c, d, e, f) => {
-          wrapped ??= this.engine.systemHelper(helper);
-          return wrapped(a, b, c, d, e, f);
-        };
+        helpers[name] = (a, b, c, d, e, f) => this.engine.callSystem(helper, a, b, c, d, e, f);
       } else {
         const helper = light[name];
         helpers[name] = (a, b, c, d, e, f) => helper(cpu, a, b, c, d, e, f);

@@ -110,6 +110,11 @@ class AddressSpace implements PagingMode {
   /** Bank of each access class, or {@link NONE}. */
   readonly banks = new Int32Array(ACCESS_CLASSES).fill(NONE);
 
+  hasNoBank(): boolean {
+    for (let i = 0; i < ACCESS_CLASSES; i++) if (this.banks[i] !== NONE) return false;
+    return true;
+  }
+
   constructor(asid: number, pcid: number, cr0: number, cr4: number, efer: number, nestedMode: number) {
     this.asid = asid;
     this.pcid = pcid;
@@ -353,8 +358,7 @@ export class Translation implements TranslationControl {
     this.noteUse(previous);
     this.space = space;
     this.publishBanks();
-    if (previous !== space && previous.banks.every((b) => b === NONE))
-      this.spaces.splice(this.spaces.indexOf(previous), 1);
+    if (previous !== space && previous.hasNoBank()) this.spaces.splice(this.spaces.indexOf(previous), 1);
   }
 
   private currentPcid(): number {

@@ -2,7 +2,7 @@
 import type { Intercept } from '../../isa/instruction.ts';
 import { Vector } from '../../isa/stage.ts';
 import type { Cpu } from '../cpu.ts';
-import { fault, guestExit } from '../fault.ts';
+import { fault, guestExit, type InstructionAborted } from '../fault.ts';
 import { word } from '../state.ts';
 import { interceptInstruction, plugHooks } from '../system/hooks.ts';
 import { EFER } from '../system/registers.ts';
@@ -31,7 +31,7 @@ function vmrun(cpu: Cpu, low: number, high: number): void {
 
 function vmload(cpu: Cpu, low: number, high: number): void {
   guard(cpu, 'VMLOAD');
-  const page = pagesOf(cpu).vmcb.at(vmcbOperand(cpu, join(low, high)));
+  const page = pagesOf(cpu).vmcb.at(vmcbOperand(cpu, low, high));
   for (const [segment, offset] of LOADED_SEGMENTS) page.loadSegment(offset, cpu, segment);
   for (const [index, offset] of LOADED) page.load(offset, cpu, index);
   cpu.u32[KERNEL_GS_BASE + 1] = canonicalHigh(cpu.u32[KERNEL_GS_BASE + 1]);
@@ -40,7 +40,7 @@ function vmload(cpu: Cpu, low: number, high: number): void {
 
 function vmsave(cpu: Cpu, low: number, high: number): void {
   guard(cpu, 'VMSAVE');
-  const page = pagesOf(cpu).vmcb.at(vmcbOperand(cpu, join(low, high)));
+  const page = pagesOf(cpu).vmcb.at(vmcbOperand(cpu, low, high));
   for (const [segment, offset] of LOADED_SEGMENTS) page.saveSegment(offset, cpu, segment);
   for (const [index, offset] of LOADED) page.save(offset, cpu, index);
 }
@@ -68,8 +68,8 @@ function invlpga(cpu: Cpu, low: number, high: number, asid: number): void {
 }
 
 /** The intercept column of an instruction's row fired. */
-function intercepted(cpu: Cpu, exitCode: number): void {
-  throw guestExit(cpu, BigInt(exitCode));
+function intercepted(cpu: Cpu, exitCode: number): InstructionAborted {
+  return guestExit(cpu, BigInt(exitCode));
 }
 
 export const svmHelpers = {

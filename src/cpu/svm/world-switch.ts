@@ -25,7 +25,7 @@ import {
   VirtualInterrupt,
 } from './vmcb.ts';
 
-const PAGE_MASK = 0xfffn;
+const PAGE_MASK = 0xfff;
 const INTERCEPT_WORDS = 6;
 
 /** Upper half of an address made canonical: bit 47 is extended (APM vol. 2 15.5.1). */
@@ -122,6 +122,13 @@ const EXIT_CODE = word('exitCode');
 const EXIT_INFO1 = word('exitInfo1');
 const EXIT_INFO2 = word('exitInfo2');
 const EXIT_INT_INFO = word('exitIntInfo');
+const VMCB = word('vmcb');
+const VM_HSAVE_PA = word('vmHsavePa');
+const IOPM_BASE = word('iopmBase');
+const MSRPM_BASE = word('msrpmBase');
+const NESTED_CR3 = word('nestedCr3');
+const GUEST_PAT = word('guestPat');
+const NEXT_RIP = word('nextRip');
 /** Fixed ones of DR6 and DR7, low halves. */
 const DR6_ONES = 0xffff0ff0;
 const DR7_ONES = 0x400;
@@ -141,12 +148,19 @@ export function pagesOf(cpu: Cpu): { vmcb: VmcbPage; host: VmcbPage } {
  * Checks the address operand of VMRUN, VMLOAD, VMSAVE (APM vol. 2 15.5.1): page-aligned and inside the physical address
  * space, else #GP(0). Gives the arena address of the page.
  */
-export function vmcbOperand(cpu: Cpu, address: bigint): number {
-  if (address & PAGE_MASK || address >> BigInt(cpu.model.physicalAddressBits)) throw fault(cpu, 13, 0);
-  const host = cpu.physical.hostPage(Number(address));
+export function vmcbOperand(cpu: Cpu, low: number, high: number): number {
+  const beyond = high >>> (cpu.model.physicalAddressBits - 32);
+  if ((low & PAGE_MASK) !== 0 || beyond !== 0) throw fault(cpu, 13, 0);
+  const host = cpu.physical.hostPage(number(low, high));
   if (host === 0) throw fault(cpu, 13, 0);
   return host;
 }
+
+const TWO_TO_32 = 2 ** 32;
+/** A physical address from its halves: exact, since it has 52 bits at most. */
+const number = (low: number, high: number): number => (high >>> 0) * TWO_TO_32 + (low >>> 0);
+/** The one that a context word and the next hold. */
+const addressAt = (cpu: Cpu, index: number): number => number(cpu.u32[index], cpu.u32[index + 1]);
 
 /** State common to host and guest. RFLAGS, RSP and RAX are passed since the host's RIP is the instruction after VMRUN. */
 function saveCommon(page: VmcbPage, cpu: Cpu): void {
@@ -170,22 +184,22 @@ function loadCommon(page: VmcbPage, cpu: Cpu): void {
 
 /** VMRUN with the VMCB at a guest-physical address. Runs as a system helper: nextRip is the host's resume address. */
 export function vmrun(cpu: Cpu, low: number, high: number): void {
-  const address = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
-  const vmcbHost = vmcbOperand(cpu, address);
+  const vmcbHost = vmcbOperand(cpu, low, high);
   const { vmcb, host } = pagesOf(cpu);
   vmcb.at(vmcbHost);
-  const hostArea = cpu.physical.hostPage(Number(cpu.vmHsavePa));
+  const hostArea = cpu.physical.hostPage(addressAt(cpu, VM_HSAVE_PA));
   if (hostArea === 0) throw fault(cpu, 13, 0);
   host.at(hostArea);
 
   saveCommon(host, cpu);
-  host.setU64(SAVE.RIP, cpu.nextRip);
-  cpu.vmcb = address;
+  host.save(SAVE.RIP, cpu, NEXT_RIP);
+  cpu.u32[VMCB] = low;
+  cpu.u32[VMCB + 1] = high;
   cpu.hostInterruptFlag = readFlags(cpu) & FLAG.IF ? 1 : 0;
 
   const rule = violatedRule(vmcb, cpu);
   if (rule !== undefined) {
-    if (cpu.log.enabled('svm')) cpu.log.write('svm', `VMRUN of the VMCB at ${address.toString(16)}h fails: ${rule}`);
+    if (cpu.log.enabled('svm')) cpu.log.write('svm', `VMRUN of the VMCB at ${cpu.vmcb.toString(16)}h fails: ${rule}`);
     vmcb.setU64(CONTROL.EXITCODE, BigInt.asUintN(64, BigInt(ExitCode.INVALID)));
     cpu.gif = 0;
     loadHost(cpu, host);
@@ -199,7 +213,9 @@ export function vmrun(cpu: Cpu, low: number, high: number): void {
   cpu.gif = 1;
   noteInterrupts(cpu);
   // From here on VMRUN has completed: what held for it is not the guest's, and its single-step trap waits for #VMEXIT.
-  Object.assign(cpu.held, { shadow: 0, resume: 0, causes: 0 });
+  cpu.held.shadow = 0;
+  cpu.held.resume = 0;
+  cpu.held.causes = 0;
   cpu.hostSingleStep = cpu.singleStep;
   cpu.singleStep = 0;
   inject(cpu, vmcb);
@@ -210,13 +226,15 @@ function loadControls(cpu: Cpu, vmcb: VmcbPage): void {
   cpu.pauseFilterThreshold = vmcb.u16(CONTROL.PAUSE_FILTER_THRESHOLD);
   cpu.pauseFilterCount = vmcb.u16(CONTROL.PAUSE_FILTER_COUNT);
   cpu.pauseCount = cpu.pauseFilterCount;
-  cpu.iopmBase = vmcb.u64(CONTROL.IOPM_BASE_PA) & ~PAGE_MASK;
-  cpu.msrpmBase = vmcb.u64(CONTROL.MSRPM_BASE_PA) & ~PAGE_MASK;
+  vmcb.load(CONTROL.IOPM_BASE_PA, cpu, IOPM_BASE);
+  cpu.u32[IOPM_BASE] &= ~PAGE_MASK;
+  vmcb.load(CONTROL.MSRPM_BASE_PA, cpu, MSRPM_BASE);
+  cpu.u32[MSRPM_BASE] &= ~PAGE_MASK;
   vmcb.load(CONTROL.TSC_OFFSET, cpu, GUEST_TSC_OFFSET);
   vmcb.load(CONTROL.VIRTUAL_INTERRUPT, cpu, VIRTUAL_INTERRUPT);
   cpu.guestAsid = vmcb.u32(CONTROL.GUEST_ASID);
   cpu.nestedPaging = vmcb.u32(CONTROL.NP_ENABLE) & 1;
-  cpu.nestedCr3 = vmcb.u64(CONTROL.N_CR3);
+  vmcb.load(CONTROL.N_CR3, cpu, NESTED_CR3);
   cpu.lbrVirtualization = vmcb.u32(CONTROL.LBR_VIRTUALIZATION_ENABLE) & 1;
   cpu.interruptShadow = vmcb.u32(CONTROL.INTERRUPT_SHADOW) & 1;
   cpu.exitIntInfo = 0n;
@@ -247,7 +265,7 @@ function loadGuest(cpu: Cpu, vmcb: VmcbPage): void {
   if (u32[EFER_WORD] & EFER.LME && (u32[CR0_WORD] & paged) >>> 0 === paged >>> 0) u32[EFER_WORD] |= EFER.LMA;
   else u32[EFER_WORD] &= ~EFER.LMA;
   writeFlags(cpu, vmcb.u32(SAVE.RFLAGS));
-  if (cpu.nestedPaging) cpu.guestPat = vmcb.u64(SAVE.G_PAT);
+  if (cpu.nestedPaging) vmcb.load(SAVE.G_PAT, cpu, GUEST_PAT);
   if (cpu.lbrVirtualization) for (const [index, offset] of LBR) vmcb.load(offset, cpu, index);
   cpu.cpl = guestPrivilege(cpu, vmcb);
   cpu.activity = Activity.RUNNING;
@@ -342,13 +360,14 @@ export type InstructionFetch = (cpu: Cpu) => Uint8Array;
  */
 export function exitGuest(cpu: Cpu, fetch: InstructionFetch): void {
   const { vmcb, host } = pagesOf(cpu);
-  vmcb.at(cpu.physical.hostPage(Number(cpu.vmcb)));
-  host.at(cpu.physical.hostPage(Number(cpu.vmHsavePa)));
-  const code = Number(cpu.exitCode);
+  vmcb.at(cpu.physical.hostPage(addressAt(cpu, VMCB)));
+  host.at(cpu.physical.hostPage(addressAt(cpu, VM_HSAVE_PA)));
+  // none of those that come here is negative
+  const code = cpu.u32[EXIT_CODE];
 
   const dataAccess = code === ExitCode.EXCEPTION + 14 || code === ExitCode.NPF;
-  const INSTRUCTION_FETCH = 1n << 4n;
-  if (dataAccess && !(cpu.exitInfo1 & INSTRUCTION_FETCH)) {
+  const INSTRUCTION_FETCH = 1 << 4;
+  if (dataAccess && !(cpu.u32[EXIT_INFO1] & INSTRUCTION_FETCH)) {
     const bytes = fetch(cpu);
     vmcb.setU8(CONTROL.GUEST_INSTRUCTION, bytes.length);
     for (let i = 0; i < bytes.length; i++) vmcb.setU8(CONTROL.GUEST_INSTRUCTION + 1 + i, bytes[i]);
@@ -359,7 +378,7 @@ export function exitGuest(cpu: Cpu, fetch: InstructionFetch): void {
   saveCommon(vmcb, cpu);
   for (const [index, offset] of GUEST) vmcb.save(offset, cpu, index);
   vmcb.setU8(SAVE.CPL, cpu.cpl);
-  if (cpu.nestedPaging) vmcb.setU64(SAVE.G_PAT, cpu.guestPat);
+  if (cpu.nestedPaging) vmcb.save(SAVE.G_PAT, cpu, GUEST_PAT);
   if (cpu.lbrVirtualization) for (const [index, offset] of LBR) vmcb.save(offset, cpu, index);
   vmcb.setU32(CONTROL.INTERRUPT_SHADOW, cpu.interruptShadow & 1);
   vmcb.setU32(CONTROL.INTERRUPT_SHADOW + 4, 0);
@@ -370,7 +389,8 @@ export function exitGuest(cpu: Cpu, fetch: InstructionFetch): void {
   vmcb.save(CONTROL.EXITINFO1, cpu, EXIT_INFO1);
   vmcb.save(CONTROL.EXITINFO2, cpu, EXIT_INFO2);
   vmcb.save(CONTROL.EXITINTINFO, cpu, EXIT_INT_INFO);
-  vmcb.setU64(CONTROL.NRIP, hasNextRip(code, cpu) ? cpu.nextRip : 0n);
+  if (hasNextRip(code, cpu)) vmcb.save(CONTROL.NRIP, cpu, NEXT_RIP);
+  else vmcb.setU64(CONTROL.NRIP, 0n);
   vmcb.setU32(CONTROL.EVENTINJ, vmcb.u32(CONTROL.EVENTINJ) & ~EventInjection.VALID);
   cpu.exitIntInfo = 0n;
   cpu.gif = 0;

@@ -43,19 +43,29 @@ function expandsDown(attributes: number): boolean {
   return (attributes & (Attribute.CODE | Attribute.EXPAND_DOWN)) === Attribute.EXPAND_DOWN;
 }
 
+const SEGMENTS = word('segments');
+const SEGMENT_WORDS = SEGMENT_SIZE >> 2;
+const LIMIT_WORD = SEGMENT.limit >> 2;
+/** Selector in the low half, attributes in the high half. */
+const VISIBLE_WORD = SEGMENT.selector >> 2;
+const READ_END_WORD = SEGMENT.readEnd >> 2;
+const WRITE_END_WORD = SEGMENT.writeEnd >> 2;
+
+/** Sets `readEnd` or `writeEnd`: to the byte behind the limit, or to 0. */
+function setEnd(cpu: Cpu, index: number, limit: number, allowed: boolean): void {
+  cpu.u32[index] = allowed ? limit + 1 : 0;
+  cpu.u32[index + 1] = allowed && limit === 0xffff_ffff ? 1 : 0;
+}
+
 /** Recomputes the fast ends of one segment register. */
 export function refreshSegment(cpu: Cpu, number: number): void {
-  const segment = cpu.segments[number];
-  const attributes = segment.attributes;
-  const end = BigInt(segment.limit) + 1n;
-  if (hasRealSelectors(cpu)) {
-    segment.readEnd = end;
-    segment.writeEnd = end;
-    return;
-  }
+  const at = SEGMENTS + number * SEGMENT_WORDS;
+  const limit = cpu.u32[at + LIMIT_WORD];
+  const attributes = cpu.u32[at + VISIBLE_WORD] >>> 16;
+  const real = hasRealSelectors(cpu);
   const usable = (attributes & (Attribute.P | Attribute.S)) === (Attribute.P | Attribute.S) && !expandsDown(attributes);
-  segment.readEnd = usable && readable(attributes) ? end : 0n;
-  segment.writeEnd = usable && writable(attributes) ? end : 0n;
+  setEnd(cpu, at + READ_END_WORD, limit, real || (usable && readable(attributes)));
+  setEnd(cpu, at + WRITE_END_WORD, limit, real || (usable && writable(attributes)));
 }
 
 /** Follows SS.B and 64-bit mode. */
@@ -95,14 +105,6 @@ export function loadSegmentRaw(
   if (number <= GS) refreshSegment(cpu, number);
   if (number === SS || number === CS) refreshStackMask(cpu);
 }
-
-const SEGMENTS = word('segments');
-const SEGMENT_WORDS = SEGMENT_SIZE >> 2;
-const LIMIT_WORD = SEGMENT.limit >> 2;
-/** Selector in the low half, attributes in the high half. */
-const VISIBLE_WORD = SEGMENT.selector >> 2;
-const READ_END_WORD = SEGMENT.readEnd >> 2;
-const WRITE_END_WORD = SEGMENT.writeEnd >> 2;
 
 /**
  * Sets a segment register to the whole of 4 GiB, outside real-address and virtual-8086 mode. The caller sees to the
