@@ -34,7 +34,7 @@ export const REGION_POLICY: RegionPolicy = {
   heat: 4000,
   secondHeat: 500_000,
   batch: 96,
-  patience: 2_000_000,
+  patience: 700_000,
   pollInterval: 100_000,
   regions: 24_000,
   assumptions: 50,
