@@ -13,6 +13,8 @@ import { Decoder, MAX_INSTRUCTION_LENGTH } from './decoder.ts';
 import { decodeInMode, formOf } from './forms.ts';
 import { namesNoRegister, RecordWriter, unavailable } from './record-writer.ts';
 
+/** Everything begins at a multiple of this, so that a block's header and its first record come into a cache together. */
+const CACHE_LINE = 64;
 /** Most instructions in a block. */
 const MAX_BLOCK = 64;
 /** With the record that goes on behind it. */
@@ -123,7 +125,7 @@ export class BlockCache {
   }
 
   private firstFree(): number {
-    return this.area.start + LARGEST_BLOCK; // behind the scratch block
+    return this.area.start + Math.ceil(LARGEST_BLOCK / CACHE_LINE) * CACHE_LINE; // behind the scratch block
   }
 
   /** Table index of the handler that ends a block before its record. */
@@ -132,7 +134,7 @@ export class BlockCache {
   }
   /** Bytes left before the next flush. */
   get room(): number {
-    return this.area.start + this.area.size - this.free;
+    return Math.max(0, this.area.start + this.area.size - this.free - CACHE_LINE);
   }
   /** Zeroed records in a row, valid until the next flush, for which there must be room: the address of the first. */
   allocateRecords(count: number): number {
@@ -147,7 +149,7 @@ export class BlockCache {
   }
 
   private take(bytes: number): void {
-    this.free += bytes;
+    this.free += Math.ceil(bytes / CACHE_LINE) * CACHE_LINE;
     this.untouched = Math.max(this.untouched, this.free);
   }
 
