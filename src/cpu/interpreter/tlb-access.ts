@@ -1,5 +1,5 @@
 /** How emitted code finds a TLB entry (layout: memory/tlb.ts). */
-import { TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE, TLB_KIND } from '../memory/tlb.ts';
+import { TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE, TLB_GENERATIONS, TLB_KIND } from '../memory/tlb.ts';
 
 /** log2 of the bytes of an entry. */
 const ENTRY_SHIFT = Math.log2(TLB_ENTRY_SIZE);
@@ -17,3 +17,5 @@ export type TlbFields = typeof TLB_READ;
 
 /** (linear >> shift) & mask: byte offset of the entry of a linear page in its table. */
 export const TLB_INDEX = { shift: PAGE_SHIFT - ENTRY_SHIFT, mask: (TLB_ENTRIES - 1) << ENTRY_SHIFT } as const;
+
+export { TLB_GENERATIONS };

@@ -4,7 +4,7 @@ import { CS, offsetOf, segmentOffset } from '../context.ts';
 import { DIRECT, JUMP_ENTRY, JUMP_INDEX } from '../memory/jump-cache.ts';
 import { emitHeat, headerOf } from './heat.ts';
 import { BLOCK_HEADER, Exit, FIRST_REGION, RECORD } from './record.ts';
-import { TLB_EXECUTE, TLB_INDEX } from './tlb-access.ts';
+import { TLB_EXECUTE, TLB_GENERATIONS, TLB_INDEX } from './tlb-access.ts';
 
 /** What a transfer needs of its module. */
 export interface TransferModule {
@@ -78,7 +78,9 @@ export function findJump(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'>
   const jump = f.let(
     op['i32.add'](f.load('i32.load', ctx, offsetOf('jumps')), op['i32.or'](part, bits(place, JUMP_INDEX.placeMask))),
   );
-  const key = f.let(op['i32.or'](f.load('i32.load', ctx, offsetOf('tlb')), f.load('i32.load', ctx, offsetOf('mode'))));
+  const half = op['i32.shl'](op['i32.wrap_i64'](op['i64.shr_u'](linear, f.i64(63))), f.i32(2));
+  const generation = f.load('i32.load', op['i32.add'](f.load('i32.load', ctx, offsetOf('tlb')), half), TLB_GENERATIONS);
+  const key = f.let(op['i32.or'](generation, f.load('i32.load', ctx, offsetOf('mode'))));
   const isKnown = op['i32.and'](
     op['i64.eq'](f.load('i64.load', jump, JUMP_ENTRY.linear), linear),
     op['i32.eq'](f.load('i32.load', jump, JUMP_ENTRY.key), key),

@@ -3,7 +3,8 @@
  * the TLB and a code table. Emitted code reads and fills it (interpreter/transfer.ts).
  *
  * An entry is true as long as its address maps to the same code page in the same TLB bank, the page's blocks stand, and
- * its region is the block's. Whoever ends that clears the cache, or the part of it a page's addresses can be in.
+ * its region is the block's. Whoever ends that clears the cache, or the part of it a page's addresses can be in, or gives
+ * the bank another generation, which no entry has yet.
  */
 import type { Arena } from './arena.ts';
 
@@ -11,7 +12,7 @@ import type { Arena } from './arena.ts';
 export const JUMP_ENTRY = {
   /** 64 bits. */
   linear: 0,
-  /** 32 bits: arena address of the TLB bank OR decode mode key; 0 in an empty entry. */
+  /** 32 bits: generation of the TLB bank's half that the address is in ({@link JumpCache.generation}) OR decode mode key. */
   key: 8,
   /**
    * 32 bits: arena address of the block's first record; or, with bit 0 set, of a region that nobody counts the entries of:
@@ -23,8 +24,8 @@ export const DIRECT = { lengthShift: 1, lengthMask: 0xff, handlerShift: 9 } as c
 const ENTRY_SIZE = 16;
 
 /** Entry of an address: this many bits of its page, then this many bits made of its place in the page. */
-const PAGE_BITS = 5;
-const PLACE_BITS = 6;
+const PAGE_BITS = 6;
+const PLACE_BITS = 7;
 const PART_SIZE = ENTRY_SIZE << PLACE_BITS;
 export const JUMP_CACHE_SIZE = PART_SIZE << PAGE_BITS;
 
@@ -40,14 +41,34 @@ export const JUMP_INDEX = {
   placeMask: PART_SIZE - ENTRY_SIZE,
 } as const;
 
+/** Generations leave the low bits to the mode key. */
+const GENERATION_SHIFT = 12;
+const GENERATIONS = 2 ** (32 - GENERATION_SHIFT);
+
 export class JumpCache {
   /** Arena address. */
   readonly address: number;
   private readonly words: Int32Array;
 
-  constructor(arena: Arena) {
+  constructor(arena: Arena, onWrap: () => void) {
+    this.onWrap = onWrap;
     this.address = arena.reserve(JUMP_CACHE_SIZE, JUMP_CACHE_SIZE);
     this.words = new Int32Array(arena.buffer, this.address, JUMP_CACHE_SIZE / 4);
+  }
+
+  private generations = 0;
+  /** Called when all generations have been used: every bank needs new ones, and the cache is empty. */
+  private readonly onWrap: () => void;
+
+  /** A number that no entry has, as a 32-bit integer with the low 12 bits clear. */
+  generation(): number {
+    if (++this.generations === GENERATIONS) {
+      this.generations = 1;
+      this.clear();
+      this.onWrap();
+      return this.generation();
+    }
+    return this.generations << GENERATION_SHIFT;
   }
 
   clear(): void {

@@ -30,7 +30,13 @@ const TABLE_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
 /** Kinds of access, as byte offsets of their tables in a bank. */
 export const TLB_KIND = { READ: 0, WRITE: TABLE_SIZE, EXECUTE: 2 * TABLE_SIZE } as const;
 const KINDS = Object.keys(TLB_KIND).length;
-export const TLB_BANK_SIZE = KINDS * TABLE_SIZE;
+/**
+ * Behind the tables: what entries of the jump cache for this bank have in their keys, 32 bits each for linear addresses
+ * without and with bit 63.
+ */
+export const TLB_GENERATIONS = KINDS * TABLE_SIZE;
+/** Padded to whole words of the bitmaps below. */
+export const TLB_BANK_SIZE = TLB_GENERATIONS + 32 * TLB_ENTRY_SIZE;
 export const TLB_BANKS = 64;
 
 /** The same places as word offsets, for the slow path. */
@@ -43,8 +49,9 @@ export const EXECUTE_TABLE = TLB_KIND.EXECUTE >> 2;
 const ENTRY_SHIFT = Math.log2(TLB_ENTRY_SIZE >> 2);
 const INDEX_MASK = TLB_ENTRIES - 1;
 const BANK_WORDS = TLB_BANK_SIZE >> 2;
-/** Entries of a bank, all kinds together: slots, numbered as they lie in the arena. */
-const BANK_SLOTS = KINDS * TLB_ENTRIES;
+/** Room for entries in a bank, all kinds together: slots, numbered as they lie in the arena. */
+const BANK_SLOTS = BANK_WORDS >> ENTRY_SHIFT;
+const GENERATION_WORDS = TLB_GENERATIONS >> 2;
 
 /** Bit 0 of a READ or WRITE tag: permitted, but only the slow path may do it. */
 export const SLOW = 1;
@@ -82,6 +89,8 @@ export class TlbBanks implements TranslationListener {
   private readonly large: Int32Array;
   /** Per bank: not empty, and a 32-bit filter of the regions with large pages. */
   private readonly used: Uint8Array;
+  /** Per bank: since the last flush code was entered that is in the upper half of the linear addresses and not global. */
+  private readonly upperIsLocal: Uint8Array;
   private readonly largeRegions: Int32Array;
   /**
    * A doubly linked list per guest page of the slots that hold it, by number + 1. A slot stays in its page's list until
@@ -93,8 +102,10 @@ export class TlbBanks implements TranslationListener {
 
   constructor(arena: Arena, physical: PhysicalSpace, count = TLB_BANKS) {
     this.count = count;
-    this.address = arena.reserve(count * TLB_BANK_SIZE, TLB_BANK_SIZE);
-    this.jumps = new JumpCache(arena);
+    this.address = arena.reserve(count * TLB_BANK_SIZE, 64);
+    this.jumps = new JumpCache(arena, () => {
+      for (let bank = 0; bank < count; bank++) this.renew(bank, false);
+    });
     this.physical = physical;
     this.i32 = arena.i32;
     this.firstWord = this.address >>> 2;
@@ -104,12 +115,21 @@ export class TlbBanks implements TranslationListener {
     this.local = new Int32Array(count * BITMAP_WORDS);
     this.large = new Int32Array(count * BITMAP_WORDS);
     this.used = new Uint8Array(count);
+    this.upperIsLocal = new Uint8Array(count);
     this.largeRegions = new Int32Array(count);
     this.heads = new Int32Array(physical.pageCount);
     this.next = new Int32Array(slots);
     this.previous = new Int32Array(slots);
     this.i32.fill(INVALID, this.firstWord, this.firstWord + count * BANK_WORDS);
+    for (let bank = 0; bank < count; bank++) this.renew(bank, false);
     physical.attach(this);
+  }
+
+  /** Makes the jump cache's entries of a bank void, or only those of the lower half. */
+  private renew(bank: number, keepUpper: boolean): void {
+    const at = this.firstWord + bank * BANK_WORDS + GENERATION_WORDS;
+    this.i32[at] = this.jumps.generation();
+    if (!keepUpper) this.i32[at + 1] = this.jumps.generation();
   }
 
   /** Arena address of a bank. */
@@ -164,6 +184,7 @@ export class TlbBanks implements TranslationListener {
     const slot = this.slotOf(entry);
     if (this.pages[slot] !== page || this.previous[slot] === 0) this.link(slot, page);
     this.used[bank] = 1;
+    if (table === EXECUTE_TABLE && !isGlobal && hi < 0) this.upperIsLocal[bank] = 1;
     const word = slot >>> 5;
     const bit = 1 << (slot & 31);
     this.filled[word] |= bit;
@@ -244,7 +265,8 @@ export class TlbBanks implements TranslationListener {
   /** Empties a bank, or leaves global translations in it. */
   flush(bank: number, keepGlobal: boolean): void {
     if (this.used[bank] === 0) return;
-    this.jumps.clear();
+    this.renew(bank, keepGlobal && this.upperIsLocal[bank] === 0);
+    this.upperIsLocal[bank] = 0;
     const victims = keepGlobal ? this.local : this.filled;
     this.forEachBit(victims, bank, this.clearSlot);
     for (let word = bank * BITMAP_WORDS; word < (bank + 1) * BITMAP_WORDS; word++) {

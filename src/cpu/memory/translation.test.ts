@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { JUMP_ENTRY } from './jump-cache.ts';
 import { access, CR4, D, G, longMode, type Machine, MiB, machine, P, Tables, tlbHit, U, W } from './testing.ts';
+import { TLB_GENERATIONS } from './tlb.ts';
 
 const DATA = 0x80_0000;
 const LINEAR = 0x5000n;
@@ -409,6 +411,47 @@ describe('code and its page', () => {
     access(m, 'x', LINEAR);
     m.translation.banks.dropAllExecute();
     assert.equal(tlbHit(m, 'x', LINEAR), undefined);
+  });
+});
+
+describe('generations of a bank, which entries of the jump cache are good for', () => {
+  /** Those of the present bank, for the lower and the upper half of the linear addresses. */
+  const generations = (m: Machine) =>
+    [0, 4].map((half) => m.arena.view.getInt32(m.cpu.tlb + TLB_GENERATIONS + half, true));
+  const LOCAL = 0xffff_8000_0000_7000n;
+
+  test('a move to CR3 ends those of the lower half', () => {
+    const m = setUp();
+    access(m, 'x', LINEAR);
+    access(m, 'x', GLOBAL);
+    const before = generations(m);
+    moveToCr3(m, m.cpu.cr3);
+    const after = generations(m);
+    assert.notEqual(after[0], before[0]);
+    assert.equal(after[1], before[1]);
+    m.translation.flushAll();
+    assert.notEqual(generations(m)[1], before[1]);
+  });
+
+  test('and of the upper half if there is code that is not global', () => {
+    const m = setUp();
+    m.t.map(m.root, LOCAL, DATA, P | W);
+    access(m, 'x', GLOBAL);
+    access(m, 'x', LOCAL);
+    const before = generations(m);
+    moveToCr3(m, m.cpu.cr3);
+    assert.notEqual(generations(m)[1], before[1]);
+  });
+
+  test('no entry survives when all have been used', () => {
+    const m = setUp();
+    access(m, 'x', LINEAR);
+    const { jumps } = m.translation.banks;
+    m.arena.u32[(jumps.address + JUMP_ENTRY.key) >> 2] = 0x1005;
+    const seen = generations(m);
+    for (let i = 0; i < 2 ** 20; i++) jumps.generation();
+    assert.equal(m.arena.u32[(jumps.address + JUMP_ENTRY.key) >> 2], 0);
+    assert.notDeepEqual(generations(m), seen);
   });
 });
 
