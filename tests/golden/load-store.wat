@@ -72,7 +72,7 @@
               (i32.wrap_i64
                 (local.get $l14))
               (i32.const 8))
-            (i32.const 16368))))
+            (i32.const 131056))))
       (local.set $l17
         (local.tee $l13
           (i64.and
@@ -82,12 +82,12 @@
             (i64.const -4096))))
       (if $I2
         (i64.eq
-          (i64.load offset=16384
+          (i64.load offset=131072
             (local.get $l16))
           (local.get $l13))
         (then
           (local.set $l18
-            (i32.load offset=16392
+            (i32.load offset=131080
               (local.get $l16)))
           (i64.store
             (i32.add

@@ -49,7 +49,7 @@
               (i32.wrap_i64
                 (local.get $l10))
               (i32.const 8))
-            (i32.const 16368))))
+            (i32.const 131056))))
       (local.set $l13
         (local.tee $l12
           (i64.and
@@ -228,7 +228,7 @@
               (i32.wrap_i64
                 (local.get $l10))
               (i32.const 8))
-            (i32.const 16368))))
+            (i32.const 131056))))
       (local.set $l22
         (local.tee $l12
           (i64.and
@@ -240,12 +240,12 @@
         (i32.const 0))
       (if $I10
         (i64.eq
-          (i64.load offset=16384
+          (i64.load offset=131072
             (local.get $l15))
           (local.get $l12))
         (then
           (local.set $l11
-            (i32.load offset=16392
+            (i32.load offset=131080
               (local.get $l15)))
           (f64.store
             (i32.add

@@ -29,7 +29,7 @@ export const MEMORY_SIZE = 0x1000;
 
 const ARENA_PAGES = 64;
 const CONTEXT_ADDRESS = 0x1_0000;
-const TLB_ADDRESS = 0x2_0000;
+const TLB_ADDRESS = 0x10_0000;
 const RECORDS = { start: 0x3_0000, size: 0x1_0000 };
 /** Where code is put. */
 const CODE_ADDRESS = 0x5_0000;
@@ -69,7 +69,7 @@ export class TestMachine {
   constructor(instructions: readonly Instruction[]) {
     const arena = new WebAssembly.Memory({ initial: ARENA_PAGES });
     const cpu = new Cpu(arena.buffer, CONTEXT_ADDRESS);
-    if (CONTEXT_SIZE > TLB_ADDRESS - CONTEXT_ADDRESS) throw new Error('the test machine has no room for the context');
+    if (CONTEXT_SIZE > RECORDS.start - CONTEXT_ADDRESS) throw new Error('the test machine has no room for the context');
     this.cpu = cpu;
     cpu.log = SILENT;
     cpu.linear = this.linear();

@@ -6,10 +6,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AC, access, CR0, CR4, EFER, G, type Machine, machine, NX, P, PS, Tables, tlbHit, U, W } from './testing.ts';
+import { TLB_ENTRIES } from './tlb.ts';
 
 const ADDRESS = 0xf_ffff_ffff_f000n;
 /** Where the hypervisor puts its guests' memory: guest-physical addresses plus this. */
 const SHIFT = 0x40_0000;
+/** Pages this far apart collide in the TLB. */
+const REACH = BigInt(TLB_ENTRIES);
 const DATA_PAGES = 24;
 const DATA = 0x8_0000;
 
@@ -78,7 +81,7 @@ function run(seed: number, steps: number): void {
   const pick = <T>(items: readonly T[]): T => items[random(items.length)];
 
   // Three address spaces of the host and three of a guest, each in its own memory; linear pages collide in the TLB.
-  const linears = [0n, 1n, 2n, 5n, 1024n, 1025n, 2048n].flatMap((n) => [
+  const linears = [0n, 1n, 2n, 5n, REACH, REACH + 1n, 2n * REACH].flatMap((n) => [
     0x40_0000n + n * 4096n,
     0xffff_8000_0000_0000n + n * 4096n,
   ]);

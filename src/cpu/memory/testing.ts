@@ -11,7 +11,7 @@ import {
   PhysicalSpace,
   PROCESSOR_MEMORY_OVERHEAD,
 } from './index.ts';
-import { TLB_ENTRY, TLB_ENTRY_SIZE, TLB_KIND } from './tlb.ts';
+import { TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE, TLB_KIND } from './tlb.ts';
 
 export const MAXPHYADDR = 40;
 export const GiB = 2 ** 30;
@@ -195,7 +195,7 @@ export function access(m: Machine, kind: 'r' | 'w' | 'x', linear: bigint, bytes 
 /** Whether emitted code would hit the TLB, and where the access would go. */
 export function tlbHit(m: Machine, kind: 'r' | 'w' | 'x', linear: bigint): number | undefined {
   const table = { r: TLB_KIND.READ, w: TLB_KIND.WRITE, x: TLB_KIND.EXECUTE }[kind];
-  const entry = m.cpu.tlb + table + Number((linear >> 12n) & 1023n) * TLB_ENTRY_SIZE;
+  const entry = m.cpu.tlb + table + Number((linear >> 12n) & BigInt(TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE;
   const wanted = BigInt.asUintN(64, linear & ~0xfffn) | (kind === 'x' ? BigInt(m.cpu.mode) : 0n);
   if (m.arena.view.getBigUint64(entry + TLB_ENTRY.tag, true) !== wanted) return undefined;
   return (low(linear) + m.arena.view.getInt32(entry + TLB_ENTRY.addend, true)) >>> 0;

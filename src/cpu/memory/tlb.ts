@@ -3,7 +3,7 @@
  *
  * A bank has a table of its own for each kind of access, so that a copy whose source and target lie a multiple of the
  * table's reach apart, or code and its data, do not push each other out. An access of n bytes at `linear` hits if
- * `((linear + n - 1) & ~0xfff)` equals the tag in entry `(linear >> 12) & 1023` of its kind's table in the current bank;
+ * `((linear + n - 1) & ~0xfff)` equals the tag in entry `(linear >> 12) & (TLB_ENTRIES - 1)` of its kind's table in the current bank;
  * then its arena address is the low 32 bits of `linear` plus the addend. Accesses that cross a page therefore miss. The
  * tag of an EXECUTE entry holds the decode mode key in its low 12 bits.
  *
@@ -24,8 +24,8 @@ export const TLB_ENTRY = {
   codeTable: 12,
 } as const;
 export const TLB_ENTRY_SIZE = 16;
-/** Entries of each kind. */
-export const TLB_ENTRIES = 1024;
+/** Entries of each kind: pages of 32 MiB. */
+export const TLB_ENTRIES = 8192;
 const TABLE_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
 /** Kinds of access, as byte offsets of their tables in a bank. */
 export const TLB_KIND = { READ: 0, WRITE: TABLE_SIZE, EXECUTE: 2 * TABLE_SIZE } as const;
@@ -120,9 +120,14 @@ export class TlbBanks implements TranslationListener {
     this.heads = new Int32Array(physical.pageCount);
     this.next = new Int32Array(slots);
     this.previous = new Int32Array(slots);
-    this.i32.fill(INVALID, this.firstWord, this.firstWord + count * BANK_WORDS);
-    for (let bank = 0; bank < count; bank++) this.renew(bank, false);
     physical.attach(this);
+  }
+
+  /** Makes a bank ready for use, before any other call for it. Those never used take no memory from the host. */
+  open(bank: number): void {
+    const first = this.firstWord + bank * BANK_WORDS;
+    this.i32.fill(INVALID, first, first + BANK_WORDS);
+    this.renew(bank, false);
   }
 
   /** Makes the jump cache's entries of a bank void, or only those of the lower half. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { JUMP_ENTRY } from './jump-cache.ts';
 import { access, CR4, D, G, longMode, type Machine, MiB, machine, P, Tables, tlbHit, U, W } from './testing.ts';
-import { TLB_GENERATIONS } from './tlb.ts';
+import { TLB_ENTRIES, TLB_GENERATIONS } from './tlb.ts';
 
 const DATA = 0x80_0000;
 const LINEAR = 0x5000n;
@@ -185,7 +185,7 @@ describe('translations stay until flushed', () => {
 
   test('direct-mapped entries of a kind replace each other, those of other kinds stay', () => {
     const m = setUp();
-    const alias = LINEAR + 0x40_0000n;
+    const alias = LINEAR + 4096n * BigInt(TLB_ENTRIES);
     m.t.map(m.root, alias, DATA + 0x3000, P);
     assert.equal(access(m, 'w', LINEAR), undefined);
     assert.equal(access(m, 'x', LINEAR), undefined);

@@ -288,8 +288,9 @@ export class Translation implements TranslationControl {
     if (owner !== undefined) {
       this.banks.flush(bank, false);
       owner.banks[this.ownerClass[bank]] = NONE;
-      if (owner !== this.space && owner.banks.every((b) => b === NONE))
-        this.spaces.splice(this.spaces.indexOf(owner), 1);
+      if (owner !== this.space && owner.hasNoBank()) this.spaces.splice(this.spaces.indexOf(owner), 1);
+    } else {
+      this.banks.open(bank);
     }
     this.owners[bank] = this.space;
     this.ownerClass[bank] = accessClass;
