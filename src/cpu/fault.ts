@@ -3,8 +3,8 @@ import { type CpuState, Pending, word } from './state.ts';
 
 /**
  * Thrown by processor code to abandon the current instruction after describing the reason in the context (`pending` and
- * its fields), or returned by a system helper itself. One shared value without a stack: faults are ordinary events. Caught by the boundary through which emitted
- * code calls helpers, and by the run loop; nothing else may swallow it.
+ * its fields), or returned by a system helper itself. One shared value without a stack: faults are ordinary events. Caught by
+ * the boundary through which emitted code calls helpers, and by the run loop; nothing else may swallow it.
  */
 export class InstructionAborted {}
 export const ABORTED = new InstructionAborted();

@@ -1,4 +1,5 @@
 /** Decoding in the processor's mode, and the forms of instructions that handlers are made for. */
+import { REPEATS } from '../interpreter/handlers.ts';
 import type { HandlerForm } from '../interpreter/stage.ts';
 import { MODE_32, MODE_64, MODE_REAL_OR_V86, MODE_SIZE_MASK } from '../mode.ts';
 import type { Decoded, DecodeResult, Decoder } from './decoder.ts';
@@ -28,8 +29,6 @@ export function formOf(out: Decoded, long: boolean): HandlerForm {
     cc: encoding.span === 16 ? out.opcode & 15 : 0,
   };
 }
-
-const REPEATS = { none: 0, rep: 1, repne: 2 } as const;
 
 /** A small number that tells the forms of one encoding in one mode class apart, the common ones lowest. */
 export function formIndex(out: Decoded, long: boolean): number {

@@ -31,8 +31,9 @@ interface RegisterOperand {
 interface Plan {
   readonly registers: readonly RegisterOperand[];
   readonly relative: boolean;
-  /** Has a 64-bit offset or immediate. */
+  /** Has an `O` operand. */
   readonly offset: boolean;
+  /** Has an immediate of 64 bits with 64-bit operand size. */
   readonly wide: boolean;
   readonly isX87: boolean;
   readonly hasSegment: boolean;

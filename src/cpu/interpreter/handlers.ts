@@ -42,7 +42,8 @@ export const SpecialHandler = {
   CROSSING: 5,
 } as const;
 
-const REPEATS = { none: 0, rep: 1, repne: 2 } as const;
+/** Numbers of the repeat prefixes, in two bits. */
+export const REPEATS = { none: 0, rep: 1, repne: 2 } as const;
 
 /** A number that is the same for the same form of one mode class: id, size codes (1, 2, 4 for 16, 32, 64), memory, repeat, cc. */
 function formKey(form: HandlerForm): number {

@@ -17,7 +17,7 @@ export const RECORD = {
   /** Context offsets of up to two register operands, u16 each. */
   register0: 8,
   register1: 10,
-  /** Of a relative branch: block that the target is known to be, if on the same page; 0 unknown, u32. */
+  /** Of a relative branch, what goes on behind a block, and a region's exit: the block there, if on the same page; 0 unknown, u32. */
   link: 8,
   /** 1 where the address size is the smaller one of the two that there are in the mode class, u8. */
   narrow: 12,

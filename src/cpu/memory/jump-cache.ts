@@ -49,16 +49,15 @@ export class JumpCache {
   /** Arena address. */
   readonly address: number;
   private readonly words: Int32Array;
+  private generations = 0;
+  /** Called when all generations have been used: every bank needs new ones, and the cache is empty. */
+  private readonly onWrap: () => void;
 
   constructor(arena: Arena, onWrap: () => void) {
     this.onWrap = onWrap;
     this.address = arena.reserve(JUMP_CACHE_SIZE, JUMP_CACHE_SIZE);
     this.words = new Int32Array(arena.buffer, this.address, JUMP_CACHE_SIZE / 4);
   }
-
-  private generations = 0;
-  /** Called when all generations have been used: every bank needs new ones, and the cache is empty. */
-  private readonly onWrap: () => void;
 
   /** A number that no entry has, as a 32-bit integer with the low 12 bits clear. */
   generation(): number {
