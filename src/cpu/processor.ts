@@ -11,6 +11,7 @@ import { BlockCache } from './decode/blocks.ts';
 import { Engine, type SystemHelperFunction } from './engine.ts';
 import { setFault } from './fault.ts';
 import { buildHandlers, type HandlerImports, type Handlers } from './interpreter/handlers.ts';
+import { REGION_HEAT } from './interpreter/record.ts';
 import { lightHelpers } from './light/index.ts';
 import { x87 } from './light/x87-helper.ts';
 import {
@@ -53,8 +54,8 @@ const ENGINE_LIMITS: Readonly<Record<EngineKind, Partial<CodeLimits>>> = {
 };
 
 /** Arena overhead of one processor. */
-export function processorOverhead({ codeBytes } = CODE_LIMITS): number {
-  return CONTEXT_SIZE + PROCESSOR_MEMORY_OVERHEAD + codeBytes + 2 * PAGE_SIZE;
+export function processorOverhead({ codeBytes, regions } = CODE_LIMITS): number {
+  return CONTEXT_SIZE + PROCESSOR_MEMORY_OVERHEAD + codeBytes + regions * REGION_HEAT.size + 3 * PAGE_SIZE;
 }
 export const PROCESSOR_OVERHEAD = processorOverhead();
 
@@ -136,6 +137,7 @@ export class Processor {
     this.blocks = new BlockCache({
       buffer: arena.buffer,
       area: { start: arena.reserve(limits.codeBytes, PAGE_SIZE), size: limits.codeBytes },
+      regionHeat: arena.reserve(limits.regions * REGION_HEAT.size, PAGE_SIZE),
       table: INSTRUCTION_TABLE,
       features: model.features,
       long: long.handlers,
@@ -150,7 +152,6 @@ export class Processor {
         : new RegionManager({
             blocks: this.blocks,
             buffer: arena.buffer,
-            jumps: memory.translation.banks.jumps,
             sites: this.sites,
             compiler: options.regionCompiler,
             inspect: options.inspectModule,
@@ -171,12 +172,13 @@ export class Processor {
           });
     this.regions = regions;
     if (regions) this.blocks.heat = limits.heat;
+    memory.translation.banks.jumps.onWrap = () => this.blocks.clearLinks();
     this.blocks.onFlush = () => {
       memory.translation.banks.dropAllExecute();
       regions?.flushed();
     };
     physical.codeWritten = (page) => {
-      memory.translation.banks.jumps.clear();
+      memory.translation.banks.forgetJumps();
       this.blocks.invalidate(page);
     };
     this.engine = new Engine(cpu, {

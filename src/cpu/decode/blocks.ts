@@ -5,7 +5,15 @@
 
 import type { InstructionTable } from '../../isa/table.ts';
 import { type Handlers, SpecialHandler } from '../interpreter/handlers.ts';
-import { BLOCK_HEADER, BLOCK_HEADER_SIZE, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
+import {
+  BLOCK_HEADER,
+  BLOCK_HEADER_SIZE,
+  FIRST_REGION,
+  RECORD,
+  RECORD_SIZE,
+  REGION_HEAT,
+} from '../interpreter/record.ts';
+import { JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
 import { MODE_16, MODE_64, MODE_SIZE_MASK } from '../mode.ts';
 import { type CodeSource, pageOf } from '../regions/graph.ts';
 import { regionInstruction } from '../regions/instruction.ts';
@@ -88,6 +96,9 @@ export class BlockCache {
   /** From here on nothing was ever allocated: zero, and not taken from the host yet. */
   private untouched: number;
   private readonly scratch: number;
+  private links: ArenaArea[] = [];
+  /** Arena address of the regions' heat, see REGION_HEAT. */
+  readonly regionHeat: number;
   private readonly crossing = new Uint8Array(2 * MAX_INSTRUCTION_LENGTH);
   /** Tells that every block is gone: all execute tags must go too. */
   onFlush: () => void = () => {};
@@ -102,6 +113,8 @@ export class BlockCache {
   constructor(options: {
     buffer: ArrayBufferLike;
     area: ArenaArea;
+    /** See {@link REGION_HEAT}; where there are regions. */
+    regionHeat?: number;
     table: InstructionTable;
     features: ConstructorParameters<typeof Decoder>[1];
     long: Handlers;
@@ -119,6 +132,7 @@ export class BlockCache {
     this.longWriter = new RecordWriter(options.buffer, true, options.long, options.longBase);
     this.area = options.area;
     this.codePages = options.codePages;
+    this.regionHeat = options.regionHeat ?? 0;
     this.scratch = options.area.start;
     this.free = this.firstFree();
     this.untouched = this.free;
@@ -136,9 +150,17 @@ export class BlockCache {
   get room(): number {
     return Math.max(0, this.area.start + this.area.size - this.free - CACHE_LINE);
   }
-  /** Zeroed records in a row, valid until the next flush, for which there must be room: the address of the first. */
-  allocateRecords(count: number): number {
-    return this.allocateZeroed(count * RECORD_SIZE);
+  /** Empty entries of the jump cache in a row, valid until the next flush, for which there must be room: the address of the first. */
+  allocateLinks(count: number): number {
+    const size = count * JUMP_ENTRY_SIZE;
+    const address = this.allocateZeroed(size);
+    this.links.push({ start: address, size });
+    return address;
+  }
+
+  /** Empties all entries that {@link allocateLinks} gave. */
+  clearLinks(): void {
+    for (const { start, size } of this.links) this.memory.fill(0, start, start + size);
   }
 
   private allocate(bytes: number): number {
@@ -164,6 +186,7 @@ export class BlockCache {
   flush(): void {
     for (const page of this.pages.keys()) this.codePages.clearCode(page);
     this.pages.clear();
+    this.links = [];
     this.free = this.firstFree();
     this.statistics.flushes++;
     this.onFlush();
@@ -275,13 +298,23 @@ export class BlockCache {
   }
 
   private writeHeader(block: number): void {
-    this.setHeat(block, this.heat);
+    this.setBlockHeat(block, this.heat);
     this.u32[(block - BLOCK_HEADER_SIZE + BLOCK_HEADER.interpreted) >> 2] = 0;
+  }
+
+  private setBlockHeat(block: number, entries: number): void {
+    this.u32[(block - BLOCK_HEADER_SIZE + BLOCK_HEADER.heat) >> 2] = entries;
+  }
+
+  private setRegionHeat(index: number, entries: number): void {
+    this.u32[(this.regionHeat >> 2) + index - FIRST_REGION] = entries;
   }
 
   /** Entries left until a block, or the region in its place, counts as hot; 0: nobody counts. */
   setHeat(block: number, entries: number): void {
-    this.u32[(block - BLOCK_HEADER_SIZE + BLOCK_HEADER.heat) >> 2] = entries;
+    const handler = this.u32[(block + RECORD.handler) >> 2];
+    if (handler >= FIRST_REGION) this.setRegionHeat(handler, entries);
+    else this.setBlockHeat(block, entries);
   }
 
   /** Table index of a block's handler while a region is in its place; else 0. */
@@ -391,20 +424,27 @@ export class BlockCache {
   }
 
   /**
-   * Puts a region in place of a block's handler, or of another region, until a write hits one of its pages. Gives whether it
-   * is the block's first.
+   * Puts a region in place of a block's handler, or of another region, until a write hits one of its pages. Nobody counts
+   * its entries. Gives whether it is the block's first.
    */
   installRegion(record: number, index: number, pages: Iterable<number>): boolean {
     const isFirst = !this.hasRegion(record);
     const handler = (record + RECORD.handler) >> 2;
-    if (isFirst) this.u32[(record - BLOCK_HEADER_SIZE + BLOCK_HEADER.interpreted) >> 2] = this.u32[handler];
+    if (isFirst) {
+      this.u32[(record - BLOCK_HEADER_SIZE + BLOCK_HEADER.interpreted) >> 2] = this.u32[handler];
+      this.setBlockHeat(record, 0);
+    } else {
+      this.setRegionHeat(this.u32[handler], REGION_HEAT.replaced);
+    }
     this.u32[handler] = index;
+    this.setRegionHeat(index, 0);
     for (const page of pages) this.pageEntry(page).regions.push(record, index);
     return isFirst;
   }
 
-  /** Gives a block its handler back, if the region is still in its place. */
+  /** Takes a region out; gives its block its handler back if the region is still in its place. */
   private uninstallRegion(record: number, index: number): void {
+    this.setRegionHeat(index, REGION_HEAT.replaced);
     if (this.u32[(record + RECORD.handler) >> 2] !== index) return;
     this.u32[(record + RECORD.handler) >> 2] = this.interpretedBy(record);
     this.writeHeader(record);

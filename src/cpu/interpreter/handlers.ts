@@ -7,10 +7,20 @@ import type { InstructionTable } from '../../isa/table.ts';
 import { type FunctionBuilder, type FunctionRef, type Local, ModuleBuilder, type Value } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import { FlagKind, FlagOverlay } from '../flags.ts';
+import { JUMP_ENTRY } from '../memory/jump-cache.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { type Effects, type HandlerForm, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
 import { TLB_EXECUTE, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
-import { enterBlock, enterJump, executeEntry, findBlock, findJump, linearRip, tlbEntry } from './transfer.ts';
+import {
+  enterBlock,
+  enterTarget,
+  enterThrough,
+  executeEntry,
+  findBlock,
+  jumpEntry,
+  linearRip,
+  tlbEntry,
+} from './transfer.ts';
 
 /** What the module imports from TypeScript. */
 export interface HandlerImports {
@@ -111,7 +121,11 @@ export interface Handlers {
   run(context: number, record: number): number;
   /** (context): continues at rip, for regions. */
   readonly resume: unknown;
-  /** (context, record, target): continues at a target in the page the record was made for, through its link field. */
+  /**
+   * (context, entry, target): continues at a fixed address, through an entry of the jump cache that the exit has for itself;
+   * `leap` in another page than the exit's, `follow` in the same, where the entry is good as long as the region is.
+   */
+  readonly leap: unknown;
   readonly follow: unknown;
   /** `regionRead`, `regionModify` and `regionWrite` of RegionModule; `carryOf`. */
   readonly regionImports: WebAssembly.ModuleImports;
@@ -156,6 +170,7 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
   m.define(resume, (f) => emitResume(f, long, module));
   m.exportFunction('resume', resume);
   m.function('follow', ['i32', 'i32', 'i64'], ['i32'], (f) => emitFollow(f, long, module), { export: 'follow' });
+  m.function('leap', ['i32', 'i32', 'i64'], ['i32'], (f) => emitLeap(f, long, module), { export: 'leap' });
   const accesses = {
     regionRead: { fields: TLB_READ, slow: regionRead },
     regionModify: { fields: TLB_WRITE, slow: regionRead },
@@ -260,6 +275,7 @@ export function buildHandlers(
     find,
     resume: instance.exports.resume,
     follow: instance.exports.follow,
+    leap: instance.exports.leap,
     regionImports: {
       regionRead: instance.exports.regionRead,
       regionModify: instance.exports.regionModify,
@@ -377,9 +393,8 @@ function emitRaise(f: FunctionBuilder, module: HandlerModule, hasErrorCode: numb
 }
 
 /**
- * Continues at `target`: finds the block through the execute tag and code table of the TLB entry, and notes it in the
- * record's link field (if one is given) when the target lies on the same page, where it stays true as long as the record
- * itself does.
+ * Continues at `target`: through the jump cache, or, when the target lies on the same page and a link field is given, through
+ * the code table, so that the link can say the block from then on: it is true as long as the record itself is.
  */
 function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
   const { op } = f;
@@ -387,37 +402,55 @@ function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule):
   const rec = f.param<'i32'>(1);
   const link = f.param<'i32'>(2);
   const target = f.param<'i64'>(3);
-  const budget = () => f.load('i32.load', ctx, offsetOf('budget'));
-  const left = f.let(op['i32.sub'](op['i32.add'](budget(), f.load('i32.load8_u', rec, RECORD.remaining)), f.i32(1)));
+  const budget = f.load('i32.load', ctx, offsetOf('budget'));
+  const left = f.let(op['i32.sub'](op['i32.add'](budget, f.load('i32.load8_u', rec, RECORD.remaining)), f.i32(1)));
   f.store('i32.store', ctx, left, offsetOf('budget'));
   const from = f.let(f.load('i64.load', ctx, offsetOf('rip')));
   f.store('i64.store', ctx, target, offsetOf('rip'));
   const linear = linearRip(f, long, target);
-  const next = findJump(f, linear);
-  f.if(op['i32.and'](op['i32.ne'](link, f.i32(0)), op['i32.eqz'](op['i32.and'](next, f.i32(1)))), () => {
+  f.if(link, () => {
     const difference = op['i64.shr_u'](op['i64.xor'](linearRip(f, long, from), linear), f.i64(12));
-    f.if(op['i64.eqz'](difference), () => f.store('i32.store', op['i32.add'](rec, link), next, 0));
+    f.if(op['i64.eqz'](difference), () => {
+      const block = blockAt(f, linear);
+      f.store('i32.store', op['i32.add'](rec, link), block, 0);
+      enterBlock(f, left, block, module);
+    });
   });
-  enterJump(f, left, next, module);
+  enterThrough(f, jumpEntry(f, linear), linear, left, module);
+}
+
+function blockAt(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'> {
+  const { low, entry, tag } = executeEntry(f, linear);
+  return findBlock(f, low, entry, tag);
+}
+
+function contextBudget(f: FunctionBuilder): Local<'i32'> {
+  return f.let(f.load('i32.load', f.param<'i32'>(0), offsetOf('budget')));
 }
 
 /** Leaves a region for a block of the same page; the context has everything but rip. */
 function emitFollow(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
-  const [ctx, rec] = [f.param<'i32'>(0), f.param<'i32'>(1)];
+  const [ctx, jump] = [f.param<'i32'>(0), f.param<'i32'>(1)];
   const target = f.param<'i64'>(2);
   f.store('i64.store', ctx, target, offsetOf('rip'));
-  const next = f.variable('i32', f.load('i32.load', rec, RECORD.link));
-  f.if(f.op['i32.eqz'](next), () => {
-    const { low, entry, tag } = executeEntry(f, linearRip(f, long, target));
-    next.set(findBlock(f, low, entry, tag));
-    f.store('i32.store', rec, next, RECORD.link);
+  const known = f.variable('i32', f.load('i32.load', jump, JUMP_ENTRY.target));
+  f.if(f.op['i32.eqz'](known), () => {
+    known.set(blockAt(f, linearRip(f, long, target)));
+    f.store('i32.store', jump, known, JUMP_ENTRY.target);
   });
-  enterBlock(f, f.let(f.load('i32.load', ctx, offsetOf('budget'))), f.let(next.get()), module);
+  enterTarget(f, jump, f.let(known.get()), contextBudget(f), module);
+}
+
+/** Leaves a region for a fixed address in another page; the context has everything but rip. */
+function emitLeap(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
+  const [ctx, jump] = [f.param<'i32'>(0), f.param<'i32'>(1)];
+  const target = f.param<'i64'>(2);
+  f.store('i64.store', ctx, target, offsetOf('rip'));
+  enterThrough(f, jump, linearRip(f, long, target), contextBudget(f), module);
 }
 
 /** Continues at rip: after a system instruction, and from a region. */
 function emitResume(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
-  const ctx = f.param<'i32'>(0);
-  const target = findJump(f, linearRip(f, long, f.let(f.load('i64.load', ctx, offsetOf('rip')))));
-  enterJump(f, f.let(f.load('i32.load', ctx, offsetOf('budget'))), target, module);
+  const linear = linearRip(f, long, f.let(f.load('i64.load', f.param<'i32'>(0), offsetOf('rip'))));
+  enterThrough(f, jumpEntry(f, linear), linear, contextBudget(f), module);
 }

@@ -17,7 +17,7 @@ export const RECORD = {
   /** Context offsets of up to two register operands, u16 each. */
   register0: 8,
   register1: 10,
-  /** Of a relative branch, what goes on behind a block, and a region's exit: the block there, if on the same page; 0 unknown, u32. */
+  /** Of a relative branch, and what goes on behind a block: the block there, if on the same page; 0 unknown, u32. */
   link: 8,
   /** 1 where the address size is the smaller one of the two that there are in the mode class, u8. */
   narrow: 12,
@@ -47,13 +47,19 @@ export const RECORD_SIZE = 32;
 
 /** Before a block's first record. Offsets from the start of the header, which ends where the record begins. */
 export const BLOCK_HEADER = {
-  /** Entries left until the block counts as hot, or its region is made anew; 0: nobody counts. u32. */
+  /** Entries left until the block counts as hot; 0: nobody counts. u32. */
   heat: 0,
   /** Once a region has taken the place of the first record's handler: the handler itself, u32. */
   interpreted: 4,
 } as const;
 /** As long as a record, so that no record lies across the lines of a cache. */
 export const BLOCK_HEADER_SIZE = RECORD_SIZE;
+
+/**
+ * What each region looks at first, by table index - {@link FIRST_REGION}, u32 each: entries left until it is made anew; 0:
+ * nobody counts; or that it has been replaced, or taken out: go on with the record's handler.
+ */
+export const REGION_HEAT = { size: 4, replaced: -1 } as const;
 
 /** Table index from which regions are numbered, behind the handlers of both classes. */
 export const FIRST_REGION = 8192;

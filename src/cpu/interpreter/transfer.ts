@@ -2,8 +2,8 @@
 import type { FunctionBuilder, Local, Signature, TableRef, Value } from '../../wasm/index.ts';
 import { CS, offsetOf, segmentOffset } from '../context.ts';
 import { DIRECT, JUMP_ENTRY, JUMP_INDEX } from '../memory/jump-cache.ts';
-import { emitHeat, headerOf } from './heat.ts';
-import { BLOCK_HEADER, Exit, FIRST_REGION, RECORD } from './record.ts';
+import { emitHeat } from './heat.ts';
+import { Exit, FIRST_REGION, RECORD } from './record.ts';
 import { TLB_EXECUTE, TLB_GENERATIONS, TLB_INDEX } from './tlb-access.ts';
 
 /** What a transfer needs of its module. */
@@ -61,13 +61,9 @@ export function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i
   return next;
 }
 
-/**
- * The same through the jump cache, whose target for the address is given; for {@link enterJump}. Without a block it
- * returns `Exit.LOOKUP`, with rip what it was set to before.
- */
-export function findJump(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'> {
+/** The entry of the jump cache for an address. */
+export function jumpEntry(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'> {
   const { op } = f;
-  const ctx = f.param<'i32'>(0);
   const low = f.let(op['i32.wrap_i64'](linear));
   const bits = (value: Value<'i32'>, mask: number) => op['i32.and'](value, f.i32(mask));
   const place = op['i32.shl'](
@@ -75,9 +71,23 @@ export function findJump(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'>
     f.i32(JUMP_INDEX.placeShift),
   );
   const part = bits(op['i32.shr_u'](low, f.i32(JUMP_INDEX.pageShift)), JUMP_INDEX.pageMask);
-  const jump = f.let(
-    op['i32.add'](f.load('i32.load', ctx, offsetOf('jumps')), op['i32.or'](part, bits(place, JUMP_INDEX.placeMask))),
-  );
+  const jumps = f.load('i32.load', f.param<'i32'>(0), offsetOf('jumps'));
+  return f.let(op['i32.add'](jumps, op['i32.or'](part, bits(place, JUMP_INDEX.placeMask))));
+}
+
+/**
+ * Enters the block at an address through an entry of the jump cache, or one for this jump alone, which is filled if it is
+ * for another address or out of date. Without a block it returns `Exit.LOOKUP`, with rip what it was set to before.
+ */
+export function enterThrough(
+  f: FunctionBuilder,
+  jump: Local<'i32'>,
+  linear: Local<'i64'>,
+  budget: Local<'i32'>,
+  module: TransferModule,
+): void {
+  const { op } = f;
+  const ctx = f.param<'i32'>(0);
   const half = op['i32.shl'](op['i32.wrap_i64'](op['i64.shr_u'](linear, f.i64(63))), f.i32(2));
   const generation = f.load('i32.load', op['i32.add'](f.load('i32.load', ctx, offsetOf('tlb')), half), TLB_GENERATIONS);
   const key = f.let(op['i32.or'](generation, f.load('i32.load', ctx, offsetOf('mode'))));
@@ -89,37 +99,24 @@ export function findJump(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'>
   f.if(
     op['i32.eqz'](isKnown),
     () => {
-      const { entry, tag } = executeEntry(f, linear);
-      const found = f.let(jumpTarget(f, findBlock(f, low, entry, tag)));
+      const { low, entry, tag } = executeEntry(f, linear);
+      target.set(findBlock(f, low, entry, tag));
       f.store('i64.store', jump, linear, JUMP_ENTRY.linear);
       f.store('i32.store', jump, key, JUMP_ENTRY.key);
-      f.store('i32.store', jump, found, JUMP_ENTRY.target);
-      target.set(found);
+      f.store('i32.store', jump, target, JUMP_ENTRY.target);
     },
     undefined,
     false,
   );
-  return f.let(target.get());
+  enterTarget(f, jump, f.let(target.get()), budget, module);
 }
 
-/** What the jump cache has for a block. */
-function jumpTarget(f: FunctionBuilder, block: Local<'i32'>): Value<'i32'> {
-  const { op } = f;
-  const handler = f.let(f.load('i32.load', block, RECORD.handler));
-  const isDirect = op['i32.and'](
-    op['i32.ge_u'](handler, f.i32(FIRST_REGION)),
-    op['i32.eqz'](f.load('i32.load', headerOf(f, block), BLOCK_HEADER.heat)),
-  );
-  const length = op['i32.shl'](f.load('i32.load8_u', block, RECORD.remaining), f.i32(DIRECT.lengthShift));
-  const direct = op['i32.or'](op['i32.shl'](handler, f.i32(DIRECT.handlerShift)), op['i32.or'](length, f.i32(1)));
-  return f.select(isDirect, direct, block);
-}
-
-/** Enters what {@link findJump} has found. Regions look at no record. */
-export function enterJump(
+/** Enters the target of an entry, in which a block whose place a region has taken is replaced by that. */
+export function enterTarget(
   f: FunctionBuilder,
-  budget: Local<'i32'>,
+  jump: Local<'i32'>,
   target: Local<'i32'>,
+  budget: Local<'i32'>,
   module: TransferModule,
 ): void {
   const { op } = f;
@@ -135,6 +132,12 @@ export function enterJump(
     undefined,
     true,
   );
+  const handler = f.let(f.load('i32.load', target, RECORD.handler));
+  f.if(op['i32.ge_u'](handler, f.i32(FIRST_REGION)), () => {
+    const length = op['i32.shl'](f.load('i32.load8_u', target, RECORD.remaining), f.i32(DIRECT.lengthShift));
+    const direct = op['i32.or'](op['i32.shl'](handler, f.i32(DIRECT.handlerShift)), op['i32.or'](length, f.i32(1)));
+    f.store('i32.store', jump, direct, JUMP_ENTRY.target);
+  });
   enterBlock(f, budget, target, module);
 }
 

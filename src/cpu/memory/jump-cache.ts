@@ -1,10 +1,11 @@
 /**
  * Where control went before: linear addresses, each with the block decoded for it or its region, so that a jump need not look through
- * the TLB and a code table. Emitted code reads and fills it (interpreter/transfer.ts).
+ * the TLB and a code table. Emitted code reads and fills it (interpreter/transfer.ts). Jumps of regions to fixed addresses
+ * have an entry each for themselves, in the code area ({@link BlockCache.allocateLinks}); all others share the cache.
  *
- * An entry is true as long as its address maps to the same code page in the same TLB bank, the page's blocks stand, and
- * its region is the block's. Whoever ends that clears the cache, or the part of it a page's addresses can be in, or gives
- * the bank another generation, which no entry has yet.
+ * An entry is true as long as its address maps to the same code page in the same TLB bank, and the page's blocks stand.
+ * Whoever ends that gives the bank another generation, which no entry has yet (TlbBanks.renew). That a region is another's
+ * place by now, or gone, it finds out itself.
  */
 import type { Arena } from './arena.ts';
 
@@ -15,18 +16,17 @@ export const JUMP_ENTRY = {
   /** 32 bits: generation of the TLB bank's half that the address is in ({@link JumpCache.generation}) OR decode mode key. */
   key: 8,
   /**
-   * 32 bits: arena address of the block's first record; or, with bit 0 set, of a region that nobody counts the entries of:
-   * table index << {@link DIRECT.handlerShift} | instructions of the block << {@link DIRECT.lengthShift}.
+   * 32 bits: arena address of the block's first record; or, with bit 0 set, the region in its place: table index << {@link DIRECT.handlerShift} | instructions of the block << {@link DIRECT.lengthShift}.
    */
   target: 12,
 } as const;
 export const DIRECT = { lengthShift: 1, lengthMask: 0xff, handlerShift: 9 } as const;
-const ENTRY_SIZE = 16;
+export const JUMP_ENTRY_SIZE = 16;
 
 /** Entry of an address: this many bits of its page, then this many bits made of its place in the page. */
 const PAGE_BITS = 6;
 const PLACE_BITS = 7;
-const PART_SIZE = ENTRY_SIZE << PLACE_BITS;
+const PART_SIZE = JUMP_ENTRY_SIZE << PLACE_BITS;
 export const JUMP_CACHE_SIZE = PART_SIZE << PAGE_BITS;
 
 /**
@@ -34,11 +34,11 @@ export const JUMP_CACHE_SIZE = PART_SIZE << PAGE_BITS;
  * by `low ^ low >> fold`.
  */
 export const JUMP_INDEX = {
-  pageShift: 12 - PLACE_BITS - Math.log2(ENTRY_SIZE),
+  pageShift: 12 - PLACE_BITS - Math.log2(JUMP_ENTRY_SIZE),
   pageMask: JUMP_CACHE_SIZE - PART_SIZE,
   fold: PLACE_BITS,
-  placeShift: Math.log2(ENTRY_SIZE),
-  placeMask: PART_SIZE - ENTRY_SIZE,
+  placeShift: Math.log2(JUMP_ENTRY_SIZE),
+  placeMask: PART_SIZE - JUMP_ENTRY_SIZE,
 } as const;
 
 /** Generations leave the low bits to the mode key. */
@@ -50,11 +50,12 @@ export class JumpCache {
   readonly address: number;
   private readonly words: Int32Array;
   private generations = 0;
-  /** Called when all generations have been used: every bank needs new ones, and the cache is empty. */
-  private readonly onWrap: () => void;
+  /** Called when all generations have been used: every bank needs new ones, and all entries elsewhere must go. */
+  onWrap: () => void = () => {};
+  private readonly renewAll: () => void;
 
-  constructor(arena: Arena, onWrap: () => void) {
-    this.onWrap = onWrap;
+  constructor(arena: Arena, renewAll: () => void) {
+    this.renewAll = renewAll;
     this.address = arena.reserve(JUMP_CACHE_SIZE, JUMP_CACHE_SIZE);
     this.words = new Int32Array(arena.buffer, this.address, JUMP_CACHE_SIZE / 4);
   }
@@ -63,20 +64,11 @@ export class JumpCache {
   generation(): number {
     if (++this.generations === GENERATIONS) {
       this.generations = 1;
-      this.clear();
+      this.words.fill(0);
       this.onWrap();
+      this.renewAll();
       return this.generation();
     }
     return this.generations << GENERATION_SHIFT;
-  }
-
-  clear(): void {
-    this.words.fill(0);
-  }
-
-  /** Forgets the addresses of a linear page, of which the low half is given. */
-  clearPage(low: number): void {
-    const part = ((low >>> JUMP_INDEX.pageShift) & JUMP_INDEX.pageMask) >> 2;
-    this.words.fill(0, part, part + (PART_SIZE >> 2));
   }
 }

@@ -52,6 +52,9 @@ const BANK_WORDS = TLB_BANK_SIZE >> 2;
 /** Room for entries in a bank, all kinds together: slots, numbered as they lie in the arena. */
 const BANK_SLOTS = BANK_WORDS >> ENTRY_SHIFT;
 const GENERATION_WORDS = TLB_GENERATIONS >> 2;
+/** Halves of the linear addresses, as their generations lie. */
+const LOWER = 0;
+const UPPER = 1;
 
 /** Bit 0 of a READ or WRITE tag: permitted, but only the slow path may do it. */
 export const SLOW = 1;
@@ -60,8 +63,42 @@ export const INVALID = -1;
 /** Mask of the page address in the low half of a tag. */
 export const PAGE_MASK = ~0xfff;
 
-/** Words of a bitmap with a bit per slot of a bank. */
+/** Words of a bitmap with a bit per slot of a bank, and of one with a bit per word of that. */
 const BITMAP_WORDS = BANK_SLOTS / 32;
+const SUMMARY_WORDS = Math.ceil(BITMAP_WORDS / 32);
+
+/** Linear pages, and maybe others: a bit for each, by the low bits of its number. */
+class PageFilter {
+  private readonly bits: Int32Array;
+
+  /** @param size in bits, a power of 2 */
+  constructor(size: number) {
+    this.bits = new Int32Array(size / 32);
+  }
+  add(lo: number): void {
+    const page = lo >>> PAGE_SHIFT;
+    this.bits[(page >>> 5) & (this.bits.length - 1)] |= 1 << (page & 31);
+  }
+  has(lo: number): boolean {
+    const page = lo >>> PAGE_SHIFT;
+    return ((this.bits[(page >>> 5) & (this.bits.length - 1)] >>> (page & 31)) & 1) !== 0;
+  }
+  clear(): void {
+    this.bits.fill(0);
+  }
+}
+const LOWER_FILTER = 1024;
+const UPPER_FILTER = 4096;
+
+/**
+ * Banks that translate global code in the upper half of the linear addresses alike: those of one ASID, paging mode and kind
+ * of privilege. They have a generation in common, so that a kernel's entries of the jump cache are good in all of them.
+ */
+export class CodeGroup {
+  generation = 0;
+  /** The pages whose addresses entries of this generation may have. */
+  readonly executed = new PageFilter(UPPER_FILTER);
+}
 
 /** Linear regions for which a bank remembers having seen large pages: 1 GiB, the largest page there is. */
 const REGION_SHIFT = 30;
@@ -87,9 +124,20 @@ export class TlbBanks implements TranslationListener {
   private readonly filled: Int32Array;
   private readonly local: Int32Array;
   private readonly large: Int32Array;
+  /** For `filled` and `local`: the words that are not 0, and maybe others. */
+  private readonly filledWords: Int32Array;
+  private readonly localWords: Int32Array;
+  /** Per bank, from its first use on: what it shares with others. */
+  private readonly groups: (CodeGroup | undefined)[];
+  /** Per bank: the pages in the lower half whose addresses entries of the jump cache may have, and whether one is global. */
+  private readonly executed: PageFilter[];
+  private readonly lowerIsGlobal: Uint8Array;
   /** Per bank: not empty, and a 32-bit filter of the regions with large pages. */
   private readonly used: Uint8Array;
-  /** Per bank: since the last flush code was entered that is in the upper half of the linear addresses and not global. */
+  /**
+   * Per bank: since the last flush code was entered that is in the upper half of the linear addresses and not global, and the
+   * bank has a generation for itself there.
+   */
   private readonly upperIsLocal: Uint8Array;
   private readonly largeRegions: Int32Array;
   /**
@@ -103,9 +151,7 @@ export class TlbBanks implements TranslationListener {
   constructor(arena: Arena, physical: PhysicalSpace, count = TLB_BANKS) {
     this.count = count;
     this.address = arena.reserve(count * TLB_BANK_SIZE, 64);
-    this.jumps = new JumpCache(arena, () => {
-      for (let bank = 0; bank < count; bank++) this.renew(bank, false);
-    });
+    this.jumps = new JumpCache(arena, () => this.forgetJumps());
     this.physical = physical;
     this.i32 = arena.i32;
     this.firstWord = this.address >>> 2;
@@ -114,6 +160,11 @@ export class TlbBanks implements TranslationListener {
     this.filled = new Int32Array(count * BITMAP_WORDS);
     this.local = new Int32Array(count * BITMAP_WORDS);
     this.large = new Int32Array(count * BITMAP_WORDS);
+    this.filledWords = new Int32Array(count * SUMMARY_WORDS);
+    this.localWords = new Int32Array(count * SUMMARY_WORDS);
+    this.groups = Array.from({ length: count }, () => undefined);
+    this.executed = Array.from({ length: count }, () => new PageFilter(LOWER_FILTER));
+    this.lowerIsGlobal = new Uint8Array(count);
     this.used = new Uint8Array(count);
     this.upperIsLocal = new Uint8Array(count);
     this.largeRegions = new Int32Array(count);
@@ -123,18 +174,48 @@ export class TlbBanks implements TranslationListener {
     physical.attach(this);
   }
 
-  /** Makes a bank ready for use, before any other call for it. Those never used take no memory from the host. */
-  open(bank: number): void {
-    const first = this.firstWord + bank * BANK_WORDS;
-    this.i32.fill(INVALID, first, first + BANK_WORDS);
-    this.renew(bank, false);
+  /**
+   * Makes a bank ready for use by others, before any other call for it. Those never used take no memory from the host.
+   *
+   * @param like a bank of the same group, if there is one
+   */
+  open(bank: number, like: number | undefined): void {
+    if (this.groups[bank]) this.empty(bank, false);
+    else {
+      const first = this.firstWord + bank * BANK_WORDS;
+      this.i32.fill(INVALID, first, first + BANK_WORDS);
+    }
+    let group = like === undefined ? undefined : this.groups[like];
+    if (!group) {
+      group = new CodeGroup();
+      group.generation = this.jumps.generation();
+    }
+    this.groups[bank] = group;
+    this.setGeneration(bank, LOWER, this.jumps.generation());
+    this.setGeneration(bank, UPPER, group.generation);
   }
 
-  /** Makes the jump cache's entries of a bank void, or only those of the lower half. */
-  private renew(bank: number, keepUpper: boolean): void {
-    const at = this.firstWord + bank * BANK_WORDS + GENERATION_WORDS;
-    this.i32[at] = this.jumps.generation();
-    if (!keepUpper) this.i32[at + 1] = this.jumps.generation();
+  private setGeneration(bank: number, half: number, generation: number): void {
+    this.i32[this.firstWord + bank * BANK_WORDS + GENERATION_WORDS + half] = generation;
+  }
+
+  /** Makes the jump cache's entries for code void that a group shares. */
+  private renewGroup(group: CodeGroup): void {
+    group.generation = this.jumps.generation();
+    for (let bank = 0; bank < this.count; bank++) {
+      if (this.groups[bank] === group && this.upperIsLocal[bank] === 0)
+        this.setGeneration(bank, UPPER, group.generation);
+    }
+  }
+
+  /** Makes all entries of the jump cache void. */
+  forgetJumps(): void {
+    for (const group of new Set(this.groups)) if (group) this.renewGroup(group);
+    for (let bank = 0; bank < this.count; bank++) {
+      if (!this.groups[bank]) continue;
+      this.setGeneration(bank, LOWER, this.jumps.generation());
+      if (this.upperIsLocal[bank] !== 0) this.setGeneration(bank, UPPER, this.jumps.generation());
+    }
   }
 
   /** Arena address of a bank. */
@@ -189,12 +270,18 @@ export class TlbBanks implements TranslationListener {
     const slot = this.slotOf(entry);
     if (this.pages[slot] !== page || this.previous[slot] === 0) this.link(slot, page);
     this.used[bank] = 1;
-    if (table === EXECUTE_TABLE && !isGlobal && hi < 0) this.upperIsLocal[bank] = 1;
+    if (table === EXECUTE_TABLE) this.noteCode(bank, lo, hi, isGlobal);
     const word = slot >>> 5;
     const bit = 1 << (slot & 31);
+    const inBank = word - bank * BITMAP_WORDS;
+    const summary = bank * SUMMARY_WORDS + (inBank >>> 5);
     this.filled[word] |= bit;
+    this.filledWords[summary] |= 1 << (inBank & 31);
     if (isGlobal) this.local[word] &= ~bit;
-    else this.local[word] |= bit;
+    else {
+      this.local[word] |= bit;
+      this.localWords[summary] |= 1 << (inBank & 31);
+    }
     if (isLarge) {
       this.large[word] |= bit;
       this.largeRegions[bank] |= 1 << (regionLow(lo, hi) & 31);
@@ -202,6 +289,19 @@ export class TlbBanks implements TranslationListener {
       this.large[word] &= ~bit;
     }
     return entry;
+  }
+
+  /** Code can be entered that could not before. */
+  private noteCode(bank: number, lo: number, hi: number, isGlobal: boolean): void {
+    if (hi >= 0) {
+      this.executed[bank].add(lo);
+      if (isGlobal) this.lowerIsGlobal[bank] = 1;
+    } else if (isGlobal) {
+      this.groups[bank]!.executed.add(lo);
+    } else if (this.upperIsLocal[bank] === 0) {
+      this.upperIsLocal[bank] = 1;
+      this.setGeneration(bank, UPPER, this.jumps.generation());
+    }
   }
 
   /** Moves a slot to the list of a page. The first slot's `previous` is minus the page, less one. */
@@ -239,18 +339,29 @@ export class TlbBanks implements TranslationListener {
 
   /** Drops the translation of a linear page, and all those that share a large page with it. */
   dropLinear(bank: number, lo: number, hi: number): void {
+    const region = regionLow(lo, hi);
+    const isLarge = ((this.largeRegions[bank] >>> (region & 31)) & 1) !== 0;
+    this.dropCode(bank, lo, hi, isLarge);
     if (this.used[bank] === 0) return;
     this.clear(this.entryWord(bank, READ_TABLE, lo));
     this.clear(this.entryWord(bank, WRITE_TABLE, lo));
     this.clear(this.entryWord(bank, EXECUTE_TABLE, lo));
-    this.jumps.clearPage(lo);
-    const region = regionLow(lo, hi);
-    if (!(this.largeRegions[bank] & (1 << (region & 31)))) return;
-    this.jumps.clear();
+    if (!isLarge) return;
     this.forEachBit(this.large, bank, (slot) => {
       const entry = this.entryOf(slot);
       if (regionLow(this.i32[entry + TAG], this.i32[entry + TAG + 1]) === region) this.clear(entry);
     });
+  }
+
+  /** Makes the entries of the jump cache void that may be in a linear page, or in the large page around it. */
+  private dropCode(bank: number, lo: number, hi: number, isLarge: boolean): void {
+    if (hi >= 0) {
+      if (isLarge || this.executed[bank].has(lo)) this.setGeneration(bank, LOWER, this.jumps.generation());
+      return;
+    }
+    const group = this.groups[bank]!;
+    if (isLarge || group.executed.has(lo)) this.renewGroup(group);
+    if (this.upperIsLocal[bank] !== 0) this.setGeneration(bank, UPPER, this.jumps.generation());
   }
 
   /** Calls `action` with the slots of a bank whose bits are set. */
@@ -269,20 +380,47 @@ export class TlbBanks implements TranslationListener {
 
   /** Empties a bank, or leaves global translations in it. */
   flush(bank: number, keepGlobal: boolean): void {
+    // what is global may be known to other banks of the group only
+    const group = this.groups[bank];
+    if (group && !keepGlobal) this.renewGroup(group);
     if (this.used[bank] === 0) return;
-    this.renew(bank, keepGlobal && this.upperIsLocal[bank] === 0);
-    this.upperIsLocal[bank] = 0;
-    const victims = keepGlobal ? this.local : this.filled;
-    this.forEachBit(victims, bank, this.clearSlot);
-    for (let word = bank * BITMAP_WORDS; word < (bank + 1) * BITMAP_WORDS; word++) {
-      const bits = victims[word];
-      this.filled[word] &= ~bits;
-      this.large[word] &= ~bits;
-      this.local[word] = 0;
+    this.setGeneration(bank, LOWER, this.jumps.generation());
+    this.empty(bank, keepGlobal);
+  }
+
+  /** The same without what the other banks of its group must know. */
+  private empty(bank: number, keepGlobal: boolean): void {
+    if (this.upperIsLocal[bank] !== 0) {
+      this.upperIsLocal[bank] = 0;
+      this.setGeneration(bank, UPPER, this.groups[bank]!.generation);
     }
+    this.clearSlots(bank, keepGlobal ? this.local : this.filled, keepGlobal ? this.localWords : this.filledWords);
+    if (!keepGlobal || this.lowerIsGlobal[bank] === 0) this.executed[bank].clear();
     if (keepGlobal) return;
+    this.lowerIsGlobal[bank] = 0;
     this.used[bank] = 0;
     this.largeRegions[bank] = 0;
+  }
+
+  /** Invalidates the slots of a bitmap with this summary, `filled` or `local`, and clears both. */
+  private clearSlots(bank: number, victims: Int32Array, summary: Int32Array): void {
+    const { filled, large, local, i32 } = this;
+    for (let at = bank * SUMMARY_WORDS, base = bank * BITMAP_WORDS; at < (bank + 1) * SUMMARY_WORDS; at++, base += 32) {
+      for (let words = summary[at]; words !== 0; words &= words - 1) {
+        const word = base + 31 - Math.clz32(words & -words);
+        const cleared = victims[word];
+        for (let bits = cleared; bits !== 0; bits &= bits - 1) {
+          const tag = this.entryOf(word * 32 + 31 - Math.clz32(bits & -bits)) + TAG;
+          i32[tag] = INVALID;
+          i32[tag + 1] = INVALID;
+        }
+        filled[word] &= ~cleared;
+        large[word] &= ~cleared;
+        local[word] = 0;
+      }
+      summary[at] = 0;
+      if (victims === filled) this.localWords[at] = 0;
+    }
   }
 
   // ---- invalidation by guest page
@@ -305,14 +443,14 @@ export class TlbBanks implements TranslationListener {
   dropPage(page: number): void {
     this.drops++;
     if (page >= this.heads.length) return;
-    if (this.physical.granules[page] !== 0) this.jumps.clear();
+    if (this.physical.granules[page] !== 0) this.forgetJumps();
     for (let at = this.heads[page]; at !== 0; at = this.next[at - 1]) this.clearSlot(at - 1);
   }
 
   /** The code table given for a page is no longer good. */
   dropExecute(page: number): void {
     if (page >= this.heads.length) return;
-    this.jumps.clear();
+    this.forgetJumps();
     for (let at = this.heads[page]; at !== 0; at = this.next[at - 1]) {
       if (this.isOfTable(at - 1, EXECUTE_TABLE)) this.clearSlot(at - 1);
     }
@@ -320,7 +458,7 @@ export class TlbBanks implements TranslationListener {
 
   /** No code table is good any longer. */
   dropAllExecute(): void {
-    this.jumps.clear();
+    this.forgetJumps();
     this.forEachUsedEntry(EXECUTE_TABLE, (entry) => this.clear(entry));
   }
 

@@ -443,6 +443,55 @@ describe('generations of a bank, which entries of the jump cache are good for', 
     assert.notEqual(generations(m)[1], before[1]);
   });
 
+  test('INVLPG ends those of the half where code was entered on that page, others not', () => {
+    const m = setUp();
+    access(m, 'x', LINEAR);
+    access(m, 'r', LINEAR + 0x1000n);
+    access(m, 'x', GLOBAL);
+    const before = generations(m);
+    m.translation.invalidatePage(LINEAR + 0x1000n);
+    m.translation.invalidatePage(GLOBAL + 0x1000n);
+    assert.deepEqual(generations(m), before);
+    m.translation.invalidatePage(LINEAR);
+    assert.notEqual(generations(m)[0], before[0]);
+    assert.equal(generations(m)[1], before[1]);
+    m.translation.invalidatePage(GLOBAL);
+    assert.notEqual(generations(m)[1], before[1]);
+  });
+
+  test('PCIDs and SMAP have the one of global code in common, users have another', () => {
+    const m = setUp(CR4.PGE | CR4.PCIDE | CR4.SMAP);
+    const ofSpace = (pcid: number, cpl = 0, alignmentCheck = false): number => {
+      m.cpu.cpl = cpl;
+      m.cpu.rflags = alignmentCheck ? 0x4_0002n : 2n;
+      moveToCr3(m, BigInt(m.root + pcid) | (1n << 63n));
+      return generations(m)[1];
+    };
+    const kernel = ofSpace(1);
+    assert.deepEqual([ofSpace(2), ofSpace(1, 0, true), ofSpace(2, 0, true)], [kernel, kernel, kernel]);
+    assert.notEqual(ofSpace(1, 3), kernel);
+    // code was entered in one; INVLPG comes in another, which has not entered any
+    ofSpace(1);
+    access(m, 'x', GLOBAL);
+    ofSpace(3);
+    m.translation.invalidatePage(GLOBAL);
+    const renewed = [ofSpace(1), ofSpace(2), ofSpace(3)];
+    assert.notEqual(renewed[0], kernel);
+    assert.deepEqual(renewed, [renewed[0], renewed[0], renewed[0]]);
+  });
+
+  test('code that is not global ends the community until the next flush', () => {
+    const m = setUp(CR4.PGE | CR4.PCIDE);
+    m.t.map(m.root, LOCAL, DATA, P | W);
+    const shared = generations(m)[1];
+    access(m, 'x', LOCAL);
+    assert.notEqual(generations(m)[1], shared);
+    moveToCr3(m, BigInt(m.root + 1));
+    assert.equal(generations(m)[1], shared);
+    moveToCr3(m, BigInt(m.root));
+    assert.equal(generations(m)[1], shared);
+  });
+
   test('no entry survives when all have been used', () => {
     const m = setUp();
     access(m, 'x', LINEAR);

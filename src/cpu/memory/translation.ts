@@ -11,7 +11,7 @@ import { word } from '../state.ts';
 import type { Arena } from './arena.ts';
 import { DataBreakpoints } from './breakpoints.ts';
 import { NestedCache } from './nested-cache.ts';
-import { ACCESS_CLASSES, AccessClass, PagingFormat, type PagingMode } from './paging.ts';
+import { ACCESS_CLASSES, AccessClass, isUser, PagingFormat, type PagingMode } from './paging.ts';
 import type { PhysicalSpace } from './physical.ts';
 import { TlbBanks } from './tlb.ts';
 
@@ -109,6 +109,17 @@ class AddressSpace implements PagingMode {
   nestedCr3High = 0;
   /** Bank of each access class, or {@link NONE}. */
   readonly banks = new Int32Array(ACCESS_CLASSES).fill(NONE);
+
+  /** Whether translations of another space that are global may be used in this one too. */
+  hasGlobalCodeOf(other: AddressSpace): boolean {
+    return (
+      this.asid === other.asid &&
+      this.cr0 === other.cr0 &&
+      this.cr4 === other.cr4 &&
+      this.efer === other.efer &&
+      this.nestedMode === other.nestedMode
+    );
+  }
 
   hasNoBank(): boolean {
     for (let i = 0; i < ACCESS_CLASSES; i++) if (this.banks[i] !== NONE) return false;
@@ -286,18 +297,25 @@ export class Translation implements TranslationControl {
     }
     const owner = this.owners[bank];
     if (owner !== undefined) {
-      this.banks.flush(bank, false);
       owner.banks[this.ownerClass[bank]] = NONE;
       if (owner !== this.space && owner.hasNoBank()) this.spaces.splice(this.spaces.indexOf(owner), 1);
-    } else {
-      this.banks.open(bank);
     }
+    this.owners[bank] = undefined;
+    this.banks.open(bank, this.bankLike(accessClass));
     this.owners[bank] = this.space;
     this.ownerClass[bank] = accessClass;
     this.space.banks[accessClass] = bank;
     this.lastUse[bank] = ++this.uses;
     this.publishBanks();
     return bank;
+  }
+
+  /** A bank whose global code is that of a class in the current space. */
+  private bankLike(accessClass: number): number | undefined {
+    const bank = this.owners.findIndex(
+      (owner, i) => owner?.hasGlobalCodeOf(this.space) && isUser(this.ownerClass[i]) === isUser(accessClass),
+    );
+    return bank < 0 ? undefined : bank;
   }
 
   private noteUse(space: AddressSpace): void {

@@ -13,7 +13,7 @@ export type RegionBatch = readonly RegionRequest[];
 export interface CompiledBatch {
   readonly module: WebAssembly.Module;
   readonly sites: SiteTable;
-  /** Records that the module's exits need. */
+  /** Entries of the jump cache that the module's exits need for themselves. */
   readonly exits: number;
   /** Bytes of WebAssembly. */
   readonly bytes: number;

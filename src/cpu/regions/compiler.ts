@@ -5,6 +5,7 @@ import { HELPERS, type HelperName, type LightHelper } from '../../isa/helpers.ts
 import {
   type FunctionBuilder,
   type FunctionRef,
+  type GlobalRef,
   type Label,
   type Local,
   ModuleBuilder,
@@ -13,8 +14,9 @@ import {
 } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import type { HandlerImports, Handlers } from '../interpreter/handlers.ts';
-import { BLOCK_HEADER, BLOCK_HEADER_SIZE, Exit, RECORD_SIZE } from '../interpreter/record.ts';
+import { BLOCK_HEADER, BLOCK_HEADER_SIZE, Exit, RECORD, REGION_HEAT } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
+import { JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
 import { pageOf, type RegionBlock } from './graph.ts';
 import { carryIsDead } from './instruction.ts';
 import { RegionSites, type SiteTable } from './sites.ts';
@@ -44,7 +46,7 @@ export interface RegionImports {
   readonly table: WebAssembly.Table;
   readonly imports: HandlerImports;
   /** The handlers of a mode class, whose functions regions leave through. */
-  handlers(long: boolean): Pick<Handlers, 'resume' | 'follow'>;
+  handlers(long: boolean): Pick<Handlers, 'resume' | 'leap' | 'follow'>;
   /** `regionRead`, `regionModify`, `regionWrite`, `regionRaise` and so on, see RegionModule. */
   readonly access: WebAssembly.ModuleImports;
 }
@@ -53,14 +55,18 @@ export interface RegionImports {
 export interface EmittedRegions {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly sites: SiteTable;
-  /** Records that the exits need. */
+  /** Entries of the jump cache that the exits need for themselves. */
   readonly exits: number;
 }
 
-/** Where a module's numbers begin: table index of its first region, its first site, arena address of its exits' records. */
+/**
+ * Where a module's numbers begin: table index of its first region, its first site, arena addresses of its first region's heat
+ * and of its first exit's entry of the jump cache.
+ */
 export interface RegionPlace {
   readonly firstRegion: number;
   readonly firstSite: number;
+  readonly firstHeat: number;
   readonly firstExit: number;
 }
 
@@ -71,6 +77,7 @@ export function emitRegions(plans: readonly RegionPlan[]): EmittedRegions {
   const table = m.importTable('env', 'table', { initial: 0 });
   const firstRegion = m.importGlobal('place', 'firstRegion', 'i32');
   const firstSite = m.importGlobal('place', 'firstSite', 'i32');
+  const firstHeat = m.importGlobal('place', 'firstHeat', 'i32');
   const firstExit = m.importGlobal('place', 'firstExit', 'i32');
   const regionRead = m.importFunction('env', 'regionRead', ['i32', 'i64', 'i32', 'i32'], ['i32']);
   const regionModify = m.importFunction('env', 'regionModify', ['i32', 'i64', 'i32', 'i32'], ['i32']);
@@ -81,6 +88,7 @@ export function emitRegions(plans: readonly RegionPlan[]): EmittedRegions {
   const checkSegment = m.importFunction('env', 'checkSegment', ['i32', 'i32', 'i32', 'i32'], ['i32']);
   const transfers = [false, true].map((long) => ({
     resume: m.importFunction('env', `resume${long}`, ['i32'], ['i32']),
+    leap: m.importFunction('env', `leap${long}`, ['i32', 'i32', 'i64'], ['i32']),
     follow: m.importFunction('env', `follow${long}`, ['i32', 'i32', 'i64'], ['i32']),
   }));
   const helpers = {} as Record<LightHelper, FunctionRef>;
@@ -92,7 +100,7 @@ export function emitRegions(plans: readonly RegionPlan[]): EmittedRegions {
   const signature = m.signature(['i32', 'i32'], ['i32']);
   const sites = new RegionSites();
   let exits = 0;
-  const exitRecord = (f: FunctionBuilder) => f.op['i32.add'](f.globalGet(firstExit), f.i32(exits++ * RECORD_SIZE));
+  const exitEntry = (f: FunctionBuilder) => f.op['i32.add'](f.globalGet(firstExit), f.i32(exits++ * JUMP_ENTRY_SIZE));
   const functions = plans.map((plan, number) => {
     const module: RegionModule = {
       signature,
@@ -110,7 +118,7 @@ export function emitRegions(plans: readonly RegionPlan[]): EmittedRegions {
       ...transfers[plan.long ? 1 : 0],
     };
     return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) =>
-      new RegionWriter(f, plan, number, module, { sites, exitRecord }).write(),
+      new RegionWriter(f, plan, number, module, { sites, firstHeat, exitEntry }).write(),
     );
   });
   m.element(firstRegion, functions, table);
@@ -134,8 +142,10 @@ export function instantiateRegions(
       ...access,
       checkSegment: imports.checkSegment,
       resumetrue: long.resume,
+      leaptrue: long.leap,
       followtrue: long.follow,
       resumefalse: others.resume,
+      leapfalse: others.leap,
       followfalse: others.follow,
     },
     place: { ...place },
@@ -146,8 +156,9 @@ export function instantiateRegions(
 /** What the regions of a module number together. */
 interface Numbering {
   readonly sites: RegionSites;
-  /** Address of a record of its own with a link field, for an exit. */
-  exitRecord(f: FunctionBuilder): Value<'i32'>;
+  readonly firstHeat: GlobalRef<'i32'>;
+  /** Address of an entry of the jump cache for an exit alone. */
+  exitEntry(f: FunctionBuilder): Value<'i32'>;
 }
 
 /**
@@ -175,7 +186,7 @@ class RegionWriter {
     this.module = module;
     this.numbering = numbering;
     this.changesBank = plan.blocks.some(({ instructions }) => instructions.some(({ changesBank }) => changesBank));
-    const budget = this.emitAdmission();
+    const budget = this.emitAdmission(number);
     let loaded = 0;
     let stored = 0;
     let merging = 0;
@@ -204,25 +215,37 @@ class RegionWriter {
   }
 
   /**
-   * The caller has paid for the entry block as the interpreter has it: that is given back. If the budget may end inside the
-   * region, the interpreter runs the block instead.
+   * Who no longer is in the block's place goes on with what is. The caller has paid for the entry block as the interpreter
+   * has it: that is given back. If the budget may end inside the region, the interpreter runs the block instead.
    */
-  private emitAdmission(): Variable<'i32'> {
+  private emitAdmission(number: number): Variable<'i32'> {
     const { f } = this;
     const { op } = f;
     const ctx = f.param<'i32'>(0);
     const { length } = this.plan;
     const record = f.i32(this.plan.record);
+    const goOn = (handler: Value<'i32'>) =>
+      f.returnCallIndirect(this.module.signature, handler, [ctx, record], this.module.table);
     const budget = f.variable('i32', op['i32.add'](f.load('i32.load', ctx, offsetOf('budget')), f.i32(length)));
+    const heatAt = f.let(op['i32.add'](f.globalGet(this.numbering.firstHeat), f.i32(number * REGION_HEAT.size)));
+    const heat = f.let(f.load('i32.load', heatAt, 0));
+    f.if(
+      heat,
+      () => {
+        f.if(op['i32.eq'](heat, f.i32(REGION_HEAT.replaced)), () => goOn(f.load('i32.load', record, RECORD.handler)));
+        const left = f.let(op['i32.sub'](heat, f.i32(1)));
+        f.store('i32.store', heatAt, left, 0);
+        f.if(op['i32.eqz'](left), () => {
+          f.store('i32.store', ctx, budget, offsetOf('budget'));
+          f.return(f.i32(Exit.HOT));
+        });
+      },
+      undefined,
+      false,
+    );
     f.if(
       op['i32.lt_s'](budget, f.i32(this.plan.blocks[0].longestPath)),
-      () =>
-        f.returnCallIndirect(
-          this.module.signature,
-          f.load('i32.load', f.i32(this.plan.record - BLOCK_HEADER_SIZE), BLOCK_HEADER.interpreted),
-          [ctx, record],
-          this.module.table,
-        ),
+      () => goOn(f.load('i32.load', f.i32(this.plan.record - BLOCK_HEADER_SIZE), BLOCK_HEADER.interpreted)),
       undefined,
       false,
     );
@@ -342,12 +365,7 @@ class RegionWriter {
     const ctx = f.param<'i32'>(0);
     const rip = stage.rip(offset);
     const to = f.let(truncate ? stage.and(rip, 0xffff) : rip) as Local<'i64'>;
-    if (!samePage) {
-      // no link holds across pages
-      stage.continueAt(to);
-      return;
-    }
     stage.leave();
-    f.returnCall(this.module.follow, [ctx, this.numbering.exitRecord(f), to]);
+    f.returnCall(samePage ? this.module.follow : this.module.leap, [ctx, this.numbering.exitEntry(f), to]);
   }
 }

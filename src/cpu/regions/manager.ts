@@ -1,8 +1,8 @@
 /** Which blocks become regions, when, and how long regions live. */
 
 import type { BlockCache, MappedPage } from '../decode/blocks.ts';
-import { FIRST_REGION, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
-import type { JumpCache } from '../memory/jump-cache.ts';
+import { FIRST_REGION, RECORD, REGION_HEAT } from '../interpreter/record.ts';
+import { JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
 import { MODE_64, MODE_SIZE_MASK } from '../mode.ts';
 import type { CompiledBatch, RegionCompiler } from './background.ts';
 import { emitRegions, instantiateRegions, type RegionImports, type RegionPlan } from './compiler.ts';
@@ -95,7 +95,6 @@ export class RegionManager {
   private readonly u32: Uint32Array;
   private readonly followAll: boolean;
   private readonly policy: RegionPolicy;
-  private readonly jumps: JumpCache;
   private nextIndex = FIRST_REGION;
   private waiting: Waiting[] = [];
   /** The blocks that regions are entered by, by table index - FIRST_REGION, and how often assumptions have failed. */
@@ -120,7 +119,6 @@ export class RegionManager {
   constructor(options: {
     blocks: BlockCache;
     buffer: ArrayBufferLike;
-    jumps: JumpCache;
     imports: RegionImports;
     sites: RegionSites;
     /** Compiles on another thread; without it, or once it has failed, everything is compiled here. */
@@ -137,7 +135,6 @@ export class RegionManager {
     this.blocks = options.blocks;
     this.policy = options.policy;
     this.u32 = new Uint32Array(options.buffer);
-    this.jumps = options.jumps;
     this.milliseconds = options.milliseconds;
     this.imports = options.imports;
     this.sites = options.sites;
@@ -213,8 +210,6 @@ export class RegionManager {
   private heatUp(record: number): void {
     this.inside.delete(record);
     this.blocks.setHeat(record, 1);
-    // so that the entry is counted
-    this.jumps.clear();
   }
 
   /** All blocks are gone. */
@@ -285,13 +280,18 @@ export class RegionManager {
     const { blocks, policy, imports } = this;
     const firstRegion = this.nextIndex;
     const needed = firstRegion + regions.length;
-    if (needed > FIRST_REGION + policy.regions || blocks.room < exits * RECORD_SIZE) {
+    if (needed > FIRST_REGION + policy.regions || blocks.room < exits * JUMP_ENTRY_SIZE) {
       blocks.flush();
       return;
     }
     const { table } = imports;
     if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
-    const place = { firstRegion, firstSite: this.sites.append(sites), firstExit: blocks.allocateRecords(exits) };
+    const place = {
+      firstRegion,
+      firstSite: this.sites.append(sites),
+      firstHeat: blocks.regionHeat + (firstRegion - FIRST_REGION) * REGION_HEAT.size,
+      firstExit: blocks.allocateLinks(exits),
+    };
     const legacy = regions.some(({ long }) => !long);
     instantiateRegions(module, place, legacy, imports);
     regions.forEach((region, i) => {
@@ -301,7 +301,6 @@ export class RegionManager {
       const isFirst = blocks.installRegion(record, firstRegion + i, versions.keys());
       blocks.setHeat(record, isFirst ? policy.secondHeat : 0);
     });
-    this.jumps.clear();
     this.nextIndex = needed;
     this.statistics.bytes += bytes;
     this.statistics.regions += regions.length;

@@ -74,6 +74,7 @@ export interface RegionModule {
   readonly firstRegion: GlobalRef<'i32'>;
   /** Of the interpreter's module, see Handlers. */
   readonly resume: FunctionRef;
+  readonly leap: FunctionRef;
   readonly follow: FunctionRef;
 }
 
