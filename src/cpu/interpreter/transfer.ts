@@ -64,15 +64,9 @@ export function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i
 /** The entry of the jump cache for an address. */
 export function jumpEntry(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'> {
   const { op } = f;
-  const low = f.let(op['i32.wrap_i64'](linear));
-  const bits = (value: Value<'i32'>, mask: number) => op['i32.and'](value, f.i32(mask));
-  const place = op['i32.shl'](
-    op['i32.xor'](low, op['i32.shr_u'](low, f.i32(JUMP_INDEX.fold))),
-    f.i32(JUMP_INDEX.placeShift),
-  );
-  const part = bits(op['i32.shr_u'](low, f.i32(JUMP_INDEX.pageShift)), JUMP_INDEX.pageMask);
-  const jumps = f.load('i32.load', f.param<'i32'>(0), offsetOf('jumps'));
-  return f.let(op['i32.add'](jumps, op['i32.or'](part, bits(place, JUMP_INDEX.placeMask))));
+  const product = op['i32.mul'](op['i32.wrap_i64'](linear), f.i32(JUMP_INDEX.factor));
+  const place = op['i32.and'](op['i32.shr_u'](product, f.i32(JUMP_INDEX.shift)), f.i32(JUMP_INDEX.mask));
+  return f.let(op['i32.add'](f.load('i32.load', f.param<'i32'>(0), offsetOf('jumps')), place));
 }
 
 /**

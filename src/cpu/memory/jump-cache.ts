@@ -23,22 +23,18 @@ export const JUMP_ENTRY = {
 export const DIRECT = { lengthShift: 1, lengthMask: 0xff, handlerShift: 9 } as const;
 export const JUMP_ENTRY_SIZE = 16;
 
-/** Entry of an address: this many bits of its page, then this many bits made of its place in the page. */
-const PAGE_BITS = 6;
-const PLACE_BITS = 7;
-const PART_SIZE = JUMP_ENTRY_SIZE << PLACE_BITS;
-export const JUMP_CACHE_SIZE = PART_SIZE << PAGE_BITS;
+/** Entries of the cache: a power of 2. */
+const ENTRIES = 16_384;
+export const JUMP_CACHE_SIZE = ENTRIES * JUMP_ENTRY_SIZE;
 
 /**
- * Byte offset of an address's entry, of its low half: (low >> shift & mask) of each part, OR'ed; the place is first made
- * by `low ^ low >> fold`.
+ * Byte offset of an address's entry, of its low half: (low * factor >> shift) & mask. Of the product the upper bits depend on
+ * all those of the address (Knuth, "The Art of Computer Programming" vol. 3, 6.4: multiplicative hashing).
  */
 export const JUMP_INDEX = {
-  pageShift: 12 - PLACE_BITS - Math.log2(JUMP_ENTRY_SIZE),
-  pageMask: JUMP_CACHE_SIZE - PART_SIZE,
-  fold: PLACE_BITS,
-  placeShift: Math.log2(JUMP_ENTRY_SIZE),
-  placeMask: PART_SIZE - JUMP_ENTRY_SIZE,
+  factor: 0x9e37_79b1 | 0,
+  shift: 32 - Math.log2(JUMP_CACHE_SIZE),
+  mask: JUMP_CACHE_SIZE - JUMP_ENTRY_SIZE,
 } as const;
 
 /** Generations leave the low bits to the mode key. */
