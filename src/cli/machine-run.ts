@@ -86,7 +86,7 @@ export async function run(options: RunOptions): Promise<number> {
   // with 'regions' code is compiled at its first run, and the run waits for it
   const regionCompiler =
     options.engine === 'auto' && availableParallelism() > 1
-      ? new WorkerCompiler(model.features, (reason) =>
+      ? new WorkerCompiler(model.features, options.v8Flags, (reason) =>
           say(`guest code is compiled between its runs from now on: ${reason}`),
         )
       : undefined;

@@ -145,7 +145,9 @@ export class FuzzMachine {
       arena,
       physical: this.physical,
       model,
-      regionCompiler: elsewhere ? new DelayedCompiler(new BatchCompiler(model.features)) : undefined,
+      regionCompiler: elsewhere
+        ? new DelayedCompiler(new BatchCompiler(model.features, (bytes) => new WebAssembly.Module(bytes)))
+        : undefined,
       ports: {
         readPort: (port, size) => this.accessed('in', port, size, 0),
         writePort: (port, size, value) => void this.accessed('out', port, size, value),

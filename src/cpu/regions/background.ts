@@ -32,8 +32,10 @@ export interface RegionCompiler {
 /** The thread's side. */
 export class BatchCompiler {
   private readonly plans: PlanMaker;
+  private readonly compileModule: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 
-  constructor(features: CpuModel['features']) {
+  constructor(features: CpuModel['features'], compileModule: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module) {
+    this.compileModule = compileModule;
     const described: Pick<Handlers, 'find'>[] = [];
     const handlers = (long: boolean) => {
       described[long ? 1 : 0] ??= describeHandlers(INSTRUCTION_TABLE, long);
@@ -45,6 +47,6 @@ export class BatchCompiler {
 
   compile(batch: RegionBatch): CompiledBatch {
     const { bytes, sites, exits } = emitRegions(batch.map((request) => this.plans.plan(request)));
-    return { module: new WebAssembly.Module(bytes), sites, exits, bytes: bytes.length };
+    return { module: this.compileModule(bytes), sites, exits, bytes: bytes.length };
   }
 }

@@ -27,7 +27,7 @@ async function answerOf(compiler: WorkerCompiler): Promise<CompiledBatch> {
 }
 
 test('modules come back in the order in which they were asked for', async () => {
-  const compiler = new WorkerCompiler(features, (reason) => assert.fail(reason));
+  const compiler = new WorkerCompiler(features, true, (reason) => assert.fail(reason));
   try {
     // add rax, rbx; and that with mov [rsi], rax, where a region may be left
     compiler.submit([region([0x48, 0x01, 0xd8], 1)]);
@@ -45,7 +45,7 @@ test('modules come back in the order in which they were asked for', async () => 
 
 test('a batch that cannot be compiled ends it, and that is told once', async () => {
   const told: string[] = [];
-  const compiler = new WorkerCompiler(features, (reason) => told.push(reason));
+  const compiler = new WorkerCompiler(features, false, (reason) => told.push(reason));
   try {
     // PUSH ES, which 64-bit code does not have
     compiler.submit([region([0x06], 1)]);

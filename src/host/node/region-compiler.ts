@@ -6,6 +6,8 @@ import type { CompiledBatch, RegionBatch, RegionCompiler } from '../../cpu/regio
 export interface WorkerStart {
   readonly port: MessagePort;
   readonly features: CpuModel['features'];
+  /** Whether V8's settings may be changed. */
+  readonly v8Flags: boolean;
 }
 
 export type WorkerAnswer = { readonly done: CompiledBatch } | { readonly error: string };
@@ -20,11 +22,12 @@ export class WorkerCompiler implements RegionCompiler {
 
   /**
    * @param features of the processor whose code it is
+   * @param v8Flags whether V8's settings may be changed: see v8-flags.ts
    * @param failed is told once, in a few words, that the thread is of no use any more
    */
-  constructor(features: CpuModel['features'], failed: (reason: string) => void) {
+  constructor(features: CpuModel['features'], v8Flags: boolean, failed: (reason: string) => void) {
     const { port1, port2 } = new MessageChannel();
-    const workerData: WorkerStart = { port: port2, features };
+    const workerData: WorkerStart = { port: port2, features, v8Flags };
     this.port = port1;
     this.worker = new Worker(PROGRAM, { workerData, transferList: [port2] });
     const fail = (reason: string) => {
