@@ -96,13 +96,16 @@ const UPPER_FILTER = 4096;
  */
 export class CodeGroup {
   generation = 0;
-  /** The pages whose addresses entries of this generation may have. */
+  /** The pages whose addresses entries of this generation may have, and the regions where such pages are parts of large ones. */
   readonly executed = new PageFilter(UPPER_FILTER);
+  largeRegions = 0;
 }
 
 /** Linear regions for which a bank remembers having seen large pages: 1 GiB, the largest page there is. */
 const REGION_SHIFT = 30;
 const regionLow = (lo: number, hi: number) => (lo >>> REGION_SHIFT) | (hi << (32 - REGION_SHIFT));
+/** Its bit in a filter of 32 bits. */
+const regionBit = (lo: number, hi: number) => 1 << (regionLow(lo, hi) & 31);
 
 /** The banks of one processor and what must be known about their entries to invalidate the right ones. */
 export class TlbBanks implements TranslationListener {
@@ -270,7 +273,7 @@ export class TlbBanks implements TranslationListener {
     const slot = this.slotOf(entry);
     if (this.pages[slot] !== page || this.previous[slot] === 0) this.link(slot, page);
     this.used[bank] = 1;
-    if (table === EXECUTE_TABLE) this.noteCode(bank, lo, hi, isGlobal);
+    if (table === EXECUTE_TABLE) this.noteCode(bank, lo, hi, isGlobal, isLarge);
     const word = slot >>> 5;
     const bit = 1 << (slot & 31);
     const inBank = word - bank * BITMAP_WORDS;
@@ -284,7 +287,7 @@ export class TlbBanks implements TranslationListener {
     }
     if (isLarge) {
       this.large[word] |= bit;
-      this.largeRegions[bank] |= 1 << (regionLow(lo, hi) & 31);
+      this.largeRegions[bank] |= regionBit(lo, hi);
     } else {
       this.large[word] &= ~bit;
     }
@@ -292,12 +295,14 @@ export class TlbBanks implements TranslationListener {
   }
 
   /** Code can be entered that could not before. */
-  private noteCode(bank: number, lo: number, hi: number, isGlobal: boolean): void {
+  private noteCode(bank: number, lo: number, hi: number, isGlobal: boolean, isLarge: boolean): void {
     if (hi >= 0) {
       this.executed[bank].add(lo);
       if (isGlobal) this.lowerIsGlobal[bank] = 1;
     } else if (isGlobal) {
-      this.groups[bank]!.executed.add(lo);
+      const group = this.groups[bank]!;
+      group.executed.add(lo);
+      if (isLarge) group.largeRegions |= regionBit(lo, hi);
     } else if (this.upperIsLocal[bank] === 0) {
       this.upperIsLocal[bank] = 1;
       this.setGeneration(bank, UPPER, this.jumps.generation());
@@ -340,7 +345,7 @@ export class TlbBanks implements TranslationListener {
   /** Drops the translation of a linear page, and all those that share a large page with it. */
   dropLinear(bank: number, lo: number, hi: number): void {
     const region = regionLow(lo, hi);
-    const isLarge = ((this.largeRegions[bank] >>> (region & 31)) & 1) !== 0;
+    const isLarge = (this.largeRegions[bank] & regionBit(lo, hi)) !== 0;
     this.dropCode(bank, lo, hi, isLarge);
     if (this.used[bank] === 0) return;
     this.clear(this.entryWord(bank, READ_TABLE, lo));
@@ -353,14 +358,17 @@ export class TlbBanks implements TranslationListener {
     });
   }
 
-  /** Makes the entries of the jump cache void that may be in a linear page, or in the large page around it. */
+  /**
+   * Makes the entries of the jump cache void that may be in a linear page, or in the large page around it: in the upper half
+   * those too that were made through other banks, which may be gone.
+   */
   private dropCode(bank: number, lo: number, hi: number, isLarge: boolean): void {
     if (hi >= 0) {
       if (isLarge || this.executed[bank].has(lo)) this.setGeneration(bank, LOWER, this.jumps.generation());
       return;
     }
     const group = this.groups[bank]!;
-    if (isLarge || group.executed.has(lo)) this.renewGroup(group);
+    if (group.largeRegions & regionBit(lo, hi) || group.executed.has(lo)) this.renewGroup(group);
     if (this.upperIsLocal[bank] !== 0) this.setGeneration(bank, UPPER, this.jumps.generation());
   }
 

@@ -480,6 +480,20 @@ describe('generations of a bank, which entries of the jump cache are good for', 
     assert.deepEqual(renewed, [renewed[0], renewed[0], renewed[0]]);
   });
 
+  test('INVLPG next to code of a large page that only a bank knew which others have pushed out', () => {
+    const m = setUp(CR4.PGE | CR4.PCIDE, { banks: 2 });
+    const large = 0xffff_8000_4000_0000n;
+    m.t.map(m.root, large, 4 * MiB, P | W | G, 1);
+    for (const pcid of [1, 2, 3]) {
+      moveToCr3(m, BigInt(m.root + pcid) | (1n << 63n));
+      if (pcid === 1) access(m, 'x', large);
+    }
+    const before = generations(m);
+    m.translation.invalidatePage(large + 0x5000n);
+    assert.equal(generations(m)[0], before[0]);
+    assert.notEqual(generations(m)[1], before[1]);
+  });
+
   test('code that is not global ends the community until the next flush', () => {
     const m = setUp(CR4.PGE | CR4.PCIDE);
     m.t.map(m.root, LOCAL, DATA, P | W);
@@ -498,7 +512,10 @@ describe('generations of a bank, which entries of the jump cache are good for', 
     const { jumps } = m.translation.banks;
     m.arena.u32[(jumps.address + JUMP_ENTRY.key) >> 2] = 0x1005;
     const seen = generations(m);
+    let wraps = 0;
+    jumps.onWrap = () => wraps++;
     for (let i = 0; i < 2 ** 20; i++) jumps.generation();
+    assert.equal(wraps, 1);
     assert.equal(m.arena.u32[(jumps.address + JUMP_ENTRY.key) >> 2], 0);
     assert.notDeepEqual(generations(m), seen);
   });
