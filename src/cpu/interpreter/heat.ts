@@ -23,6 +23,6 @@ export function emitHeat(f: FunctionBuilder, block: Local<'i32'>): void {
 }
 
 /** The header of a block. */
-export function headerOf(f: FunctionBuilder, block: Local<'i32'>): Value<'i32'> {
+function headerOf(f: FunctionBuilder, block: Local<'i32'>): Value<'i32'> {
   return f.op['i32.sub'](block, f.i32(BLOCK_HEADER_SIZE));
 }

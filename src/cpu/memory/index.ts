@@ -2,7 +2,7 @@
 import type { Log } from '../../bus/log.ts';
 import type { Cpu } from '../cpu.ts';
 import type { CpuModel } from '../model.ts';
-import type { Arena } from './arena.ts';
+import { type Arena, PAGE_SIZE } from './arena.ts';
 import { JUMP_CACHE_SIZE } from './jump-cache.ts';
 import { LinearAccess } from './linear.ts';
 import type { PhysicalSpace } from './physical.ts';
@@ -17,7 +17,7 @@ export { AccessInfo } from './slow-path.ts';
 export { Translation } from './translation.ts';
 
 /** Arena overhead of one processor's TLB banks and jump cache in bytes, alignment included. */
-export const PROCESSOR_MEMORY_OVERHEAD = (TLB_BANKS + 1) * TLB_BANK_SIZE + 2 * JUMP_CACHE_SIZE;
+export const PROCESSOR_MEMORY_OVERHEAD = (TLB_BANKS + 1) * TLB_BANK_SIZE + JUMP_CACHE_SIZE + PAGE_SIZE;
 
 export interface ProcessorMemoryOptions {
   readonly cpu: Cpu;

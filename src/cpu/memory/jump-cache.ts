@@ -4,10 +4,10 @@
  * have an entry each for themselves, in the code area ({@link BlockCache.allocateLinks}); all others share the cache.
  *
  * An entry is true as long as its address maps to the same code page in the same TLB bank, and the page's blocks stand.
- * Whoever ends that gives the bank another generation, which no entry has yet (TlbBanks.renew). That a region is another's
- * place by now, or gone, it finds out itself.
+ * Whoever ends that gives the bank another generation, which no entry has yet (TlbBanks.renew). That another region
+ * is in its place by now, or none, a region finds out itself.
  */
-import type { Arena } from './arena.ts';
+import { type Arena, PAGE_SIZE } from './arena.ts';
 
 /** Byte offsets inside an entry. */
 export const JUMP_ENTRY = {
@@ -52,7 +52,7 @@ export class JumpCache {
 
   constructor(arena: Arena, renewAll: () => void) {
     this.renewAll = renewAll;
-    this.address = arena.reserve(JUMP_CACHE_SIZE, JUMP_CACHE_SIZE);
+    this.address = arena.reserve(JUMP_CACHE_SIZE, PAGE_SIZE);
     this.words = new Int32Array(arena.buffer, this.address, JUMP_CACHE_SIZE / 4);
   }
 

@@ -299,7 +299,7 @@ export class RegionManager {
       this.running[firstRegion + i - FIRST_REGION] = { record, failures: 0 };
       if (!this.isStillGood(region)) return;
       const isFirst = blocks.installRegion(record, firstRegion + i, versions.keys());
-      blocks.setHeat(record, isFirst ? policy.secondHeat : 0);
+      if (isFirst) blocks.setHeat(record, policy.secondHeat);
     });
     this.nextIndex = needed;
     this.statistics.bytes += bytes;
