@@ -45,7 +45,7 @@ const PAGE_SIZE = 4096;
 const FIRST_LIMITS = { blocks: 64, instructions: 300, depth: 0 } as const;
 const SECOND_LIMITS = { blocks: 96, instructions: 400, depth: 4 } as const;
 
-/** Batches on their way through the compiler of another thread at the same time; further ones are compiled here. */
+/** Batches on their way through the compiler of another thread at the same time; what becomes hot meanwhile waits. */
 const MOST_BATCHES = 2;
 
 /** A block that became hot, with the translations of the moment. */
@@ -226,12 +226,12 @@ export class RegionManager {
   }
 
   private compile(): void {
+    // here, the guest would wait for what it can do without
+    if (this.compiler && this.submitted.length >= MOST_BATCHES) return;
     const start = this.milliseconds();
-    const regions = this.waiting.filter((region) => this.isStillGood(region));
-    this.waiting = [];
+    const regions = this.waiting.splice(0, this.policy.batch).filter((region) => this.isStillGood(region));
     if (regions.length === 0) return;
-    // rather here than later: until then code that is hot is interpreted
-    if (this.compiler && this.submitted.length < MOST_BATCHES) this.submit(this.compiler, regions);
+    if (this.compiler) this.submit(this.compiler, regions);
     else {
       const { bytes, sites, exits } = emitRegions(regions.map(planOf));
       this.inspect?.(bytes);

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { cpuModel } from '../../cpu/model.ts';
@@ -56,4 +58,18 @@ test('a batch that cannot be compiled ends it, and that is told once', async () 
     await compiler.close();
   }
   assert.equal(told.length, 1);
+});
+
+test('the guest goes before the threads that help it', { skip: process.platform !== 'linux' }, async () => {
+  const guest = getPriority();
+  const compiler = new WorkerCompiler(features, true, (reason) => assert.fail(reason));
+  try {
+    compiler.submit([region([0x48, 0x01, 0xd8], 1)]);
+    await answerOf(compiler);
+    const helpers = readdirSync('/proc/self/task').map(Number);
+    assert.equal(getPriority(), guest);
+    assert.ok(helpers.filter((thread) => getPriority(thread) > guest).length > 1, 'the compiler and V8');
+  } finally {
+    await compiler.close();
+  }
 });

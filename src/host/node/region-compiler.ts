@@ -2,6 +2,7 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { CpuModel } from '../../cpu/model.ts';
 import type { CompiledBatch, RegionBatch, RegionCompiler } from '../../cpu/regions/background.ts';
+import { lowerHelpers } from './priority.ts';
 
 export interface WorkerStart {
   readonly port: MessagePort;
@@ -26,6 +27,7 @@ export class WorkerCompiler implements RegionCompiler {
    * @param failed is told once, in a few words, that the thread is of no use any more
    */
   constructor(features: CpuModel['features'], v8Flags: boolean, failed: (reason: string) => void) {
+    lowerHelpers();
     const { port1, port2 } = new MessageChannel();
     const workerData: WorkerStart = { port: port2, features, v8Flags };
     this.port = port1;
