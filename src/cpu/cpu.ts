@@ -133,12 +133,22 @@ export class Cpu extends CpuState {
   /** Time stamp counter before guest offset and ratio. */
   hostTsc(): bigint {
     const now = Math.floor(this.clock.now());
+    const ticks = this.ticksAt(now);
+    return ticks >= 0 ? BigInt(ticks) : (BigInt(now) * BigInt(this.model.tscFrequency)) / 1_000_000_000n;
+  }
+
+  /** The same, or -1 where it is not below 2^53. */
+  hostTicks(): number {
+    return this.ticksAt(Math.floor(this.clock.now()));
+  }
+
+  private ticksAt(nanoseconds: number): number {
     const frequency = this.model.tscFrequency;
-    const seconds = Math.floor(now / 1e9);
+    const seconds = Math.floor(nanoseconds / 1e9);
     const megahertz = frequency / 1e6;
     // exact as long as all products are below 2^53
-    if (Number.isInteger(megahertz) && megahertz < 9e6 && (seconds + 1) * frequency < Number.MAX_SAFE_INTEGER)
-      return BigInt(seconds * frequency + Math.floor(((now - seconds * 1e9) * megahertz) / 1000));
-    return (BigInt(now) * BigInt(frequency)) / 1_000_000_000n;
+    if (!Number.isInteger(megahertz) || megahertz >= 9e6 || (seconds + 1) * frequency >= Number.MAX_SAFE_INTEGER)
+      return -1;
+    return seconds * frequency + Math.floor(((nanoseconds - seconds * 1e9) * megahertz) / 1000);
   }
 }

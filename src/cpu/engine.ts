@@ -10,7 +10,7 @@ import type { BlockCache, CodePlace, MappedPage } from './decode/blocks.ts';
 import { MAX_INSTRUCTION_LENGTH } from './decode/decoder.ts';
 import { InstructionAborted, setFault } from './fault.ts';
 import type { Handlers } from './interpreter/handlers.ts';
-import { Exit, RECORD, RECORD_SIZE } from './interpreter/record.ts';
+import { Exit, FIRST_REGION, RECORD, RECORD_SIZE } from './interpreter/record.ts';
 import { MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { RegionManager } from './regions/manager.ts';
 import { type RegionSites, VARIABLE_FLAG_KIND } from './regions/sites.ts';
@@ -320,7 +320,8 @@ export class Engine {
         const some = Math.min(count, budget);
         entry = this.blocks.truncate(record, some, u32[MODE]);
         i32[BUDGET] = budget - some;
-      } else {
+      } else if (this.memory32[(record + RECORD.handler) >> 2] < FIRST_REGION) {
+        // a region pays for itself
         i32[BUDGET] = budget - count;
       }
       this.inBlock = true;
@@ -498,7 +499,8 @@ export class Engine {
       }
       return pages.get(distance);
     };
-    this.regions.hot({ pageAt, offset: Number(linear & 0xfffn), mode, record }, this.retiredBefore);
+    const upper = long && u32[RIP + 1] >>> 31 !== 0;
+    this.regions.hot({ pageAt, offset: Number(linear & 0xfffn), upper, mode, record }, this.retiredBefore);
   }
 
   /** The block of an instruction on two pages: the known one if the second page is still the same, else decoded anew. */

@@ -153,6 +153,7 @@ export class Processor {
             blocks: this.blocks,
             buffer: arena.buffer,
             sites: this.sites,
+            jumps: memory.translation.banks.jumps.address,
             compiler: options.regionCompiler,
             inspect: options.inspectModule,
             imports: {

@@ -386,7 +386,8 @@ export class EmulatorMachine implements VectorMachine {
     const known = blocks.find(table, offset);
     const record = known !== 0 ? known : blocks.decode(page, table, host - offset, offset, cpu.mode);
     if (record === 0) return;
-    regions.hot({ pageAt: (distance) => (distance === 0 ? home : undefined), offset, mode: cpu.mode, record }, 0);
+    const pageAt = (distance: number) => (distance === 0 ? home : undefined);
+    regions.hot({ pageAt, offset, upper: false, mode: cpu.mode, record }, 0);
     regions.tick(Number.POSITIVE_INFINITY);
   }
 

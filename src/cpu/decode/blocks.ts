@@ -310,7 +310,7 @@ export class BlockCache {
     this.u32[(this.regionHeat >> 2) + index - FIRST_REGION] = entries;
   }
 
-  /** Entries left until a block, or the region in its place, counts as hot; 0: nobody counts. */
+  /** Entries left until a block, or the region in its place, counts as hot; at least 1. */
   setHeat(block: number, entries: number): void {
     const handler = this.u32[(block + RECORD.handler) >> 2];
     if (handler >= FIRST_REGION) this.setRegionHeat(handler, entries);
@@ -437,7 +437,7 @@ export class BlockCache {
       this.setRegionHeat(this.u32[handler], REGION_HEAT.replaced);
     }
     this.u32[handler] = index;
-    this.setRegionHeat(index, 0);
+    this.setRegionHeat(index, REGION_HEAT.uncounted);
     for (const page of pages) this.pageEntry(page).regions.push(record, index);
     return isFirst;
   }

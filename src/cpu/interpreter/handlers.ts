@@ -8,7 +8,7 @@ import { type FunctionBuilder, type FunctionRef, type Local, ModuleBuilder, type
 import { offsetOf } from '../context.ts';
 import { FlagKind, FlagOverlay } from '../flags.ts';
 import { JUMP_ENTRY } from '../memory/jump-cache.ts';
-import { Exit, RECORD, RECORD_SIZE } from './record.ts';
+import { BLOCK_HEADER, BLOCK_HEADER_SIZE, Exit, RECORD, RECORD_SIZE, REGION_HEAT } from './record.ts';
 import { type Effects, type HandlerForm, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
 import { TLB_EXECUTE, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
 import {
@@ -19,6 +19,7 @@ import {
   findBlock,
   jumpEntry,
   linearRip,
+  pay,
   tlbEntry,
 } from './transfer.ts';
 
@@ -117,7 +118,7 @@ export interface Handler {
 /** The instantiated handlers of one mode class. */
 export interface Handlers {
   find(form: HandlerForm): Handler;
-  /** Enters the chain at a record. Budget for its block must be there already. */
+  /** Enters the chain at a record. Budget for its block must have been taken already, unless a region is in its place. */
   run(context: number, record: number): number;
   /** (context): continues at rip, for regions. */
   readonly resume: unknown;
@@ -127,7 +128,7 @@ export interface Handlers {
    */
   readonly leap: unknown;
   readonly follow: unknown;
-  /** `regionRead`, `regionModify` and `regionWrite` of RegionModule; `carryOf`. */
+  /** `regionRead`, `regionModify` and `regionWrite` of RegionModule; `carryOf`, `cooled`, `tooShort`. */
   readonly regionImports: WebAssembly.ModuleImports;
 }
 
@@ -179,6 +180,8 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
   for (const [name, access] of Object.entries(accesses))
     m.function(name, ['i32', 'i64', 'i32', 'i32'], ['i32'], (f) => emitRegionAccess(f, access), { export: name });
   m.function('carryOf', ['i32', 'i64', 'i64'], ['i32'], emitCarryOf, { export: 'carryOf' });
+  m.function('cooled', ['i32', 'i32', 'i32', 'i32'], ['i32'], (f) => emitCooled(f, module), { export: 'cooled' });
+  m.function('tooShort', ['i32', 'i32'], ['i32'], (f) => emitTooShort(f, module), { export: 'tooShort' });
   const functions: FunctionRef[] = [];
   functions.push(
     m.function('stop', ['i32', 'i32'], ['i32'], (f) => {
@@ -281,6 +284,8 @@ export function buildHandlers(
       regionModify: instance.exports.regionModify,
       regionWrite: instance.exports.regionWrite,
       carryOf: instance.exports.carryOf,
+      cooled: instance.exports.cooled,
+      tooShort: instance.exports.tooShort,
     } as never,
     run: instance.exports.run as (context: number, record: number) => number,
   };
@@ -426,6 +431,30 @@ function blockAt(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'> {
 
 function contextBudget(f: FunctionBuilder): Local<'i32'> {
   return f.let(f.load('i32.load', f.param<'i32'>(0), offsetOf('budget')));
+}
+
+/**
+ * (context, record, from, address of the region's heat): a region has counted down to 0 or beyond. Either its code has become
+ * hot, or it no longer is in the block's place, and what is goes on. The entry of the jump cache it was entered through, if `from` is
+ * not the record, is to lead there.
+ */
+function emitCooled(f: FunctionBuilder, module: HandlerModule): void {
+  const [record, from, heatAt] = [f.param<'i32'>(1), f.param<'i32'>(2), f.param<'i32'>(3)];
+  f.if(f.op['i32.eqz'](f.load('i32.load', heatAt, 0)), () => {
+    f.store('i32.store', heatAt, f.i32(REGION_HEAT.uncounted), 0);
+    f.return(f.i32(Exit.HOT));
+  });
+  f.store('i32.store', heatAt, f.i32(REGION_HEAT.replaced), 0);
+  f.if(f.op['i32.ne'](from, record), () => f.store('i32.store', from, record, JUMP_ENTRY.target));
+  enterBlock(f, contextBudget(f), record, module);
+}
+
+/** (context, record): the budget may end inside the block's region, so the block is interpreted. */
+function emitTooShort(f: FunctionBuilder, module: HandlerModule): void {
+  const [ctx, block] = [f.param<'i32'>(0), f.param<'i32'>(1)];
+  pay(f, contextBudget(f), block);
+  const handler = f.load('i32.load', f.op['i32.sub'](block, f.i32(BLOCK_HEADER_SIZE)), BLOCK_HEADER.interpreted);
+  f.returnCallIndirect(module.signature, handler, [ctx, block], module.table);
 }
 
 /** Leaves a region for a block of the same page; the context has everything but rip. */

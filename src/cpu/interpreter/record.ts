@@ -56,10 +56,10 @@ export const BLOCK_HEADER = {
 export const BLOCK_HEADER_SIZE = RECORD_SIZE;
 
 /**
- * What each region looks at first, by table index - {@link FIRST_REGION}, u32 each: entries left until it is made anew; 0:
- * nobody counts; or that it has been replaced, or taken out: go on with the record's handler.
+ * What each region counts down first, by table index - {@link FIRST_REGION}, i32 each: entries left until it is made anew, or so
+ * many that nobody counts; or that it has been replaced, or taken out: go on with the record's handler.
  */
-export const REGION_HEAT = { size: 4, replaced: -1 } as const;
+export const REGION_HEAT = { size: 4, replaced: 0, uncounted: 0x7fff_ffff } as const;
 
 /** Table index from which regions are numbered, behind the handlers of both classes. */
 export const FIRST_REGION = 8192;

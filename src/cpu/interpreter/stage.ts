@@ -46,10 +46,10 @@ import {
   emitSetFlags,
   emitSetLowFlags,
 } from './flags.ts';
-import { emitHeat } from './heat.ts';
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { emitFlatSegment } from './segments.ts';
 import { TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
+import { enterBlock } from './transfer.ts';
 import { integerType, LOADS, NUMBER_LOADS, NUMBER_TYPES, STORES, wholeStore, withLow } from './widths.ts';
 
 /** What handlers share: imports and common functions of the module. */
@@ -778,18 +778,9 @@ export class InterpreterStage extends Stage {
       () => {
         const unused = this.sub(this.recordU8(RECORD.remaining), 1);
         const left = f.let(this.add(this.field32('budget') as I32, unused));
-        const after = f.let(this.sub(left as I32, f.load('i32.load8_u', next, RECORD.remaining) as I32));
         f.store('i64.store', this.ctx, to, this.at('rip'));
         f.store('i32.store', this.ctx, left, this.at('budget'));
-        f.if(this.op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)), undefined, false);
-        emitHeat(f, next);
-        f.store('i32.store', this.ctx, after, this.at('budget'));
-        f.returnCallIndirect(
-          this.module.signature,
-          f.load('i32.load', next, RECORD.handler),
-          [this.ctx, next],
-          this.module.table,
-        );
+        enterBlock(f, left, next, this.module);
       },
       undefined,
       true,

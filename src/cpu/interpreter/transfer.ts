@@ -1,14 +1,14 @@
 /** How emitted code finds and enters the block at another address, in handlers and regions alike. */
 import type { FunctionBuilder, Local, Signature, TableRef, Value } from '../../wasm/index.ts';
 import { CS, offsetOf, segmentOffset } from '../context.ts';
-import { DIRECT, JUMP_ENTRY, JUMP_INDEX } from '../memory/jump-cache.ts';
+import { FIRST_RECORD, JUMP_ENTRY, JUMP_INDEX } from '../memory/jump-cache.ts';
 import { emitHeat } from './heat.ts';
 import { Exit, FIRST_REGION, RECORD } from './record.ts';
 import { TLB_EXECUTE, TLB_GENERATIONS, TLB_INDEX } from './tlb-access.ts';
 
 /** What a transfer needs of its module. */
 export interface TransferModule {
-  /** (context, record) -> Exit. */
+  /** (context, record) -> Exit; of a region: (context, record or entry of the jump cache that leads to it). */
   readonly signature: Signature<readonly ['i32']>;
   readonly table: TableRef;
 }
@@ -63,10 +63,14 @@ export function findBlock(f: FunctionBuilder, low: Local<'i32'>, entry: Local<'i
 
 /** The entry of the jump cache for an address. */
 export function jumpEntry(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'> {
+  return f.let(f.op['i32.add'](f.load('i32.load', f.param<'i32'>(0), offsetOf('jumps')), jumpPlace(f, linear)));
+}
+
+/** The same, in bytes from the first. */
+export function jumpPlace(f: FunctionBuilder, linear: Local<'i64'>): Value<'i32'> {
   const { op } = f;
   const product = op['i32.mul'](op['i32.wrap_i64'](linear), f.i32(JUMP_INDEX.factor));
-  const place = op['i32.and'](op['i32.shr_u'](product, f.i32(JUMP_INDEX.shift)), f.i32(JUMP_INDEX.mask));
-  return f.let(op['i32.add'](f.load('i32.load', f.param<'i32'>(0), offsetOf('jumps')), place));
+  return op['i32.and'](op['i32.shr_u'](product, f.i32(JUMP_INDEX.shift)), f.i32(JUMP_INDEX.mask));
 }
 
 /**
@@ -114,44 +118,45 @@ export function enterTarget(
   module: TransferModule,
 ): void {
   const { op } = f;
-  const ctx = f.param<'i32'>(0);
   f.if(
-    op['i32.and'](target, f.i32(1)),
-    () => {
-      const length = op['i32.and'](op['i32.shr_u'](target, f.i32(DIRECT.lengthShift)), f.i32(DIRECT.lengthMask));
-      pay(f, budget, length);
-      const handler = op['i32.shr_u'](target, f.i32(DIRECT.handlerShift));
-      f.returnCallIndirect(module.signature, handler, [ctx, f.i32(0)], module.table);
-    },
+    op['i32.lt_u'](target, f.i32(FIRST_RECORD)),
+    () => f.returnCallIndirect(module.signature, target, [f.param<'i32'>(0), jump], module.table),
     undefined,
     true,
   );
-  const handler = f.let(f.load('i32.load', target, RECORD.handler));
-  f.if(op['i32.ge_u'](handler, f.i32(FIRST_REGION)), () => {
-    const length = op['i32.shl'](f.load('i32.load8_u', target, RECORD.remaining), f.i32(DIRECT.lengthShift));
-    const direct = op['i32.or'](op['i32.shl'](handler, f.i32(DIRECT.handlerShift)), op['i32.or'](length, f.i32(1)));
-    f.store('i32.store', jump, direct, JUMP_ENTRY.target);
-  });
-  enterBlock(f, budget, target, module);
+  enterBlock(f, budget, target, module, (region) => f.store('i32.store', jump, region, JUMP_ENTRY.target));
 }
 
-/** Pays for the instructions of a block, or returns because the budget does not last. */
-function pay(f: FunctionBuilder, budget: Local<'i32'>, length: Value<'i32'>, paid = () => {}): void {
-  const { op } = f;
-  const after = f.let(op['i32.sub'](budget, length));
-  f.if(op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)), undefined, false);
-  paid();
-  f.store('i32.store', f.param<'i32'>(0), after, offsetOf('budget'));
-}
-
-/** Pays for a block and enters it, or returns because the budget does not last. */
+/** Pays for a block and enters it, or returns because the budget does not last; a region pays for itself. */
 export function enterBlock(
   f: FunctionBuilder,
   budget: Local<'i32'>,
   block: Local<'i32'>,
   module: TransferModule,
+  found?: (region: Local<'i32'>) => void,
 ): void {
+  const { op } = f;
   const ctx = f.param<'i32'>(0);
-  pay(f, budget, f.load('i32.load8_u', block, RECORD.remaining), () => emitHeat(f, block));
-  f.returnCallIndirect(module.signature, f.load('i32.load', block, RECORD.handler), [ctx, block], module.table);
+  const handler = f.let(f.load('i32.load', block, RECORD.handler));
+  const enter = () => f.returnCallIndirect(module.signature, handler, [ctx, block], module.table);
+  f.if(
+    op['i32.ge_u'](handler, f.i32(FIRST_REGION)),
+    () => {
+      found?.(handler);
+      enter();
+    },
+    undefined,
+    false,
+  );
+  pay(f, budget, block, () => emitHeat(f, block));
+  enter();
+}
+
+/** Pays for the instructions of a block, or returns because the budget does not last. */
+export function pay(f: FunctionBuilder, budget: Local<'i32'>, block: Local<'i32'>, willDo = () => {}): void {
+  const { op } = f;
+  const after = f.let(op['i32.sub'](budget, f.load('i32.load8_u', block, RECORD.remaining)));
+  f.if(op['i32.lt_s'](after, f.i32(0)), () => f.return(f.i32(Exit.STOP)), undefined, false);
+  willDo();
+  f.store('i32.store', f.param<'i32'>(0), after, offsetOf('budget'));
 }

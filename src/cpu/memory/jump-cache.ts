@@ -15,13 +15,12 @@ export const JUMP_ENTRY = {
   linear: 0,
   /** 32 bits: generation of the TLB bank's half that the address is in ({@link JumpCache.generation}) OR decode mode key. */
   key: 8,
-  /**
-   * 32 bits: arena address of the block's first record; or, with bit 0 set, the region in its place: table index << {@link DIRECT.handlerShift} | instructions of the block << {@link DIRECT.lengthShift}.
-   */
+  /** 32 bits: arena address of the block's first record; or, below {@link FIRST_RECORD}, table index of the region in its place; or 0. */
   target: 12,
 } as const;
-export const DIRECT = { lengthShift: 1, lengthMask: 0xff, handlerShift: 9 } as const;
 export const JUMP_ENTRY_SIZE = 16;
+/** No record has a lower address, no region a higher index. */
+export const FIRST_RECORD = 0x1_0000;
 
 /** Entries of the cache: a power of 2. */
 const ENTRIES = 16_384;

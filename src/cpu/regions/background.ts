@@ -2,19 +2,20 @@
 import { INSTRUCTION_TABLE } from '../../isa/index.ts';
 import { describeHandlers, type Handlers } from '../interpreter/handlers.ts';
 import type { CpuModel } from '../model.ts';
-import { emitRegions } from './compiler.ts';
+import { emitRegions, type RegionPlace } from './compiler.ts';
 import { PlanMaker, type RegionRequest } from './request.ts';
 import type { SiteTable } from './sites.ts';
 
-/** Requests of one module. */
-export type RegionBatch = readonly RegionRequest[];
+/** Requests of one module, and where it is to be. */
+export interface RegionBatch {
+  readonly regions: readonly RegionRequest[];
+  readonly place: RegionPlace;
+}
 
 /** What comes back. */
 export interface CompiledBatch {
   readonly module: WebAssembly.Module;
   readonly sites: SiteTable;
-  /** Entries of the jump cache that the module's exits need for themselves. */
-  readonly exits: number;
   /** Bytes of WebAssembly. */
   readonly bytes: number;
 }
@@ -45,8 +46,9 @@ export class BatchCompiler {
     handlers(true);
   }
 
-  compile(batch: RegionBatch): CompiledBatch {
-    const { bytes, sites, exits } = emitRegions(batch.map((request) => this.plans.plan(request)));
-    return { module: this.compileModule(bytes), sites, exits, bytes: bytes.length };
+  compile({ regions, place }: RegionBatch): CompiledBatch {
+    const plans = regions.map((request) => this.plans.plan(request));
+    const { bytes, sites } = emitRegions(plans, place);
+    return { module: this.compileModule(bytes), sites, bytes: bytes.length };
   }
 }

@@ -5,21 +5,19 @@ import { HELPERS, type HelperName, type LightHelper } from '../../isa/helpers.ts
 import {
   type FunctionBuilder,
   type FunctionRef,
-  type GlobalRef,
   type Label,
   type Local,
   ModuleBuilder,
-  type Value,
   type Variable,
 } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import type { HandlerImports, Handlers } from '../interpreter/handlers.ts';
-import { BLOCK_HEADER, BLOCK_HEADER_SIZE, Exit, RECORD, REGION_HEAT } from '../interpreter/record.ts';
+import { Exit, REGION_HEAT } from '../interpreter/record.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
-import { pageOf, type RegionBlock } from './graph.ts';
+import { pageOf, type RegionBlock, reachable } from './graph.ts';
 import { carryIsDead } from './instruction.ts';
-import { RegionSites, type SiteTable } from './sites.ts';
+import { type SiteTable, SiteWriter } from './sites.ts';
 import { type RegionModule, RegionStage } from './stage.ts';
 import type { Path } from './xmm.ts';
 
@@ -35,9 +33,10 @@ export interface RegionPlan {
   readonly codeTables: ReadonlyMap<number, number>;
   /** Whether its code may assume what nearly always holds. */
   readonly assuming: boolean;
-  /** The record of the block whose place it takes, and how many instructions entering that has been paid for. */
+  /** The record of the block whose place it takes. */
   readonly record: number;
-  readonly length: number;
+  /** Whether it lies in the upper half of the linear addresses where it was found, as it mostly will. */
+  readonly upper: boolean;
 }
 
 /** What instances of regions' modules import. */
@@ -51,40 +50,44 @@ export interface RegionImports {
   readonly access: WebAssembly.ModuleImports;
 }
 
-/** A module of regions, which can be put anywhere. */
+/** A module of regions, for the place it was written for. */
 export interface EmittedRegions {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly sites: SiteTable;
-  /** Entries of the jump cache that the exits need for themselves. */
-  readonly exits: number;
 }
 
-/**
- * Where a module's numbers begin: table index of its first region, its first site, arena addresses of its first region's heat
- * and of its first exit's entry of the jump cache.
- */
+/** What is known of a module's place before it is written. */
 export interface RegionPlace {
+  /** Table index of its first region. */
   readonly firstRegion: number;
-  readonly firstSite: number;
+  /** Arena address of its first region's heat. */
   readonly firstHeat: number;
+  /** Arena address of entries of the jump cache, as many as its exits may need ({@link mostExits}). */
   readonly firstExit: number;
+  /** Arena address of the jump cache. */
+  readonly jumps: number;
+}
+
+/** Most entries of the jump cache that the exits of a region may need for themselves. */
+export function mostExits(entry: RegionBlock): number {
+  let edges = 0;
+  for (const block of reachable(entry)) edges += block.edges().length;
+  return edges;
 }
 
 /** Writes a batch of regions as one module. */
-export function emitRegions(plans: readonly RegionPlan[]): EmittedRegions {
+export function emitRegions(plans: readonly RegionPlan[], place: RegionPlace): EmittedRegions {
   const m = new ModuleBuilder({ names: true });
   m.importMemory('env', 'memory', { initial: 1 });
   const table = m.importTable('env', 'table', { initial: 0 });
-  const firstRegion = m.importGlobal('place', 'firstRegion', 'i32');
-  const firstSite = m.importGlobal('place', 'firstSite', 'i32');
-  const firstHeat = m.importGlobal('place', 'firstHeat', 'i32');
-  const firstExit = m.importGlobal('place', 'firstExit', 'i32');
   const regionRead = m.importFunction('env', 'regionRead', ['i32', 'i64', 'i32', 'i32'], ['i32']);
   const regionModify = m.importFunction('env', 'regionModify', ['i32', 'i64', 'i32', 'i32'], ['i32']);
   const regionWrite = m.importFunction('env', 'regionWrite', ['i32', 'i64', 'i32', 'i32'], ['i32']);
   const regionRaise = m.importFunction('env', 'regionRaise', ['i32'], []);
   const regionAbandon = m.importFunction('env', 'regionAbandon', ['i32', 'i32'], []);
   const carryOf = m.importFunction('env', 'carryOf', ['i32', 'i64', 'i64'], ['i32']);
+  const cooled = m.importFunction('env', 'cooled', ['i32', 'i32', 'i32', 'i32'], ['i32']);
+  const tooShort = m.importFunction('env', 'tooShort', ['i32', 'i32'], ['i32']);
   const checkSegment = m.importFunction('env', 'checkSegment', ['i32', 'i32', 'i32', 'i32'], ['i32']);
   const transfers = [false, true].map((long) => ({
     resume: m.importFunction('env', `resume${long}`, ['i32'], ['i32']),
@@ -98,37 +101,41 @@ export function emitRegions(plans: readonly RegionPlan[]): EmittedRegions {
       helpers[name as LightHelper] = m.importFunction('helpers', name, parameters, ['i32']);
   }
   const signature = m.signature(['i32', 'i32'], ['i32']);
-  const sites = new RegionSites();
+  const sites = new SiteWriter();
+  const shared = {
+    signature,
+    table,
+    regionRead,
+    regionModify,
+    regionWrite,
+    regionRaise,
+    regionAbandon,
+    carryOf,
+    cooled,
+    tooShort,
+    checkSegment,
+    helpers,
+    jumps: place.jumps,
+  };
   let exits = 0;
-  const exitEntry = (f: FunctionBuilder) => f.op['i32.add'](f.globalGet(firstExit), f.i32(exits++ * JUMP_ENTRY_SIZE));
+  const nextExit = () => place.firstExit + exits++ * JUMP_ENTRY_SIZE;
   const functions = plans.map((plan, number) => {
-    const module: RegionModule = {
-      signature,
-      table,
-      firstRegion,
-      firstSite,
-      regionRead,
-      regionModify,
-      regionWrite,
-      regionRaise,
-      regionAbandon,
-      carryOf,
-      checkSegment,
-      helpers,
-      ...transfers[plan.long ? 1 : 0],
+    const module: RegionModule = { ...shared, ...transfers[plan.long ? 1 : 0] };
+    const numbering = {
+      sites,
+      number: place.firstRegion + number,
+      heat: place.firstHeat + number * REGION_HEAT.size,
+      nextExit,
     };
-    return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) =>
-      new RegionWriter(f, plan, number, module, { sites, firstHeat, exitEntry }).write(),
-    );
+    return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) => new RegionWriter(f, plan, module, numbering).write());
   });
-  m.element(firstRegion, functions, table);
-  return { bytes: m.build(), sites: sites.take(), exits };
+  m.element(place.firstRegion, functions, table);
+  return { bytes: m.build(), sites: sites.table() };
 }
 
 /** Puts a module's regions into the table. `legacy`: whether it has any of code other than 64-bit. */
 export function instantiateRegions(
   module: WebAssembly.Module,
-  place: RegionPlace,
   legacy: boolean,
   { memory, table, imports, handlers, access }: RegionImports,
 ): void {
@@ -148,17 +155,20 @@ export function instantiateRegions(
       leapfalse: others.leap,
       followfalse: others.follow,
     },
-    place: { ...place },
     helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
   });
 }
 
-/** What the regions of a module number together. */
+/** A region's numbers. */
 interface Numbering {
-  readonly sites: RegionSites;
-  readonly firstHeat: GlobalRef<'i32'>;
-  /** Address of an entry of the jump cache for an exit alone. */
-  exitEntry(f: FunctionBuilder): Value<'i32'>;
+  /** Of the module. */
+  readonly sites: SiteWriter;
+  /** Table index. */
+  readonly number: number;
+  /** Arena address of its heat. */
+  readonly heat: number;
+  /** Arena address of an entry of the jump cache for an exit alone. */
+  nextExit(): number;
 }
 
 /**
@@ -179,14 +189,14 @@ class RegionWriter {
   /** Whether the TLB bank may change in the region. */
   private readonly changesBank: boolean;
 
-  /** @param number the region's number in its module */
-  constructor(f: FunctionBuilder, plan: RegionPlan, number: number, module: RegionModule, numbering: Numbering) {
+  constructor(f: FunctionBuilder, plan: RegionPlan, module: RegionModule, numbering: Numbering) {
     this.f = f;
     this.plan = plan;
     this.module = module;
     this.numbering = numbering;
     this.changesBank = plan.blocks.some(({ instructions }) => instructions.some(({ changesBank }) => changesBank));
-    const budget = this.emitAdmission(number);
+    numbering.sites.begin(numbering.number);
+    const budget = this.emitAdmission();
     let loaded = 0;
     let stored = 0;
     let merging = 0;
@@ -200,12 +210,14 @@ class RegionWriter {
     this.stage = new RegionStage(f, {
       module,
       long: plan.long,
+      mode: plan.mode,
+      upper: plan.upper,
       entry: plan.blocks[0].offset,
       loaded,
       stored,
       merging,
       assuming: plan.assuming,
-      number,
+      number: numbering.number,
       sites: numbering.sites,
       budget,
       dirty: () => this.block.dirty,
@@ -214,38 +226,25 @@ class RegionWriter {
     });
   }
 
-  /**
-   * Who no longer is in the block's place goes on with what is. The caller has paid for the entry block as the interpreter
-   * has it: that is given back. If the budget may end inside the region, the interpreter runs the block instead.
-   */
-  private emitAdmission(number: number): Variable<'i32'> {
-    const { f } = this;
+  /** Counts the entry. If the budget may end inside the region, the interpreter runs the block instead. */
+  private emitAdmission(): Variable<'i32'> {
+    const { f, module } = this;
     const { op } = f;
     const ctx = f.param<'i32'>(0);
-    const { length } = this.plan;
     const record = f.i32(this.plan.record);
-    const goOn = (handler: Value<'i32'>) =>
-      f.returnCallIndirect(this.module.signature, handler, [ctx, record], this.module.table);
-    const budget = f.variable('i32', op['i32.add'](f.load('i32.load', ctx, offsetOf('budget')), f.i32(length)));
-    const heatAt = f.let(op['i32.add'](f.globalGet(this.numbering.firstHeat), f.i32(number * REGION_HEAT.size)));
-    const heat = f.let(f.load('i32.load', heatAt, 0));
+    const heatAt = f.i32(this.numbering.heat);
+    const left = f.let(op['i32.sub'](f.load('i32.load', heatAt, 0), f.i32(1)));
+    f.store('i32.store', heatAt, left, 0);
     f.if(
-      heat,
-      () => {
-        f.if(op['i32.eq'](heat, f.i32(REGION_HEAT.replaced)), () => goOn(f.load('i32.load', record, RECORD.handler)));
-        const left = f.let(op['i32.sub'](heat, f.i32(1)));
-        f.store('i32.store', heatAt, left, 0);
-        f.if(op['i32.eqz'](left), () => {
-          f.store('i32.store', ctx, budget, offsetOf('budget'));
-          f.return(f.i32(Exit.HOT));
-        });
-      },
+      op['i32.le_s'](left, f.i32(0)),
+      () => f.returnCall(module.cooled, [ctx, record, f.param(1), heatAt]),
       undefined,
       false,
     );
+    const budget = f.variable('i32', f.load('i32.load', ctx, offsetOf('budget')));
     f.if(
       op['i32.lt_s'](budget, f.i32(this.plan.blocks[0].longestPath)),
-      () => goOn(f.load('i32.load', f.i32(this.plan.record - BLOCK_HEADER_SIZE), BLOCK_HEADER.interpreted)),
+      () => f.returnCall(module.tooShort, [ctx, record]),
       undefined,
       false,
     );
@@ -359,13 +358,15 @@ class RegionWriter {
     f.return(f.i32(Exit.STOP));
   }
 
-  /** To another block: through the exit's link if it is known, else by looking it up. */
+  /** To another block, of which the exit has an entry of the jump cache for itself. */
   private emitExit(offset: number, samePage: boolean, truncate: boolean): void {
     const { f, stage } = this;
-    const ctx = f.param<'i32'>(0);
     const rip = stage.rip(offset);
     const to = f.let(truncate ? stage.and(rip, 0xffff) : rip) as Local<'i64'>;
     stage.leave();
-    f.returnCall(samePage ? this.module.follow : this.module.leap, [ctx, this.numbering.exitEntry(f), to]);
+    const { transfer } = stage;
+    const entry = this.numbering.nextExit();
+    if (samePage) transfer.follow(entry, to);
+    else transfer.leap(entry, to);
   }
 }

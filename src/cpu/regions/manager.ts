@@ -5,7 +5,14 @@ import { FIRST_REGION, RECORD, REGION_HEAT } from '../interpreter/record.ts';
 import { JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
 import { MODE_64, MODE_SIZE_MASK } from '../mode.ts';
 import type { CompiledBatch, RegionCompiler } from './background.ts';
-import { emitRegions, instantiateRegions, type RegionImports, type RegionPlan } from './compiler.ts';
+import {
+  emitRegions,
+  instantiateRegions,
+  mostExits,
+  type RegionImports,
+  type RegionPlace,
+  type RegionPlan,
+} from './compiler.ts';
 import { analyse, discover, pageOf, type RegionBlock, reachable } from './graph.ts';
 import { encodeGraph, type RequestedPage } from './request.ts';
 import type { RegionSites } from './sites.ts';
@@ -53,6 +60,8 @@ interface Candidate {
   /** The page so many pages from the block's, if it can be executed now. */
   pageAt(distance: number): MappedPage | undefined;
   readonly offset: number;
+  /** Whether it is in the upper half of the linear addresses. */
+  readonly upper: boolean;
   readonly mode: number;
   readonly record: number;
 }
@@ -65,8 +74,7 @@ interface Waiting {
   readonly long: boolean;
   readonly assuming: boolean;
   readonly record: number;
-  /** Instructions of the block. */
-  readonly length: number;
+  readonly upper: boolean;
   readonly home: MappedPage;
   /** The pages with its code, by their distance from the one where it begins. */
   readonly pages: ReadonlyMap<number, MappedPage>;
@@ -92,6 +100,7 @@ export class RegionManager {
   private readonly imports: RegionImports;
   private readonly sites: RegionSites;
   private readonly memory: Uint8Array;
+  private readonly jumps: number;
   private readonly u32: Uint32Array;
   private readonly followAll: boolean;
   private readonly policy: RegionPolicy;
@@ -110,7 +119,8 @@ export class RegionManager {
   private due = 0;
   /** Another thread that compiles, and what it has been given, with how often everything had been dropped then. */
   private compiler: RegionCompiler | undefined;
-  private submitted: { readonly regions: readonly Waiting[]; readonly flushes: number }[] = [];
+  private submitted: { readonly regions: readonly Waiting[]; readonly place: RegionPlace; readonly flushes: number }[] =
+    [];
   private flushes = 0;
   private nextPoll = 0;
   private readonly inspect: ((module: Uint8Array) => void) | undefined;
@@ -121,6 +131,8 @@ export class RegionManager {
     buffer: ArrayBufferLike;
     imports: RegionImports;
     sites: RegionSites;
+    /** Arena address of the jump cache. */
+    jumps: number;
     /** Compiles on another thread; without it, or once it has failed, everything is compiled here. */
     compiler?: RegionCompiler;
     /** Is shown each module before it is instantiated. */
@@ -140,11 +152,12 @@ export class RegionManager {
     this.sites = options.sites;
     this.memory = new Uint8Array(options.buffer);
     this.compiler = options.compiler;
+    this.jumps = options.jumps;
     this.inspect = options.inspect;
   }
 
   /** A block's heat ran out: looks at once for what is to be compiled, while the translations are there. */
-  hot({ pageAt, offset, mode, record }: Candidate, retired: number): void {
+  hot({ pageAt, offset, upper, mode, record }: Candidate, retired: number): void {
     const start = this.milliseconds();
     const home = pageAt(0);
     if (!home) return;
@@ -175,8 +188,7 @@ export class RegionManager {
     const name = `region ${home.page.toString(16)}:${offset.toString(16)}`;
     const assuming = this.policy.assumptions > 0 && !this.wary.has(record);
     if (this.waiting.length === 0) this.due = retired + this.policy.patience;
-    const length = this.memory[record + RECORD.remaining];
-    this.waiting.push({ name, entry, mode, long, assuming, record, length, home, pages, versions, handler });
+    this.waiting.push({ name, entry, mode, long, assuming, record, upper, home, pages, versions, handler });
     this.statistics.milliseconds += this.milliseconds() - start;
     if (this.waiting.length >= this.policy.batch) this.compile();
   }
@@ -221,7 +233,7 @@ export class RegionManager {
     this.flushes++;
     this.sites.clear();
     const { table } = this.imports;
-    for (let i = FIRST_REGION; i < this.nextIndex; i++) table.set(i, null);
+    for (let i = FIRST_REGION; i < Math.min(this.nextIndex, table.length); i++) table.set(i, null);
     this.nextIndex = FIRST_REGION;
   }
 
@@ -231,29 +243,46 @@ export class RegionManager {
     const start = this.milliseconds();
     const regions = this.waiting.splice(0, this.policy.batch).filter((region) => this.isStillGood(region));
     if (regions.length === 0) return;
-    if (this.compiler) this.submit(this.compiler, regions);
+    const place = this.reserve(regions);
+    if (!place) this.blocks.flush();
+    else if (this.compiler) this.submit(this.compiler, regions, place);
     else {
-      const { bytes, sites, exits } = emitRegions(regions.map(planOf));
+      const { bytes, sites } = emitRegions(regions.map(planOf), place);
       this.inspect?.(bytes);
-      this.install(regions, { module: new WebAssembly.Module(bytes), sites, exits, bytes: bytes.length });
+      this.install(regions, place, { module: new WebAssembly.Module(bytes), sites, bytes: bytes.length });
     }
     this.statistics.milliseconds += this.milliseconds() - start;
   }
 
-  private submit(compiler: RegionCompiler, regions: readonly Waiting[]): void {
+  /** Numbers and memory for regions; undefined where there are no more. */
+  private reserve(regions: readonly Waiting[]): RegionPlace | undefined {
+    const { blocks, policy } = this;
+    const firstRegion = this.nextIndex;
+    const exits = regions.reduce((sum, { entry }) => sum + mostExits(entry), 0);
+    this.nextIndex += regions.length;
+    if (this.nextIndex > FIRST_REGION + policy.regions || blocks.room < exits * JUMP_ENTRY_SIZE) return undefined;
+    return {
+      firstRegion,
+      firstHeat: blocks.regionHeat + (firstRegion - FIRST_REGION) * REGION_HEAT.size,
+      firstExit: blocks.allocateLinks(exits),
+      jumps: this.jumps,
+    };
+  }
+
+  private submit(compiler: RegionCompiler, regions: readonly Waiting[], place: RegionPlace): void {
     const copies = new Map<number, Uint8Array>();
     const copy = (host: number): Uint8Array => {
       const known = copies.get(host) ?? this.memory.slice(host, host + PAGE_SIZE);
       copies.set(host, known);
       return known;
     };
-    const batch = regions.map(({ name, mode, assuming, record, length, pages, entry }) => {
+    const requests = regions.map(({ name, mode, assuming, record, upper, pages, entry }) => {
       const requested: RequestedPage[] = [];
       for (const [distance, { table, host }] of pages) requested.push({ distance, table, bytes: copy(host) });
-      return { name, mode, assuming, record, length, pages: requested, graph: encodeGraph(entry) };
+      return { name, mode, assuming, record, upper, pages: requested, graph: encodeGraph(entry) };
     });
-    compiler.submit(batch);
-    this.submitted.push({ regions, flushes: this.flushes });
+    compiler.submit({ regions: requests, place });
+    this.submitted.push({ regions, place, flushes: this.flushes });
   }
 
   /** Installs what another thread has compiled by now. */
@@ -261,8 +290,8 @@ export class RegionManager {
     const start = this.milliseconds();
     try {
       for (let done = this.compiler!.poll(); done; done = this.compiler!.poll()) {
-        const { regions, flushes } = this.submitted.shift()!;
-        if (flushes === this.flushes) this.install(regions, done);
+        const { regions, place, flushes } = this.submitted.shift()!;
+        if (flushes === this.flushes) this.install(regions, place, done);
       }
     } catch {
       // whoever made it says so; what it had been given may become hot again
@@ -276,24 +305,18 @@ export class RegionManager {
     this.statistics.milliseconds += this.milliseconds() - start;
   }
 
-  private install(regions: readonly Waiting[], { module, sites, exits, bytes }: CompiledBatch): void {
+  private install(
+    regions: readonly Waiting[],
+    { firstRegion }: RegionPlace,
+    { module, sites, bytes }: CompiledBatch,
+  ): void {
     const { blocks, policy, imports } = this;
-    const firstRegion = this.nextIndex;
-    const needed = firstRegion + regions.length;
-    if (needed > FIRST_REGION + policy.regions || blocks.room < exits * JUMP_ENTRY_SIZE) {
-      blocks.flush();
-      return;
-    }
     const { table } = imports;
+    const needed = firstRegion + regions.length;
     if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
-    const place = {
-      firstRegion,
-      firstSite: this.sites.append(sites),
-      firstHeat: blocks.regionHeat + (firstRegion - FIRST_REGION) * REGION_HEAT.size,
-      firstExit: blocks.allocateLinks(exits),
-    };
     const legacy = regions.some(({ long }) => !long);
-    instantiateRegions(module, place, legacy, imports);
+    this.sites.append(sites, firstRegion);
+    instantiateRegions(module, legacy, imports);
     regions.forEach((region, i) => {
       const { record, versions } = region;
       this.running[firstRegion + i - FIRST_REGION] = { record, failures: 0 };
@@ -301,7 +324,6 @@ export class RegionManager {
       const isFirst = blocks.installRegion(record, firstRegion + i, versions.keys());
       if (isFirst) blocks.setHeat(record, policy.secondHeat);
     });
-    this.nextIndex = needed;
     this.statistics.bytes += bytes;
     this.statistics.regions += regions.length;
     this.statistics.modules++;
@@ -316,7 +338,7 @@ export class RegionManager {
   }
 }
 
-function planOf({ name, entry, mode, long, assuming, record, length, pages }: Waiting): RegionPlan {
+function planOf({ name, entry, mode, long, assuming, record, upper, pages }: Waiting): RegionPlan {
   const codeTables = new Map(Array.from(pages, ([distance, { table }]) => [distance, table]));
-  return { name, long, blocks: analyse(entry), mode, codeTables, assuming, record, length };
+  return { name, long, blocks: analyse(entry), mode, codeTables, assuming, record, upper };
 }

@@ -26,7 +26,7 @@ export interface RegionRequest {
   readonly assuming: boolean;
   /** See RegionPlan. */
   readonly record: number;
-  readonly length: number;
+  readonly upper: boolean;
   readonly pages: readonly RequestedPage[];
   /**
    * For each block, the entry first: offset, number of instructions; then for each of its edges (taken, next, returns):
@@ -100,7 +100,7 @@ export class PlanMaker {
   }
 
   /** @throws Error where the graph and the pages do not belong together */
-  plan({ name, mode, assuming, record, length, pages, graph }: RegionRequest): RegionPlan {
+  plan({ name, mode, assuming, record, upper, pages, graph }: RegionRequest): RegionPlan {
     const { decoder } = this;
     const size = mode & MODE_SIZE_MASK;
     const long = size === MODE_64;
@@ -120,6 +120,6 @@ export class PlanMaker {
     };
     const blocks = analyse(decodeGraph(graph, read));
     const codeTables = new Map(pages.map(({ distance, table }) => [distance, table]));
-    return { name, long, blocks, mode, codeTables, assuming, record, length };
+    return { name, long, blocks, mode, codeTables, assuming, record, upper };
   }
 }

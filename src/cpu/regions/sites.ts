@@ -1,7 +1,12 @@
 /**
  * Where regions may be left before an instruction has completed: its place, and how to make the processor's state of
- * what the region's common exit stores. Emitted code only carries a site's number.
+ * what the region's common exit stores. Emitted code only carries a site's number: the region's, and one within the region.
  */
+import { FIRST_REGION } from '../interpreter/record.ts';
+
+/** Bits of the number within the region: about twenty for each instruction, of which none has so many. */
+const WITHIN_BITS = 13;
+const WITHIN_MASK = (1 << WITHIN_BITS) - 1;
 
 /** What a site's flag words are: an encoded FlagKind, or this for what the region's variable says. */
 export const VARIABLE_FLAG_KIND = 0xff;
@@ -20,86 +25,120 @@ export interface Site {
   readonly flagKind: number;
 }
 
-/** Sites as plain data. */
+/** The sites of a module's regions as plain data. */
 export interface SiteTable {
+  /** Of each region in turn. */
+  readonly counts: Int32Array;
   readonly offsets: Int32Array;
   readonly states: Uint32Array;
   readonly details: Uint32Array;
 }
 
-function grown<T extends Int32Array | Uint32Array>(old: T, larger: T): T {
-  larger.set(old);
-  return larger;
+/** Numbers the sites of a module's regions, which are written one after the other. */
+export class SiteWriter {
+  private readonly counts: number[] = [];
+  private readonly offsets: number[] = [];
+  private readonly states: number[] = [];
+  private readonly details: number[] = [];
+  private region = 0;
+  private count = 0;
+
+  /** Begins a region, given by its table index. */
+  begin(region: number): void {
+    if (this.region !== 0) this.counts.push(this.count);
+    this.region = region;
+    this.count = 0;
+  }
+
+  /**
+   * Adds a site. `detail` is an access (AccessInfo, see memory/slow-path.ts) or {@link exceptionDetail}.
+   * @throws RangeError if a region has too many
+   */
+  add({ offset, remaining, flagKind }: Site, detail: number): number {
+    if (this.count > WITHIN_MASK) throw new RangeError(`more than ${WITHIN_MASK + 1} sites in a region`);
+    this.offsets.push(offset);
+    this.states.push(remaining | (flagKind << REMAINING_BITS));
+    this.details.push(detail);
+    return ((this.region - FIRST_REGION) << WITHIN_BITS) | this.count++;
+  }
+
+  table(): SiteTable {
+    return {
+      counts: Int32Array.from([...this.counts, this.count]),
+      offsets: Int32Array.from(this.offsets),
+      states: Uint32Array.from(this.states),
+      details: Uint32Array.from(this.details),
+    };
+  }
 }
 
+/** The detail of a site that raises an exception. */
+export function exceptionDetail(vector: number, errorCode: number | undefined): number {
+  return vector | (errorCode === undefined ? 0 : HAS_ERROR_CODE | (errorCode << ERROR_CODE_SHIFT));
+}
+
+/** The sites of all regions, by number. */
 export class RegionSites {
+  /** Where each region's begin. */
+  private starts: Int32Array = new Int32Array(1024);
   private offsets: Int32Array = new Int32Array(4096);
   private states: Uint32Array = new Uint32Array(4096);
   private details: Uint32Array = new Uint32Array(4096);
   private count = 0;
 
-  private reserve(more: number): void {
-    let size = this.offsets.length;
-    if (this.count + more <= size) return;
-    while (size < this.count + more) size *= 2;
-    this.offsets = grown(this.offsets, new Int32Array(size));
-    this.states = grown(this.states, new Uint32Array(size));
-    this.details = grown(this.details, new Uint32Array(size));
-  }
-
-  /** Adds a site. `detail` is an access (AccessInfo, see memory/slow-path.ts) or {@link RegionSites.exception}. */
-  add({ offset, remaining, flagKind }: Site, detail: number): number {
-    this.reserve(1);
-    this.offsets[this.count] = offset;
-    this.states[this.count] = remaining | (flagKind << REMAINING_BITS);
-    this.details[this.count] = detail;
-    return this.count++;
-  }
-
-  /** The detail of a site that raises an exception. */
-  static exception(vector: number, errorCode: number | undefined): number {
-    return vector | (errorCode === undefined ? 0 : HAS_ERROR_CODE | (errorCode << ERROR_CODE_SHIFT));
-  }
-
-  offset(site: number): number {
-    return this.offsets[site];
-  }
-  remaining(site: number): number {
-    return this.states[site] & REMAINING_MASK;
-  }
-  flagKind(site: number): number {
-    return this.states[site] >>> REMAINING_BITS;
-  }
-  access(site: number): number {
-    return this.details[site];
-  }
-  vector(site: number): number {
-    return this.details[site] & 0xff;
-  }
-  errorCode(site: number): number | undefined {
-    return this.details[site] & HAS_ERROR_CODE ? this.details[site] >>> ERROR_CODE_SHIFT : undefined;
-  }
-
-  /** All sites, to be appended to others. */
-  take(): SiteTable {
-    const { offsets, states, details, count } = this;
-    this.count = 0;
-    return { offsets: offsets.slice(0, count), states: states.slice(0, count), details: details.slice(0, count) };
-  }
-
-  /** Adds sites that were numbered from 0; gives the number of the first now. */
-  append({ offsets, states, details }: SiteTable): number {
-    const first = this.count;
-    this.reserve(offsets.length);
-    this.offsets.set(offsets, first);
-    this.states.set(states, first);
-    this.details.set(details, first);
-    this.count += offsets.length;
-    return first;
+  /** Adds the sites of a module whose first region has a table index. */
+  append({ counts, offsets, states, details }: SiteTable, firstRegion: number): void {
+    const first = firstRegion - FIRST_REGION;
+    this.starts = withRoom(this.starts, first + counts.length);
+    let start = this.count;
+    counts.forEach((count, i) => {
+      this.starts[first + i] = start;
+      start += count;
+    });
+    this.offsets = withRoom(this.offsets, start);
+    this.states = withRoom(this.states, start);
+    this.details = withRoom(this.details, start);
+    this.offsets.set(offsets, this.count);
+    this.states.set(states, this.count);
+    this.details.set(details, this.count);
+    this.count = start;
   }
 
   /** All regions are gone. */
   clear(): void {
     this.count = 0;
   }
+
+  private placeOf(site: number): number {
+    return this.starts[site >> WITHIN_BITS] + (site & WITHIN_MASK);
+  }
+
+  offset(site: number): number {
+    return this.offsets[this.placeOf(site)];
+  }
+  remaining(site: number): number {
+    return this.states[this.placeOf(site)] & REMAINING_MASK;
+  }
+  flagKind(site: number): number {
+    return this.states[this.placeOf(site)] >>> REMAINING_BITS;
+  }
+  access(site: number): number {
+    return this.details[this.placeOf(site)];
+  }
+  vector(site: number): number {
+    return this.details[this.placeOf(site)] & 0xff;
+  }
+  errorCode(site: number): number | undefined {
+    const detail = this.details[this.placeOf(site)];
+    return detail & HAS_ERROR_CODE ? detail >>> ERROR_CODE_SHIFT : undefined;
+  }
+}
+
+/** An array with the same contents, and room for so many elements. */
+function withRoom<T extends Int32Array | Uint32Array>(array: T, needed: number): T {
+  if (array.length >= needed) return array;
+  const Type = array.constructor as new (length: number) => T;
+  const larger = new Type(2 ** Math.ceil(Math.log2(needed)));
+  larger.set(array);
+  return larger;
 }

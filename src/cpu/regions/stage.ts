@@ -25,7 +25,6 @@ import {
 import type {
   FunctionBuilder,
   FunctionRef,
-  GlobalRef,
   Label,
   Local,
   Signature,
@@ -44,13 +43,14 @@ import { LOADS, NUMBER_LOADS, STORES, wholeStore } from '../interpreter/widths.t
 import { InterruptShadow, Pending } from '../state.ts';
 import { LazyFlags } from './flags.ts';
 import { generalRegister, isHighByte, MXCSR_BIT, type RegionInstruction, xmmRegister } from './instruction.ts';
-import { RegionSites } from './sites.ts';
+import { exceptionDetail, type SiteWriter } from './sites.ts';
+import { RegionTransfer } from './transfer.ts';
 import { copiedRegister, NO_PAGE, type Origin, originOf, STACK, stepsOnly, Translations } from './translations.ts';
 import { XmmRegisters } from './xmm.ts';
 
 /** What the regions of a module share: imports. */
 export interface RegionModule {
-  /** (context, record) -> Exit. */
+  /** (context, record or entry of the jump cache) -> Exit. */
   readonly signature: Signature<readonly ['i32']>;
   readonly table: TableRef;
   /** (segment, offset lo, hi, bytes | write << 8) -> 0 or 1. */
@@ -63,15 +63,18 @@ export interface RegionModule {
   readonly regionWrite: FunctionRef;
   /** (flag kind, result, other) -> CF. */
   readonly carryOf: FunctionRef;
+  /** (context, record, from, address of the region's heat): continues when a region has counted down. */
+  readonly cooled: FunctionRef;
+  /** (context, record): continues where the budget may end inside a region. */
+  readonly tooShort: FunctionRef;
   /** (site): describes the site's exception. */
   readonly regionRaise: FunctionRef;
   /** (site, region): has the interpreter do the site's instruction, for which the region's assumptions do not hold. */
   readonly regionAbandon: FunctionRef;
   /** Each takes HELPER_ARGUMENTS i32 values and gives an i32. */
   readonly helpers: Readonly<Record<LightHelper, FunctionRef>>;
-  /** What is added to the numbers of sites and regions, which are counted from 0 in each module. */
-  readonly firstSite: GlobalRef<'i32'>;
-  readonly firstRegion: GlobalRef<'i32'>;
+  /** Arena address of the jump cache. */
+  readonly jumps: number;
   /** Of the interpreter's module, see Handlers. */
   readonly resume: FunctionRef;
   readonly leap: FunctionRef;
@@ -82,6 +85,9 @@ export interface RegionModule {
 export interface RegionEnvironment {
   readonly module: RegionModule;
   readonly long: boolean;
+  /** Mode key the code was decoded for; and whether it lies in the upper half of the linear addresses, as far as is known. */
+  readonly mode: number;
+  readonly upper: boolean;
   /** Page offset of the region's entry. */
   readonly entry: number;
   /** Registers to load at entry and to store at exits, bit masks. */
@@ -89,10 +95,10 @@ export interface RegionEnvironment {
   readonly stored: number;
   /** XMM registers that change on paths that merge, a bit mask. */
   readonly merging: number;
-  /** Whether code may assume what nearly always holds; and the region's number in its module, for when it did not. */
+  /** Whether code may assume what nearly always holds; and the region's table index, for when it did not. */
   readonly assuming: boolean;
   readonly number: number;
-  readonly sites: RegionSites;
+  readonly sites: SiteWriter;
   /** Registers that may have changed since the region's entry, as far as the current block's end; a bit mask. */
   dirty(): number;
   /** Instructions the region may run, checked to be enough for its longest path. */
@@ -123,6 +129,7 @@ export class RegionStage extends Stage {
   readonly budget: Variable<'i32'>;
   private readonly tlb: Variable<'i32'>;
   private readonly translations: Translations;
+  readonly transfer: RegionTransfer;
   private abortLabel: Label | undefined;
   private writeBack: ((value: Int) => void) | undefined;
   /** Whether the instruction moves the register it writes by little. */
@@ -143,6 +150,7 @@ export class RegionStage extends Stage {
     this.tlb = f.variable('i32', f.load('i32.load', this.ctx, this.at('tlb')));
     this.assuming = env.assuming;
     this.translations = new Translations(f);
+    this.transfer = new RegionTransfer(f, env, this.tlb);
     this.xmmState = new XmmRegisters(f, this.ctx, env.merging);
     this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name), env.module.carryOf);
   }
@@ -865,10 +873,8 @@ export class RegionStage extends Stage {
   }
   /** Leaves the region for an address, found as the interpreter finds it. */
   continueAt(to: Local<'i64'>): void {
-    const { f } = this;
     this.leave();
-    f.store('i64.store', this.ctx, to, this.at('rip'));
-    f.returnCall(this.env.module.resume, [this.ctx]);
+    this.transfer.resume(to);
   }
   /** Stores all but rip. */
   leave(): void {
@@ -883,11 +889,7 @@ export class RegionStage extends Stage {
   private site(detail: number): I32 {
     const { offset } = this.current;
     const { remaining } = this;
-    const site = this.env.sites.add({ offset, remaining, flagKind: this.flagsState.encodedKind }, detail);
-    return this.numbered(this.env.module.firstSite, site);
-  }
-  private numbered(first: GlobalRef<'i32'>, number: number): I32 {
-    return this.add(this.f.globalGet(first) as I32, number);
+    return this.f.i32(this.env.sites.add({ offset, remaining, flagKind: this.flagsState.encodedKind }, detail));
   }
   /** Leaves at the site that the context names. */
   private toCommonExit(): void {
@@ -904,7 +906,7 @@ export class RegionStage extends Stage {
     this.toCommonExit();
   }
   fault(vector: number, errorCode?: number): void {
-    this.f.call(this.env.module.regionRaise, [this.site(RegionSites.exception(vector, errorCode))]);
+    this.f.call(this.env.module.regionRaise, [this.site(exceptionDetail(vector, errorCode))]);
     this.toCommonExit();
   }
   /** An unusual case: the interpreter calls the helper. */
@@ -933,7 +935,7 @@ export class RegionStage extends Stage {
 
   abandon(): void {
     const { module, number } = this.env;
-    this.f.call(module.regionAbandon, [this.site(0), this.numbered(module.firstRegion, number)]);
+    this.f.call(module.regionAbandon, [this.site(0), this.f.i32(number)]);
     this.toCommonExit();
   }
   known(local: Local): unknown {

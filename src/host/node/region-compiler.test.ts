@@ -11,13 +11,17 @@ const { features } = cpuModel('amd');
 const MODE_64 = 2;
 const DEADLINE = 30_000;
 
-/** A region of the instructions given, of which there are so many. */
-function region(code: readonly number[], count: number): RegionBatch[number] {
+/** A batch of one region of the instructions given, of which there are so many. */
+function region(code: readonly number[], count: number): RegionBatch {
   const bytes = new Uint8Array(4096);
   bytes.set(code, 0x10);
   const graph = Int32Array.of(0x10, count, 0, 0, 0, 1, 0x10 + code.length, 0, 0, 0, 0);
   const pages = [{ distance: 0, table: 0, bytes }];
-  return { name: 'region', mode: MODE_64, assuming: true, record: 0x1000, length: count, pages, graph };
+  const request = { name: 'region', mode: MODE_64, assuming: true, record: 0x1_1000, upper: false, pages, graph };
+  return {
+    regions: [request],
+    place: { firstRegion: 8192, firstHeat: 0x2_0000, firstExit: 0x3_0000, jumps: 0x4_0000 },
+  };
 }
 
 async function answerOf(compiler: WorkerCompiler): Promise<CompiledBatch> {
@@ -32,13 +36,13 @@ test('modules come back in the order in which they were asked for', async () => 
   const compiler = new WorkerCompiler(features, true, (reason) => assert.fail(reason));
   try {
     // add rax, rbx; and that with mov [rsi], rax, where a region may be left
-    compiler.submit([region([0x48, 0x01, 0xd8], 1)]);
-    compiler.submit([region([0x48, 0x01, 0xd8, 0x48, 0x89, 0x06], 2)]);
+    compiler.submit(region([0x48, 0x01, 0xd8], 1));
+    compiler.submit(region([0x48, 0x01, 0xd8, 0x48, 0x89, 0x06], 2));
     const first = await answerOf(compiler);
     const second = await answerOf(compiler);
     assert.ok(first.module instanceof WebAssembly.Module);
-    assert.deepEqual([first.exits, first.sites.offsets.length], [1, 0]);
-    assert.deepEqual([second.exits, [...second.sites.offsets]], [1, [0x13]]);
+    assert.deepEqual([...first.sites.offsets], []);
+    assert.deepEqual([...second.sites.offsets], [0x13]);
     assert.equal(compiler.poll(), undefined);
   } finally {
     await compiler.close();
@@ -50,7 +54,7 @@ test('a batch that cannot be compiled ends it, and that is told once', async () 
   const compiler = new WorkerCompiler(features, false, (reason) => told.push(reason));
   try {
     // PUSH ES, which 64-bit code does not have
-    compiler.submit([region([0x06], 1)]);
+    compiler.submit(region([0x06], 1));
     await assert.rejects(answerOf(compiler), /no instruction at 16/);
     assert.throws(() => compiler.poll(), /no instruction/);
     assert.equal(told.length, 1);
@@ -64,7 +68,7 @@ test('the guest goes before the threads that help it', { skip: process.platform 
   const guest = getPriority();
   const compiler = new WorkerCompiler(features, true, (reason) => assert.fail(reason));
   try {
-    compiler.submit([region([0x48, 0x01, 0xd8], 1)]);
+    compiler.submit(region([0x48, 0x01, 0xd8], 1));
     await answerOf(compiler);
     const helpers = readdirSync('/proc/self/task').map(Number);
     assert.equal(getPriority(), guest);

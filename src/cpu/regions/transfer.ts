@@ -1,0 +1,99 @@
+/**
+ * How regions go on elsewhere once the context has everything but rip: straight to the region there if they know it, each by a jump of
+ * its own, which processors predict better than one that all share; else through the interpreter's module.
+ */
+import type { FunctionBuilder, FunctionRef, Label, Local, Signature, TableRef, Variable } from '../../wasm/index.ts';
+import { offsetOf } from '../context.ts';
+import { TLB_GENERATIONS } from '../interpreter/tlb-access.ts';
+import { jumpPlace } from '../interpreter/transfer.ts';
+import { FIRST_RECORD, JUMP_ENTRY } from '../memory/jump-cache.ts';
+
+/** What it needs to know of the region. */
+export interface TransferEnvironment {
+  readonly long: boolean;
+  readonly mode: number;
+  readonly upper: boolean;
+  readonly module: {
+    readonly signature: Signature<readonly ['i32']>;
+    readonly table: TableRef;
+    readonly resume: FunctionRef;
+    readonly leap: FunctionRef;
+    readonly follow: FunctionRef;
+    readonly jumps: number;
+  };
+}
+
+export class RegionTransfer {
+  private readonly f: FunctionBuilder;
+  private readonly env: TransferEnvironment;
+  private readonly ctx: Local<'i32'>;
+  private readonly tlb: Variable<'i32'>;
+
+  /** @param tlb address of the current TLB bank */
+  constructor(f: FunctionBuilder, env: TransferEnvironment, tlb: Variable<'i32'>) {
+    this.f = f;
+    this.env = env;
+    this.ctx = f.param<'i32'>(0);
+    this.tlb = tlb;
+  }
+
+  /** To a fixed address on the same page, with the exit's own entry of the jump cache. */
+  follow(entry: number, to: Local<'i64'>): void {
+    const { f } = this;
+    this.setRip(to);
+    const jump = f.let(f.i32(entry));
+    f.block((elsewhere) => this.enterRegion(jump, elsewhere));
+    f.returnCall(this.env.module.follow, [this.ctx, jump, to]);
+  }
+
+  /** To a fixed address on another page. */
+  leap(entry: number, to: Local<'i64'>): void {
+    const { f } = this;
+    this.setRip(to);
+    const jump = f.let(f.i32(entry));
+    this.ifKnown(jump, to);
+    f.returnCall(this.env.module.leap, [this.ctx, jump, to]);
+  }
+
+  /** To any address. */
+  resume(to: Local<'i64'>): void {
+    const { f, env } = this;
+    this.setRip(to);
+    if (env.long) {
+      const place = jumpPlace(f, to);
+      this.ifKnown(f.let(f.op['i32.add'](place, f.i32(env.module.jumps))), to);
+    }
+    f.returnCall(env.module.resume, [this.ctx]);
+  }
+
+  private setRip(to: Local<'i64'>): void {
+    this.f.store('i64.store', this.ctx, to, offsetOf('rip'));
+  }
+
+  /**
+   * Jumps if the entry is for the address and up to date. In 64-bit code; whether linear addresses are in the upper half is what
+   * it was where the region was found: where it is not, generations differ.
+   */
+  private ifKnown(jump: Local<'i32'>, to: Local<'i64'>): void {
+    const { f, env } = this;
+    const { op } = f;
+    if (!env.long) return;
+    f.block((elsewhere) => {
+      f.brIf(elsewhere, op['i64.ne'](f.load('i64.load', jump, JUMP_ENTRY.linear), to), false);
+      const generation = f.load('i32.load', this.tlb, TLB_GENERATIONS + (env.upper ? 4 : 0));
+      const key = op['i32.or'](generation, f.i32(env.mode));
+      f.brIf(elsewhere, op['i32.ne'](f.load('i32.load', jump, JUMP_ENTRY.key), key), false);
+      this.enterRegion(jump, elsewhere);
+    });
+  }
+
+  private enterRegion(jump: Local<'i32'>, elsewhere: Label): void {
+    const { f } = this;
+    const { op } = f;
+    const { signature, table } = this.env.module;
+    const target = f.let(f.load('i32.load', jump, JUMP_ENTRY.target));
+    // 0 is no region, and a record has a greater number
+    f.brIf(elsewhere, op['i32.ge_u'](op['i32.sub'](target, f.i32(1)), f.i32(FIRST_RECORD - 1)), false);
+    f.returnCallIndirect(signature, target, [this.ctx, jump], table);
+  }
+}
