@@ -153,7 +153,7 @@ export class Processor {
             blocks: this.blocks,
             buffer: arena.buffer,
             sites: this.sites,
-            jumps: memory.translation.banks.jumps.address,
+            machine: { jumps: memory.translation.banks.jumps.address, context: cpu.base },
             compiler: options.regionCompiler,
             inspect: options.inspectModule,
             imports: {

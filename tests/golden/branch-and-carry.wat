@@ -1,216 +1,206 @@
   (func $region_1:0 (type $t5) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i32) (local $l4 i64) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i32) (local $l9 i64) (local $l10 i64) (local $l11 i32) (local $l12 i64) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i32) (local $l18 i64)
+    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i32) (local $l10 i64) (local $l11 i64) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i64) (local $l17 i32) (local $l18 i32) (local $l19 i64)
     (local.set $l2
+      (i32.const 12288))
+    (local.set $l3
       (i32.sub
         (i32.load
           (i32.const ADDRESS))
         (i32.const 1)))
     (i32.store
       (i32.const ADDRESS)
-      (local.get $l2))
+      (local.get $l3))
     (if $I0
       (i32.le_s
-        (local.get $l2)
+        (local.get $l3)
         (i32.const 0))
       (then
         (return_call $env.cooled
-          (local.get $p0)
+          (local.get $l2)
           (i32.const ADDRESS)
           (local.get $p1)
           (i32.const ADDRESS))))
     (if $I1
       (i32.lt_s
-        (local.tee $l3
+        (local.tee $l4
           (i32.load offset=1724
-            (local.get $p0)))
+            (local.get $l2)))
         (i32.const 4))
       (then
         (return_call $env.tooShort
-          (local.get $p0)
+          (local.get $l2)
           (i32.const ADDRESS))))
-    (local.set $l4
-      (i64.load
-        (local.get $p0)))
     (local.set $l5
-      (i64.load offset=16
-        (local.get $p0)))
+      (i64.load
+        (local.get $l2)))
     (local.set $l6
-      (i64.load offset=24
-        (local.get $p0)))
+      (i64.load offset=16
+        (local.get $l2)))
     (local.set $l7
-      (i64.load offset=136
-        (local.get $p0)))
+      (i64.load offset=24
+        (local.get $l2)))
     (local.set $l8
-      (i32.load offset=1704
-        (local.get $p0)))
+      (i64.load offset=136
+        (local.get $l2)))
     (local.set $l9
-      (i64.load offset=144
-        (local.get $p0)))
+      (i32.load offset=1704
+        (local.get $l2)))
     (local.set $l10
-      (i64.load offset=152
-        (local.get $p0)))
+      (i64.load offset=144
+        (local.get $l2)))
     (local.set $l11
-      (i32.load offset=160
-        (local.get $p0)))
+      (i64.load offset=152
+        (local.get $l2)))
     (local.set $l12
+      (i32.load offset=160
+        (local.get $l2)))
+    (local.set $l13
       (i64.const 0))
     (block $B2
       (block $B3
-        (local.set $l3
+        (local.set $l4
           (i32.sub
-            (local.get $l3)
+            (local.get $l4)
             (i32.const 2)))
-        (local.set $l13
-          (local.get $l4))
         (local.set $l14
-          (local.get $l6))
-        (local.set $l9
-          (local.tee $l15
-            (i64.sub
-              (local.get $l13)
-              (local.get $l14))))
+          (local.get $l5))
+        (local.set $l15
+          (local.get $l7))
         (local.set $l10
-          (local.get $l13))
-        (local.set $l12
-          (local.get $l14))
-        (if $I4
           (local.tee $l16
+            (i64.sub
+              (local.get $l14)
+              (local.get $l15))))
+        (local.set $l11
+          (local.get $l14))
+        (local.set $l13
+          (local.get $l15))
+        (if $I4
+          (local.tee $l17
             (i64.lt_u
-              (local.get $l10)
-              (local.get $l12)))
+              (local.get $l11)
+              (local.get $l13)))
           (then
-            (local.set $l11
+            (local.set $l12
               (i32.const 11))
             (br $B3)))
-        (local.set $l3
+        (local.set $l4
           (i32.sub
-            (local.get $l3)
+            (local.get $l4)
             (i32.const 1)))
-        (local.set $l14
+        (local.set $l15
           (i64.add
-            (local.tee $l15
-              (local.get $l5))
+            (local.tee $l16
+              (local.get $l6))
             (i64.const 1)))
-        (local.set $l17
+        (local.set $l18
           (i64.lt_u
-            (local.get $l10)
-            (local.get $l12)))
-        (local.set $l9
-          (local.get $l14))
+            (local.get $l11)
+            (local.get $l13)))
         (local.set $l10
-          (i64.extend_i32_u
-            (local.get $l17)))
-        (local.set $l5
-          (local.get $l14))
+          (local.get $l15))
         (local.set $l11
+          (i64.extend_i32_u
+            (local.get $l18)))
+        (local.set $l6
+          (local.get $l15))
+        (local.set $l12
           (i32.const 15))
         (br $B3))
-      (local.set $l3
+      (local.set $l4
         (i32.sub
-          (local.get $l3)
+          (local.get $l4)
           (i32.const 1)))
-      (local.set $l14
-        (local.get $l4))
       (local.set $l15
-        (local.get $l4))
+        (local.get $l5))
       (local.set $l16
+        (local.get $l5))
+      (local.set $l17
         (call $env.carryOf
-          (local.get $l11)
-          (local.get $l9)
-          (local.get $l10)))
-      (local.set $l13
+          (local.get $l12)
+          (local.get $l10)
+          (local.get $l11)))
+      (local.set $l14
         (i64.sub
           (i64.sub
-            (local.get $l14)
-            (local.get $l15))
+            (local.get $l15)
+            (local.get $l16))
           (i64.extend_i32_u
-            (local.get $l16))))
-      (local.set $l18
+            (local.get $l17))))
+      (local.set $l19
         (i64.and
           (i64.or
             (i64.and
               (i64.xor
-                (local.get $l14)
+                (local.get $l15)
                 (i64.const -1))
-              (local.get $l15))
+              (local.get $l16))
             (i64.and
               (i64.xor
                 (i64.xor
-                  (local.get $l14)
-                  (local.get $l15))
+                  (local.get $l15)
+                  (local.get $l16))
                 (i64.const -1))
-              (local.get $l13)))
+              (local.get $l14)))
           (i64.const -4611686018427387896)))
-      (local.set $l9
-        (local.get $l13))
       (local.set $l10
-        (local.get $l18))
-      (local.set $l4
-        (local.get $l13))
-      (local.set $l18
+        (local.get $l14))
+      (local.set $l11
+        (local.get $l19))
+      (local.set $l5
+        (local.get $l14))
+      (local.set $l19
         (i64.add
-          (local.get $l7)
+          (local.get $l8)
           (i64.const 11)))
       (i64.store
-        (local.get $p0)
-        (local.get $l4))
-      (i64.store offset=16
-        (local.get $p0)
+        (local.get $l2)
         (local.get $l5))
+      (i64.store offset=16
+        (local.get $l2)
+        (local.get $l6))
       (i64.store offset=144
-        (local.get $p0)
-        (local.get $l9))
-      (i64.store offset=152
-        (local.get $p0)
+        (local.get $l2)
         (local.get $l10))
+      (i64.store offset=152
+        (local.get $l2)
+        (local.get $l11))
       (i32.store offset=160
-        (local.get $p0)
+        (local.get $l2)
         (i32.const 0))
       (i32.store offset=1724
-        (local.get $p0)
-        (local.get $l3))
+        (local.get $l2)
+        (local.get $l4))
       (i64.store offset=136
-        (local.get $p0)
-        (local.get $l18))
-      (block $B5
-        (br_if $B5
-          (i32.ge_u
-            (i32.sub
-              (local.tee $l16
-                (i32.load offset=12
-                  (i32.const ADDRESS)))
-              (i32.const 1))
-            (i32.const 65535)))
-        (return_call_indirect (type $t5)
-          (local.get $p0)
-          (i32.const ADDRESS)
-          (local.get $l16)))
-      (return_call $env.followtrue
-        (local.get $p0)
+        (local.get $l2)
+        (local.get $l19))
+      (return_call_indirect (type $t5)
+        (local.get $l2)
         (i32.const ADDRESS)
-        (local.get $l18))
+        (i32.load offset=12
+          (i32.const ADDRESS)))
       (unreachable))
     (i64.store
-      (local.get $p0)
-      (local.get $l4))
-    (i64.store offset=16
-      (local.get $p0)
+      (local.get $l2)
       (local.get $l5))
+    (i64.store offset=16
+      (local.get $l2)
+      (local.get $l6))
     (i64.store offset=144
-      (local.get $p0)
-      (local.get $l9))
-    (i64.store offset=152
-      (local.get $p0)
+      (local.get $l2)
       (local.get $l10))
-    (i32.store offset=160
-      (local.get $p0)
+    (i64.store offset=152
+      (local.get $l2)
       (local.get $l11))
+    (i32.store offset=160
+      (local.get $l2)
+      (local.get $l12))
     (i64.store offset=136
-      (local.get $p0)
-      (local.get $l7))
+      (local.get $l2)
+      (local.get $l8))
     (i32.store offset=1724
-      (local.get $p0)
-      (local.get $l3))
+      (local.get $l2)
+      (local.get $l4))
     (return
       (i32.const 7))
     (unreachable))

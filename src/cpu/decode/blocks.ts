@@ -13,7 +13,7 @@ import {
   RECORD_SIZE,
   REGION_HEAT,
 } from '../interpreter/record.ts';
-import { JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
+import { JUMP_ENTRY, JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
 import { MODE_16, MODE_64, MODE_SIZE_MASK } from '../mode.ts';
 import { type CodeSource, pageOf } from '../regions/graph.ts';
 import { regionInstruction } from '../regions/instruction.ts';
@@ -153,14 +153,21 @@ export class BlockCache {
   /** Empty entries of the jump cache in a row, valid until the next flush, for which there must be room: the address of the first. */
   allocateLinks(count: number): number {
     const size = count * JUMP_ENTRY_SIZE;
-    const address = this.allocateZeroed(size);
-    this.links.push({ start: address, size });
-    return address;
+    const links = { start: this.allocate(size), size };
+    this.links.push(links);
+    this.clear(links);
+    return links.start;
   }
 
   /** Empties all entries that {@link allocateLinks} gave. */
   clearLinks(): void {
-    for (const { start, size } of this.links) this.memory.fill(0, start, start + size);
+    for (const links of this.links) this.clear(links);
+  }
+
+  private clear({ start, size }: ArenaArea): void {
+    this.memory.fill(0, start, start + size);
+    const handler = this.specials.long + SpecialHandler.FIND;
+    for (let at = start; at < start + size; at += JUMP_ENTRY_SIZE) this.u32[(at + JUMP_ENTRY.handler) >> 2] = handler;
   }
 
   private allocate(bytes: number): number {

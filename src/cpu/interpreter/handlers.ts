@@ -13,11 +13,13 @@ import { type Effects, type HandlerForm, type HandlerModule, HELPER_ARGUMENTS, I
 import { TLB_EXECUTE, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
 import {
   enterBlock,
+  enterRecorded,
   enterTarget,
   enterThrough,
   executeEntry,
   findBlock,
   jumpEntry,
+  leadTo,
   linearRip,
   pay,
   tlbEntry,
@@ -51,6 +53,10 @@ export const SpecialHandler = {
   RAISE_ZERO: 4,
   /** Before an instruction on two pages: goes on if the second page's code table is still the one in `immediate`. */
   CROSSING: 5,
+  /** Called with an entry of the jump cache instead of a record: enters the block it leads to. */
+  ENTER: 6,
+  /** The same where the entry is to be made to lead to the block at rip, which is on a page that is running. */
+  FIND: 7,
 } as const;
 
 /** Numbers of the repeat prefixes, in two bits. */
@@ -165,6 +171,7 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
     raise,
     helpers,
     branchTo,
+    enter: firstIndex + SpecialHandler.ENTER,
   };
 
   m.define(branchTo, (f) => emitBranchTo(f, long, module));
@@ -178,7 +185,9 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
     regionWrite: { fields: TLB_WRITE, slow: regionWrite, found: emitSlowValueStore },
   };
   for (const [name, access] of Object.entries(accesses))
-    m.function(name, ['i32', 'i64', 'i32', 'i32'], ['i32'], (f) => emitRegionAccess(f, access), { export: name });
+    m.function(name, ['i32', 'i64', 'i32', 'i32', 'i64'], ['i32'], (f) => emitRegionAccess(f, access), {
+      export: name,
+    });
   m.function('carryOf', ['i32', 'i64', 'i64'], ['i32'], emitCarryOf, { export: 'carryOf' });
   m.function('cooled', ['i32', 'i32', 'i32', 'i32'], ['i32'], (f) => emitCooled(f, module), { export: 'cooled' });
   m.function('tooShort', ['i32', 'i32'], ['i32'], (f) => emitTooShort(f, module), { export: 'tooShort' });
@@ -213,6 +222,15 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
     m.function('raise', ['i32', 'i32'], ['i32'], (f) => emitRaise(f, module, 0)),
     m.function('raiseZero', ['i32', 'i32'], ['i32'], (f) => emitRaise(f, module, 1)),
     m.function('crossing', ['i32', 'i32'], ['i32'], (f) => emitCrossing(f, long, module)),
+    m.function('enter', ['i32', 'i32'], ['i32'], (f) =>
+      enterRecorded(f, f.let(f.param<'i32'>(1)), contextBudget(f), module),
+    ),
+    m.function('find', ['i32', 'i32'], ['i32'], (f) => {
+      const jump = f.param<'i32'>(1);
+      const linear = linearRip(f, long, f.let(f.load('i64.load', f.param<'i32'>(0), offsetOf('rip'))));
+      leadTo(f, jump, blockAt(f, linear), module);
+      enterRecorded(f, jump, contextBudget(f), module);
+    }),
   );
   const index = new Map<number, Handler>();
   for (const encoding of table.encodings) {
@@ -305,7 +323,7 @@ function emitRipToRecord(f: FunctionBuilder, long: boolean): void {
 }
 
 /**
- * (context, linear, site, bytes - 1): looks into the TLB, for those who only compared with what they found there before,
+ * (context, linear, site, bytes - 1, what is of no use here): looks into the TLB, for those who only compared with what they found there before,
  * then calls the slow path, with the address taken apart: a 64-bit integer would reach TypeScript as a BigInt.
  */
 function emitRegionAccess(
@@ -445,7 +463,7 @@ function emitCooled(f: FunctionBuilder, module: HandlerModule): void {
     f.return(f.i32(Exit.HOT));
   });
   f.store('i32.store', heatAt, f.i32(REGION_HEAT.replaced), 0);
-  f.if(f.op['i32.ne'](from, record), () => f.store('i32.store', from, record, JUMP_ENTRY.target));
+  f.if(f.op['i32.ne'](from, record), () => f.store('i32.store', from, f.i32(module.enter), JUMP_ENTRY.handler));
   enterBlock(f, contextBudget(f), record, module);
 }
 
@@ -462,12 +480,9 @@ function emitFollow(f: FunctionBuilder, long: boolean, module: HandlerModule): v
   const [ctx, jump] = [f.param<'i32'>(0), f.param<'i32'>(1)];
   const target = f.param<'i64'>(2);
   f.store('i64.store', ctx, target, offsetOf('rip'));
-  const known = f.variable('i32', f.load('i32.load', jump, JUMP_ENTRY.target));
-  f.if(f.op['i32.eqz'](known), () => {
-    known.set(blockAt(f, linearRip(f, long, target)));
-    f.store('i32.store', jump, known, JUMP_ENTRY.target);
-  });
-  enterTarget(f, jump, f.let(known.get()), contextBudget(f), module);
+  const unknown = f.op['i32.eqz'](f.load('i32.load', jump, JUMP_ENTRY.record));
+  f.if(unknown, () => leadTo(f, jump, blockAt(f, linearRip(f, long, target)), module));
+  enterTarget(f, jump, contextBudget(f), module);
 }
 
 /** Leaves a region for a fixed address in another page; the context has everything but rip. */

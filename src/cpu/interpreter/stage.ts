@@ -24,17 +24,7 @@ import {
   Stage,
   type StateWord,
 } from '../../isa/stage.ts';
-import type {
-  FunctionBuilder,
-  FunctionRef,
-  LoadName,
-  Local,
-  Signature,
-  StoreName,
-  TableRef,
-  Value,
-  ValueType,
-} from '../../wasm/index.ts';
+import type { FunctionBuilder, FunctionRef, LoadName, Local, StoreName, Value, ValueType } from '../../wasm/index.ts';
 import { CONTEXT, type FieldName, GS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
 import { InterruptShadow } from '../state.ts';
 import {
@@ -49,13 +39,11 @@ import {
 import { Exit, RECORD, RECORD_SIZE } from './record.ts';
 import { emitFlatSegment } from './segments.ts';
 import { TLB_INDEX, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
-import { enterBlock } from './transfer.ts';
+import { enterBlock, type TransferModule } from './transfer.ts';
 import { integerType, LOADS, NUMBER_LOADS, NUMBER_TYPES, STORES, wholeStore, withLow } from './widths.ts';
 
 /** What handlers share: imports and common functions of the module. */
-export interface HandlerModule {
-  readonly signature: Signature<readonly ['i32']>;
-  readonly table: TableRef;
+export interface HandlerModule extends TransferModule {
   /** (linear lo, hi, info) -> 0 or 1; see memory/linear.ts. */
   readonly slowLoad: FunctionRef;
   readonly slowStore: FunctionRef;

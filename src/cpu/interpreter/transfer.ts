@@ -1,7 +1,7 @@
 /** How emitted code finds and enters the block at another address, in handlers and regions alike. */
 import type { FunctionBuilder, Local, Signature, TableRef, Value } from '../../wasm/index.ts';
 import { CS, offsetOf, segmentOffset } from '../context.ts';
-import { FIRST_RECORD, JUMP_ENTRY, JUMP_INDEX } from '../memory/jump-cache.ts';
+import { JUMP_ENTRY, JUMP_INDEX } from '../memory/jump-cache.ts';
 import { emitHeat } from './heat.ts';
 import { Exit, FIRST_REGION, RECORD } from './record.ts';
 import { TLB_EXECUTE, TLB_GENERATIONS, TLB_INDEX } from './tlb-access.ts';
@@ -11,6 +11,8 @@ export interface TransferModule {
   /** (context, record) -> Exit; of a region: (context, record or entry of the jump cache that leads to it). */
   readonly signature: Signature<readonly ['i32']>;
   readonly table: TableRef;
+  /** Table index of {@link SpecialHandler.ENTER}. */
+  readonly enter: number;
 }
 
 /** TLB entry of a linear address, of which the low half is given. */
@@ -93,38 +95,54 @@ export function enterThrough(
     op['i64.eq'](f.load('i64.load', jump, JUMP_ENTRY.linear), linear),
     op['i32.eq'](f.load('i32.load', jump, JUMP_ENTRY.key), key),
   );
-  const target = f.variable('i32', f.load('i32.load', jump, JUMP_ENTRY.target));
   f.if(
     op['i32.eqz'](isKnown),
     () => {
       const { low, entry, tag } = executeEntry(f, linear);
-      target.set(findBlock(f, low, entry, tag));
+      const block = findBlock(f, low, entry, tag);
       f.store('i64.store', jump, linear, JUMP_ENTRY.linear);
       f.store('i32.store', jump, key, JUMP_ENTRY.key);
-      f.store('i32.store', jump, target, JUMP_ENTRY.target);
+      leadTo(f, jump, block, module);
     },
     undefined,
     false,
   );
-  enterTarget(f, jump, f.let(target.get()), budget, module);
+  enterTarget(f, jump, budget, module);
 }
 
-/** Enters the target of an entry, in which a block whose place a region has taken is replaced by that. */
+/** Makes an entry lead to a block. */
+export function leadTo(f: FunctionBuilder, jump: Local<'i32'>, block: Local<'i32'>, module: TransferModule): void {
+  f.store('i32.store', jump, block, JUMP_ENTRY.record);
+  f.store('i32.store', jump, f.i32(module.enter), JUMP_ENTRY.handler);
+}
+
+/** Enters what an entry leads to. */
 export function enterTarget(
   f: FunctionBuilder,
   jump: Local<'i32'>,
-  target: Local<'i32'>,
   budget: Local<'i32'>,
   module: TransferModule,
 ): void {
   const { op } = f;
+  const handler = f.let(f.load('i32.load', jump, JUMP_ENTRY.handler));
   f.if(
-    op['i32.lt_u'](target, f.i32(FIRST_RECORD)),
-    () => f.returnCallIndirect(module.signature, target, [f.param<'i32'>(0), jump], module.table),
+    op['i32.ne'](handler, f.i32(module.enter)),
+    () => f.returnCallIndirect(module.signature, handler, [f.param<'i32'>(0), jump], module.table),
     undefined,
     true,
   );
-  enterBlock(f, budget, target, module, (region) => f.store('i32.store', jump, region, JUMP_ENTRY.target));
+  enterRecorded(f, jump, budget, module);
+}
+
+/** Enters the block that an entry leads to, which from then on leads to the region that has taken the block's place, if one has. */
+export function enterRecorded(
+  f: FunctionBuilder,
+  jump: Local<'i32'>,
+  budget: Local<'i32'>,
+  module: TransferModule,
+): void {
+  const block = f.let(f.load('i32.load', jump, JUMP_ENTRY.record));
+  enterBlock(f, budget, block, module, (region) => f.store('i32.store', jump, region, JUMP_ENTRY.handler));
 }
 
 /** Pays for a block and enters it, or returns because the budget does not last; a region pays for itself. */

@@ -15,12 +15,12 @@ export const JUMP_ENTRY = {
   linear: 0,
   /** 32 bits: generation of the TLB bank's half that the address is in ({@link JumpCache.generation}) OR decode mode key. */
   key: 8,
-  /** 32 bits: arena address of the block's first record; or, below {@link FIRST_RECORD}, table index of the region in its place; or 0. */
-  target: 12,
+  /** 32 bits: table index of what is called with the entry: a region, or what enters the block (SpecialHandler.ENTER). */
+  handler: 12,
+  /** 32 bits: arena address of the block's first record; 0: not known yet. */
+  record: 16,
 } as const;
-export const JUMP_ENTRY_SIZE = 16;
-/** No record has a lower address, no region a higher index. */
-export const FIRST_RECORD = 0x1_0000;
+export const JUMP_ENTRY_SIZE = 32;
 
 /** Entries of the cache: a power of 2. */
 const ENTRIES = 16_384;

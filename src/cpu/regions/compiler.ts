@@ -8,6 +8,7 @@ import {
   type Label,
   type Local,
   ModuleBuilder,
+  type Value,
   type Variable,
 } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
@@ -66,6 +67,8 @@ export interface RegionPlace {
   readonly firstExit: number;
   /** Arena address of the jump cache. */
   readonly jumps: number;
+  /** Arena address of the processor's context. */
+  readonly context: number;
 }
 
 /** Most entries of the jump cache that the exits of a region may need for themselves. */
@@ -75,14 +78,17 @@ export function mostExits(entry: RegionBlock): number {
   return edges;
 }
 
+/** Parameters of `regionRead` and so on, see RegionModule. */
+const SLOW_ACCESS = ['i32', 'i64', 'i32', 'i32', 'i64'] as const;
+
 /** Writes a batch of regions as one module. */
 export function emitRegions(plans: readonly RegionPlan[], place: RegionPlace): EmittedRegions {
   const m = new ModuleBuilder({ names: true });
   m.importMemory('env', 'memory', { initial: 1 });
   const table = m.importTable('env', 'table', { initial: 0 });
-  const regionRead = m.importFunction('env', 'regionRead', ['i32', 'i64', 'i32', 'i32'], ['i32']);
-  const regionModify = m.importFunction('env', 'regionModify', ['i32', 'i64', 'i32', 'i32'], ['i32']);
-  const regionWrite = m.importFunction('env', 'regionWrite', ['i32', 'i64', 'i32', 'i32'], ['i32']);
+  const regionRead = m.importFunction('env', 'regionRead', SLOW_ACCESS, ['i32']);
+  const regionModify = m.importFunction('env', 'regionModify', SLOW_ACCESS, ['i32']);
+  const regionWrite = m.importFunction('env', 'regionWrite', SLOW_ACCESS, ['i32']);
   const regionRaise = m.importFunction('env', 'regionRaise', ['i32'], []);
   const regionAbandon = m.importFunction('env', 'regionAbandon', ['i32', 'i32'], []);
   const carryOf = m.importFunction('env', 'carryOf', ['i32', 'i64', 'i64'], ['i32']);
@@ -122,6 +128,7 @@ export function emitRegions(plans: readonly RegionPlan[], place: RegionPlace): E
   const functions = plans.map((plan, number) => {
     const module: RegionModule = { ...shared, ...transfers[plan.long ? 1 : 0] };
     const numbering = {
+      context: place.context,
       sites,
       number: place.firstRegion + number,
       heat: place.firstHeat + number * REGION_HEAT.size,
@@ -161,6 +168,8 @@ export function instantiateRegions(
 
 /** A region's numbers. */
 interface Numbering {
+  /** Arena address of the processor's context. */
+  readonly context: number;
   /** Of the module. */
   readonly sites: SiteWriter;
   /** Table index. */
@@ -177,6 +186,7 @@ interface Numbering {
  */
 class RegionWriter {
   private readonly f: FunctionBuilder;
+  private readonly ctx: Local<'i32'>;
   private readonly plan: RegionPlan;
   private readonly module: RegionModule;
   private readonly numbering: Numbering;
@@ -194,6 +204,8 @@ class RegionWriter {
     this.plan = plan;
     this.module = module;
     this.numbering = numbering;
+    // a variable is shorter than the address, and as good once it is compiled
+    this.ctx = f.keepAlways(f.variable('i32', f.i32(numbering.context))) as Value as Local<'i32'>;
     this.changesBank = plan.blocks.some(({ instructions }) => instructions.some(({ changesBank }) => changesBank));
     numbering.sites.begin(numbering.number);
     const budget = this.emitAdmission();
@@ -209,6 +221,7 @@ class RegionWriter {
     }
     this.stage = new RegionStage(f, {
       module,
+      context: this.ctx,
       long: plan.long,
       mode: plan.mode,
       upper: plan.upper,
@@ -230,7 +243,7 @@ class RegionWriter {
   private emitAdmission(): Variable<'i32'> {
     const { f, module } = this;
     const { op } = f;
-    const ctx = f.param<'i32'>(0);
+    const { ctx } = this;
     const record = f.i32(this.plan.record);
     const heatAt = f.i32(this.numbering.heat);
     const left = f.let(op['i32.sub'](f.load('i32.load', heatAt, 0), f.i32(1)));
@@ -321,10 +334,7 @@ class RegionWriter {
     stage.xmmState.path = path.fork();
     if (to && edge.crosses) {
       const { mode, codeTables } = this.plan;
-      const mapped = stage.isMapped(edge.offset, codeTables.get(pageOf(edge.offset))!, mode);
-      const known = stage.flagsState.state;
-      f.if(f.op['i32.eqz'](mapped), () => stage.continueAt(f.let(stage.rip(edge.offset)) as Local<'i64'>));
-      stage.flagsState.state = known;
+      stage.requireMapped(edge.offset, codeTables.get(pageOf(edge.offset))!, mode);
     }
     if (!to) {
       this.emitExit(
@@ -351,8 +361,7 @@ class RegionWriter {
 
   /** Out of the region because the budget may end in it: the engine goes on. */
   private emitStop(offset: number): void {
-    const { f, stage } = this;
-    const ctx = f.param<'i32'>(0);
+    const { f, ctx, stage } = this;
     stage.leave();
     f.store('i64.store', ctx, stage.rip(offset), offsetOf('rip'));
     f.return(f.i32(Exit.STOP));

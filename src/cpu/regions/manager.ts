@@ -100,7 +100,7 @@ export class RegionManager {
   private readonly imports: RegionImports;
   private readonly sites: RegionSites;
   private readonly memory: Uint8Array;
-  private readonly jumps: number;
+  private readonly machine: Pick<RegionPlace, 'jumps' | 'context'>;
   private readonly u32: Uint32Array;
   private readonly followAll: boolean;
   private readonly policy: RegionPolicy;
@@ -131,8 +131,7 @@ export class RegionManager {
     buffer: ArrayBufferLike;
     imports: RegionImports;
     sites: RegionSites;
-    /** Arena address of the jump cache. */
-    jumps: number;
+    machine: RegionManager['machine'];
     /** Compiles on another thread; without it, or once it has failed, everything is compiled here. */
     compiler?: RegionCompiler;
     /** Is shown each module before it is instantiated. */
@@ -152,7 +151,7 @@ export class RegionManager {
     this.sites = options.sites;
     this.memory = new Uint8Array(options.buffer);
     this.compiler = options.compiler;
-    this.jumps = options.jumps;
+    this.machine = options.machine;
     this.inspect = options.inspect;
   }
 
@@ -265,7 +264,7 @@ export class RegionManager {
       firstRegion,
       firstHeat: blocks.regionHeat + (firstRegion - FIRST_REGION) * REGION_HEAT.size,
       firstExit: blocks.allocateLinks(exits),
-      jumps: this.jumps,
+      ...this.machine,
     };
   }
 

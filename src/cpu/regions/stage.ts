@@ -55,11 +55,11 @@ export interface RegionModule {
   readonly table: TableRef;
   /** (segment, offset lo, hi, bytes | write << 8) -> 0 or 1. */
   readonly checkSegment: FunctionRef;
-  /** (context, linear, site, bytes - 1) -> arena address, or 0: leave at the site. */
+  /** (context, linear, site, bytes - 1, TLB tag found) -> arena address, or 0: leave at the site. */
   readonly regionRead: FunctionRef;
   /** The same for reading and writing. */
   readonly regionModify: FunctionRef;
-  /** (context, linear, site, bytes - 1), value in `slowValue` -> not 0 if it was written, or 0. */
+  /** (context, linear, site, bytes - 1, TLB tag found), value in `slowValue` -> not 0 if it was written, or 0. */
   readonly regionWrite: FunctionRef;
   /** (flag kind, result, other) -> CF. */
   readonly carryOf: FunctionRef;
@@ -84,6 +84,8 @@ export interface RegionModule {
 /** What a region's function gets from its compiler. */
 export interface RegionEnvironment {
   readonly module: RegionModule;
+  /** Arena address of the processor's context, always the same. */
+  readonly context: Local<'i32'>;
   readonly long: boolean;
   /** Mode key the code was decoded for; and whether it lies in the upper half of the linear addresses, as far as is known. */
   readonly mode: number;
@@ -141,7 +143,7 @@ export class RegionStage extends Stage {
     super();
     this.f = f;
     this.env = env;
-    this.ctx = f.param<'i32'>(0);
+    this.ctx = env.context;
     for (let i = 0; i < 16; i++) {
       if ((env.loaded >> i) & 1) this.registers[i] = f.variable('i64', f.load('i64.load', this.ctx, this.at('gpr', i)));
     }
@@ -150,7 +152,7 @@ export class RegionStage extends Stage {
     this.tlb = f.variable('i32', f.load('i32.load', this.ctx, this.at('tlb')));
     this.assuming = env.assuming;
     this.translations = new Translations(f);
-    this.transfer = new RegionTransfer(f, env, this.tlb);
+    this.transfer = new RegionTransfer(f, env, this.ctx, this.tlb);
     this.xmmState = new XmmRegisters(f, this.ctx, env.merging);
     this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name), env.module.carryOf);
   }
@@ -617,13 +619,14 @@ export class RegionStage extends Stage {
   }
   /**
    * Has the caller choose between `fast`, which gives the arena address, and the slow path, behind which it calls `missed`:
-   * as the TLB has the page, or a translation found before is the page's.
+   * as the TLB has the page, or a translation found before is the page's. `tag` is for the slow path, which has no use for it: V8
+   * folds a load that has one use into the comparison, and because it might trap does it a second time.
    */
   private access(
     { linear, origin }: Address,
     bytes: number,
     write: boolean,
-    choose: (hit: I32, fast: () => Value<'i32'>, missed: () => void) => void,
+    choose: (hit: I32, fast: () => Value<'i32'>, missed: () => void, tag: I64) => void,
   ): void {
     const { f, translations } = this;
     const known = this.xmmState.path.translations;
@@ -636,30 +639,33 @@ export class RegionStage extends Stage {
         this.eq(this.and(linear as I64, f.i64(BigInt(-4096 | (bytes - 1))) as I64), found.page as Value as I64),
         () => place(found.addend),
         () => {},
+        f.i64(0) as I64,
       );
       return;
     }
     const { tag, addend } = write ? TLB_WRITE : TLB_READ;
     const entry = this.tlbEntry(linear);
     const load = () => f.load('i32.load', entry, addend);
+    const present = f.let(f.load('i64.load', entry, tag)) as I64;
     if (!kept) {
-      const hit = this.eq(f.load('i64.load', entry, tag) as I64, this.page(linear, bytes));
       choose(
-        hit,
+        this.eq(present, this.page(linear, bytes)),
         () => place(load()),
         () => {},
+        present,
       );
       return;
     }
     const page = f.let(this.page(linear, bytes)) as I64;
     const entered = translations.enter(known, kept, write, page);
     choose(
-      this.eq(f.load('i64.load', entry, tag) as I64, page),
+      this.eq(present, page),
       () => {
         entered.addend.set(load());
         return place(entered.addend);
       },
       () => entered.page.set(f.i64(NO_PAGE)),
+      present,
     );
   }
   /** Number of the site of the current instruction, for an access. */
@@ -673,7 +679,7 @@ export class RegionStage extends Stage {
   private place(address: Address, bytes: number, write = false): Local<'i32'> {
     const { f } = this;
     let place: Local<'i32'> | undefined;
-    this.access(address, bytes, write, (hit, fast, missed) => {
+    this.access(address, bytes, write, (hit, fast, missed, tag) => {
       place = f.ifValue(
         'i32',
         hit,
@@ -681,7 +687,7 @@ export class RegionStage extends Stage {
         () => {
           const slow = write ? this.env.module.regionModify : this.env.module.regionRead;
           const site = this.accessSite(address, bytes, write ? INFO_WRITE : 0);
-          const found = f.call(slow, [this.ctx, address.linear, site, f.i32(bytes - 1)]) as Local<'i32'>;
+          const found = f.call(slow, [this.ctx, address.linear, site, f.i32(bytes - 1), tag]) as Local<'i32'>;
           this.abortUnless(found);
           missed();
           return found;
@@ -708,7 +714,7 @@ export class RegionStage extends Stage {
   private storeValue(operator: StoreName, address: Address, bytes: number, value: Value): void {
     const { f } = this;
     const v = f.let(value);
-    this.access(address, bytes, true, (hit, fast, missed) =>
+    this.access(address, bytes, true, (hit, fast, missed, tag) =>
       f.if(
         hit,
         () => f.store(operator, fast(), v, 0),
@@ -716,7 +722,7 @@ export class RegionStage extends Stage {
           f.store(operator, this.ctx, v, this.at('slowValue'));
           const slow = this.env.module.regionWrite;
           const site = this.accessSite(address, bytes);
-          const done = f.call(slow, [this.ctx, address.linear, site, f.i32(bytes - 1)]) as Local<'i32'>;
+          const done = f.call(slow, [this.ctx, address.linear, site, f.i32(bytes - 1), tag]) as Local<'i32'>;
           this.abortUnless(done);
           missed();
         },
@@ -861,15 +867,22 @@ export class RegionStage extends Stage {
     this.continueAt(to);
   }
   /**
-   * Whether the code of another page is still what it was: translated for execution, to the guest page with this code
-   * table (which each guest page has of its own, for each mode).
+   * Leaves the region for the offset unless the code of its page is still what it was: translated for execution, to the guest page
+   * with this code table (which each guest page has of its own, for each mode).
    */
-  isMapped(offset: number, codeTable: number, mode: number): I32 {
+  requireMapped(offset: number, codeTable: number, mode: number): void {
     const { f } = this;
     const page = f.let(this.rip(offset & ~0xfff)) as Local<'i64'>;
     const entry = this.tlbEntry(page);
-    const tag = this.eq(f.load('i64.load', entry, TLB_EXECUTE.tag) as I64, this.or(page as I64, mode));
-    return this.and(tag, this.eq(f.load('i32.load', entry, TLB_EXECUTE.codeTable) as I32, codeTable));
+    f.block((mapped) => {
+      f.block((unmapped) => {
+        f.brIf(unmapped, this.ne(f.load('i64.load', entry, TLB_EXECUTE.tag) as I64, this.or(page as I64, mode)), false);
+        f.brIf(mapped, this.eq(f.load('i32.load', entry, TLB_EXECUTE.codeTable) as I32, codeTable), true);
+      });
+      const known = this.flagsState.state;
+      this.continueAt(f.let(this.rip(offset)) as Local<'i64'>);
+      this.flagsState.state = known;
+    });
   }
   /** Leaves the region for an address, found as the interpreter finds it. */
   continueAt(to: Local<'i64'>): void {

@@ -1,12 +1,12 @@
 /**
- * How regions go on elsewhere once the context has everything but rip: straight to the region there if they know it, each by a jump of
+ * How regions go on elsewhere once the context has everything but rip: straight to what is there if they know it, each by a jump of
  * its own, which processors predict better than one that all share; else through the interpreter's module.
  */
-import type { FunctionBuilder, FunctionRef, Label, Local, Signature, TableRef, Variable } from '../../wasm/index.ts';
+import type { FunctionBuilder, FunctionRef, Local, Signature, TableRef, Variable } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import { TLB_GENERATIONS } from '../interpreter/tlb-access.ts';
 import { jumpPlace } from '../interpreter/transfer.ts';
-import { FIRST_RECORD, JUMP_ENTRY } from '../memory/jump-cache.ts';
+import { JUMP_ENTRY } from '../memory/jump-cache.ts';
 
 /** What it needs to know of the region. */
 export interface TransferEnvironment {
@@ -29,21 +29,21 @@ export class RegionTransfer {
   private readonly ctx: Local<'i32'>;
   private readonly tlb: Variable<'i32'>;
 
-  /** @param tlb address of the current TLB bank */
-  constructor(f: FunctionBuilder, env: TransferEnvironment, tlb: Variable<'i32'>) {
+  /** @param ctx context; @param tlb address of the current TLB bank */
+  constructor(f: FunctionBuilder, env: TransferEnvironment, ctx: Local<'i32'>, tlb: Variable<'i32'>) {
     this.f = f;
     this.env = env;
-    this.ctx = f.param<'i32'>(0);
+    this.ctx = ctx;
     this.tlb = tlb;
   }
 
-  /** To a fixed address on the same page, with the exit's own entry of the jump cache. */
+  /** To a fixed address on the same page, with the exit's own entry of the jump cache, which is good as long as the region is. */
   follow(entry: number, to: Local<'i64'>): void {
     const { f } = this;
     this.setRip(to);
     const jump = f.let(f.i32(entry));
-    f.block((elsewhere) => this.enterRegion(jump, elsewhere));
-    f.returnCall(this.env.module.follow, [this.ctx, jump, to]);
+    if (this.env.long) this.enter(jump);
+    else f.returnCall(this.env.module.follow, [this.ctx, jump, to]);
   }
 
   /** To a fixed address on another page. */
@@ -83,17 +83,12 @@ export class RegionTransfer {
       const generation = f.load('i32.load', this.tlb, TLB_GENERATIONS + (env.upper ? 4 : 0));
       const key = op['i32.or'](generation, f.i32(env.mode));
       f.brIf(elsewhere, op['i32.ne'](f.load('i32.load', jump, JUMP_ENTRY.key), key), false);
-      this.enterRegion(jump, elsewhere);
+      this.enter(jump);
     });
   }
 
-  private enterRegion(jump: Local<'i32'>, elsewhere: Label): void {
-    const { f } = this;
-    const { op } = f;
+  private enter(jump: Local<'i32'>): void {
     const { signature, table } = this.env.module;
-    const target = f.let(f.load('i32.load', jump, JUMP_ENTRY.target));
-    // 0 is no region, and a record has a greater number
-    f.brIf(elsewhere, op['i32.ge_u'](op['i32.sub'](target, f.i32(1)), f.i32(FIRST_RECORD - 1)), false);
-    f.returnCallIndirect(signature, target, [this.ctx, jump], table);
+    this.f.returnCallIndirect(signature, this.f.load('i32.load', jump, JUMP_ENTRY.handler), [this.ctx, jump], table);
   }
 }
