@@ -126,7 +126,7 @@
                   (i32.const 7)
                   (local.get $l15)))))
           (local.set $l20
-            (i64.const 1))))
+            (i64.const 2048))))
       (local.set $l6
         (local.tee $l15
           (i64.load

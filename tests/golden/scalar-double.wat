@@ -101,7 +101,7 @@
                         (i32.const 7)
                         (local.get $l14)))))
                 (local.set $l16
-                  (i64.const 1))
+                  (i64.const 2048))
                 (local.get $l18))))))
       (local.set $l21
         (f64.load offset=1104
@@ -285,7 +285,7 @@
                   (local.get $l24)))
               (br $B2)))
           (local.set $l25
-            (i64.const 1))))
+            (i64.const 2048))))
       (local.set $l12
         (i64.add
           (local.get $l6)

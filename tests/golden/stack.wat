@@ -116,7 +116,7 @@
                   (i32.const 7)
                   (local.get $l18)))))
           (local.set $l20
-            (i64.const 1))))
+            (i64.const 2048))))
       (local.set $l8
         (local.get $l16))
       (if $I4

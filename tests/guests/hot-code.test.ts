@@ -187,6 +187,19 @@ describe('faults in hot loops', () => {
     assert.equal(guest.frame().vector, 0x80);
     assert.equal(guest.register('r8'), BigInt(MANY));
   });
+  test('the first bytes of the address space, unaligned, behind an access that had no page', () => {
+    const guest = protectedMode(`mov ecx, ${MANY}
+      again: mov esi, 0xffe
+      mov eax, [esi]
+      sub esi, 0xffd
+      add ebx, [esi]
+      dec ecx
+      jnz again
+      hlt`);
+    guest.memory.writeU32(1, 3);
+    guest.halt(LIMIT);
+    assert.equal(guest.register('ebx'), BigInt(3 * MANY));
+  });
   test('in real-address mode, a software interrupt', () => {
     const guest = realMode(`mov cx, ${MANY}\nagain: int 0x60\ndec cx\njnz again\nhlt\norg 0x7e00\ninc ebx\niretw`);
     guest.memory.writeU32(4 * 0x60, 0x7e00);

@@ -63,8 +63,8 @@ export interface Translation {
   readonly addend: Variable<'i32'>;
 }
 
-/** What no page's address is. */
-export const NO_PAGE = 1n;
+/** What neither a page's address is nor that of an unaligned access of up to 8 bytes without its place in the page. */
+export const NO_PAGE = 0x800n;
 
 interface Entry {
   readonly translation: Translation;

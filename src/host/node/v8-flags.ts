@@ -10,10 +10,11 @@ const FLAGS = ['--wasm-tiering-budget=2000000'] as const;
 
 /**
  * Regions have been run often when they are compiled, nearly all of them would be compiled once more soon, and the thread that
- * compiles them has the time: straight away by the optimizing compiler, and the whole module.
+ * compiles them has the time: straight away by the optimizing compiler, and the whole module. They look neither at entry nor in
+ * loops whether the stack has an end: they call no regions, only leave for them, and a loop lasts no longer than the budget.
  */
-const OPTIMIZE = ['--no-liftoff', '--no-wasm-lazy-compilation'] as const;
-const AS_BEFORE = ['--liftoff', '--wasm-lazy-compilation'] as const;
+const OPTIMIZE = ['--no-liftoff', '--no-wasm-lazy-compilation', '--no-wasm-stack-checks'] as const;
+const AS_BEFORE = ['--liftoff', '--wasm-lazy-compilation', '--wasm-stack-checks'] as const;
 
 /** What `compile` compiles to WebAssembly, and what other threads do meanwhile, is optimized at once. */
 export function optimized<T>(compile: () => T): T {
