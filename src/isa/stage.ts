@@ -48,6 +48,8 @@ export interface FlagValues {
   SF?: I32;
   OF?: I32;
 }
+/** The flags that do not follow from a result. */
+export type CarryFlags = Pick<FlagValues, 'CF' | 'OF' | 'AF'>;
 export type FlagName = 'CF' | 'PF' | 'AF' | 'ZF' | 'SF' | 'OF';
 
 /** Exception vectors an instruction itself may raise (SDM vol. 3A table 6-1). */
@@ -272,6 +274,11 @@ export abstract class Stage {
   abstract logicFlags(result: Int, bits?: Bits): void;
   /** Sets the named flags, leaves the others. */
   abstract setFlags(values: FlagValues, bits?: Bits): void;
+  /**
+   * The same, of values that need only be made if someone asks for them: `values` may be called any number of times, or never.
+   * `inputs` are the locals they are made of. SF, ZF and PF come from `result`; without one they, and AF, stay.
+   */
+  abstract setFlagsLater(inputs: readonly Int[], values: () => CarryFlags, bits: Bits, result?: Int): void;
   /** One flag as 0 or 1. */
   abstract flag(name: FlagName): Local<'i32'>;
   /** The condition of Jcc/SETcc/CMOVcc number `cc` as 0 or 1. */

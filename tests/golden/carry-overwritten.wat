@@ -1,5 +1,5 @@
   (func $region_1:0 (type $t5) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i32) (local $l10 i64) (local $l11 i64) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i64) (local $l17 i32) (local $l18 i32) (local $l19 i64)
+    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i32) (local $l10 i64) (local $l11 i64) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i64) (local $l17 i64) (local $l18 i64) (local $l19 i32) (local $l20 i32)
     (local.set $l2
       (i32.const 12288))
     (local.set $l3
@@ -72,73 +72,35 @@
           (i64.const 0))
         (local.set $l7
           (local.get $l15))
-        (local.set $l14
-          (i64.shl
-            (local.tee $l15
-              (local.get $l5))
-            (i64.const 3)))
-        (local.set $l17
-          (i32.and
-            (i32.wrap_i64
-              (i64.shr_u
-                (local.tee $l16
-                  (i64.shl
-                    (local.get $l15)
-                    (i64.const 2)))
-                (i64.const 63)))
-            (i32.const 1)))
-        (local.set $l18
-          (i32.xor
-            (i32.and
-              (i32.wrap_i64
-                (i64.shr_u
-                  (local.get $l14)
-                  (i64.const 63)))
-              (i32.const 1))
-            (local.get $l17)))
-        (local.set $l19
-          (i64.or
-            (i64.shl
-              (i64.extend_i32_u
-                (local.get $l17))
-              (i64.const 63))
-            (i64.shl
-              (i64.extend_i32_u
-                (i32.xor
-                  (local.get $l17)
-                  (local.get $l18)))
-              (i64.const 62))))
-        (local.set $l10
-          (local.get $l14))
-        (local.set $l11
-          (local.get $l19))
         (local.set $l5
-          (local.get $l14))
-        (local.set $l12
-          (i32.const 0))
+          (local.tee $l14
+            (i64.shl
+              (local.tee $l15
+                (local.get $l5))
+              (i64.const 3))))
         (local.set $l10
-          (local.tee $l16
+          (local.tee $l17
             (i64.sub
-              (local.tee $l19
+              (local.tee $l16
                 (local.get $l6))
               (i64.const 1))))
         (local.set $l11
           (i64.const 0))
-        (local.set $l16
+        (local.set $l17
           (local.tee $l6
-            (local.get $l16)))
-        (local.set $l19
+            (local.get $l17)))
+        (local.set $l16
           (local.get $l6))
         (if $I4
-          (local.tee $l17
+          (local.tee $l20
             (i32.xor
-              (local.tee $l18
+              (local.tee $l19
                 (i64.eqz
                   (local.tee $l10
-                    (local.tee $l14
+                    (local.tee $l18
                       (i64.and
-                        (local.get $l16)
-                        (local.get $l19))))))
+                        (local.get $l17)
+                        (local.get $l16))))))
               (i32.const 1)))
           (then
             (local.set $l12
@@ -175,7 +137,7 @@
                 (return
                   (i32.const 0))))
             (br $L3)))
-        (local.set $l14
+        (local.set $l18
           (i64.add
             (local.get $l8)
             (i64.const 15)))
@@ -202,7 +164,7 @@
           (local.get $l4))
         (i64.store offset=136
           (local.get $l2)
-          (local.get $l14))
+          (local.get $l18))
         (return_call_indirect (type $t5)
           (local.get $l2)
           (i32.const ADDRESS)

@@ -12,6 +12,7 @@ import {
   type Access,
   type Address,
   type Bits,
+  type CarryFlags,
   type FlagName,
   type FlagValues,
   type I32,
@@ -709,6 +710,9 @@ export class InterpreterStage extends Stage {
     this.settle();
     this.effects.writesFlags = true;
     emitSetFlags(this, this.ctx, values, bits);
+  }
+  setFlagsLater(_inputs: readonly Int[], values: () => CarryFlags, bits: Bits, result?: Int): void {
+    this.setFlags(result === undefined ? values() : { result, ...values() }, bits);
   }
   flag(name: FlagName): Local<'i32'> {
     this.settle();

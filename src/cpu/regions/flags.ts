@@ -3,7 +3,7 @@
  * where the region is left: mostly the result and the first operand of the last operation, of which the flags follow (see
  * cpu/flags.ts). What they mean is known while code is emitted, except where paths merge: there a third variable says it.
  */
-import type { Bits, FlagName, FlagValues, I32, I64, Int, Stage } from '../../isa/stage.ts';
+import type { Bits, CarryFlags, FlagName, FlagValues, I32, I64, Int, Stage } from '../../isa/stage.ts';
 import type { FunctionRef, Local, Value, Variable } from '../../wasm/index.ts';
 import type { FieldName } from '../context.ts';
 import { encodeFlagKind, FlagKind, FlagOverlay } from '../flags.ts';
@@ -21,11 +21,26 @@ export type FlagsState =
   /** Result and CF. */
   | { readonly kind: 'inc' | 'dec'; readonly bits: Bits }
   | { readonly kind: 'logic'; readonly bits: Bits }
+  /** Those of `base`, and some that are made of locals once someone asks; see {@link Stage.setFlagsLater}. */
+  | Deferred
   /** The flags themselves in their RFLAGS places, which locals hold too. */
   | { readonly kind: 'flags'; readonly bits: 64; readonly values: Readonly<Record<FlagName, I32>> };
 
+interface Deferred {
+  readonly kind: 'deferred';
+  readonly base: FlagsState;
+  readonly values: () => CarryFlags;
+  readonly bits: Bits;
+  /** What SF, ZF and PF come from; without one they are those of `base`. */
+  readonly result: Int | undefined;
+  /** How many there are one upon the other. */
+  readonly depth: number;
+}
+/** Beyond it code would grow: each is written where a region may be left. */
+const MOST_DEFERRED = 3;
+
 const VARIABLE: FlagsState = { kind: 'variable' };
-const WORDS: FlagsState = { kind: 'words' };
+const WORDS = { kind: 'words' } as const satisfies FlagsState;
 const KINDS = {
   add: FlagKind.ADD,
   sub: FlagKind.SUB,
@@ -71,7 +86,7 @@ export class LazyFlags {
   /** `flagKind` now, for a site; see sites.ts. */
   get encodedKind(): number {
     const { state } = this;
-    if (state.kind === 'variable') return VARIABLE_FLAG_KIND;
+    if (state.kind === 'variable' || state.kind === 'deferred') return VARIABLE_FLAG_KIND;
     return state.kind === 'words' ? 0 : encodeFlagKind(KINDS[state.kind], state.bits);
   }
 
@@ -103,7 +118,40 @@ export class LazyFlags {
     this.state = { kind: 'logic', bits };
   }
 
+  setLater(inputs: readonly Int[], values: () => CarryFlags, bits: Bits, result?: Int): void {
+    for (const input of inputs) this.x.f.keep(input);
+    if (result !== undefined) this.x.f.keep(result);
+    if (result === undefined && this.state.kind === 'deferred' && this.state.depth === MOST_DEFERRED) this.made();
+    const { state } = this;
+    const depth = result === undefined && state.kind === 'deferred' ? state.depth + 1 : 1;
+    this.state = { kind: 'deferred', base: result === undefined ? state : VARIABLE, values, bits, result, depth };
+  }
+
+  /** Whether there are flags to be made. */
+  get deferred(): boolean {
+    return this.state.kind === 'deferred';
+  }
+
+  /** The state once the flags are made that are to be made. */
+  private made(): Exclude<FlagsState, Deferred> {
+    const { state } = this;
+    if (state.kind !== 'deferred') return state;
+    const { base, values, bits, result } = state;
+    this.state = base;
+    this.set(result === undefined ? values() : { result, ...values() }, bits);
+    return this.made();
+  }
+
+  /** Where the region is left at a site: nothing is known of the flags there but what the variables hold. */
+  atSite(): void {
+    const { state } = this;
+    if (state.kind !== 'deferred') return;
+    this.join();
+    this.state = state;
+  }
+
   set(values: FlagValues, bits: Bits): void {
+    this.made();
     const { x } = this;
     const pick = (name: FlagName) => x.let((values[name] ?? this.flag(name)) as I32) as I32;
     if (values.result !== undefined) {
@@ -193,15 +241,19 @@ export class LazyFlags {
   }
 
   flag(name: FlagName): Value<'i32'> {
-    if (this.state.kind === 'variable') {
-      const known = name === 'CF' || name === 'OF' ? this.state[name] : undefined;
+    const ofResult = this.ofResult(name);
+    if (ofResult) return ofResult;
+    let state = this.made();
+    if (state.kind === 'variable') {
+      const known = name === 'CF' || name === 'OF' ? state[name] : undefined;
       if (known) return known;
       if (name === 'CF') return this.x.f.call(this.carryOf, [this.kind, this.result, this.other]) as Local<'i32'>;
       this.settle();
+      state = WORDS;
     }
-    const { x, state } = this;
+    const { x } = this;
     const result = this.result as Value as I64;
-    if (state.kind === 'words' || state.kind === 'variable') return this.flagOfWords(name);
+    if (state.kind === 'words') return this.flagOfWords(name);
     if (state.kind === 'flags') return state.values[name];
     const { kind, bits } = state;
     switch (name) {
@@ -210,7 +262,7 @@ export class LazyFlags {
       case 'SF':
         return this.topBit(result, bits);
       case 'PF':
-        return x.xor(x.and(x.popcnt(x.and(x.wrap(result), 0xff)), 1), 1);
+        return this.parity(result);
       case 'CF':
         return this.carry(kind, bits);
       case 'OF':
@@ -218,6 +270,30 @@ export class LazyFlags {
       case 'AF':
         return this.auxiliary(kind);
     }
+  }
+
+  /** A flag that follows from a result of which other flags have not been made. */
+  private ofResult(name: FlagName): Value<'i32'> | undefined {
+    const { x, state } = this;
+    if (state.kind !== 'deferred' || state.result === undefined) return undefined;
+    const { bits } = state;
+    const result = x.toI64(state.result);
+    switch (name) {
+      case 'ZF':
+        return x.eqz(this.masked(result, bits));
+      case 'SF':
+        return this.topBit(result, bits);
+      case 'PF':
+        return this.parity(result);
+      default:
+        return undefined;
+    }
+  }
+
+  /** Whether the low byte has an even number of ones. */
+  private parity(result: I64): Value<'i32'> {
+    const { x } = this;
+    return x.xor(x.and(x.popcnt(x.and(x.wrap(result), 0xff)), 1), 1);
   }
 
   private carry(kind: Operation, bits: Bits): Value<'i32'> {
@@ -360,7 +436,8 @@ export class LazyFlags {
 
   /** Makes the variables hold the settled words: where single flags change, or are asked for behind a merge of paths. */
   private settle(): void {
-    const { x, state } = this;
+    const { x } = this;
+    const state = this.made();
     if (state.kind === 'words') return;
     if (state.kind === 'variable' || state.kind === 'flags') {
       const emit = () => {
@@ -384,7 +461,7 @@ export class LazyFlags {
 
   /** Where paths merge: notes in the kind variable what is known here. */
   join(): void {
-    if (this.state.kind !== 'variable') this.kind.set(this.x.i32(this.encodedKind));
+    if (this.made().kind !== 'variable') this.kind.set(this.x.i32(this.encodedKind));
     this.state = VARIABLE;
   }
 
@@ -395,10 +472,10 @@ export class LazyFlags {
 
   /** Stores the variables to the context. */
   store(): void {
+    const state = this.made();
     const { f } = this.x;
     f.store('i64.store', this.ctx, this.result as Value, this.at('flagResult'));
     f.store('i64.store', this.ctx, this.other as Value, this.at('flagCarries'));
-    const { state } = this;
     f.store(
       'i32.store',
       this.ctx,

@@ -10,6 +10,7 @@ import {
   type Access,
   type Address,
   type Bits,
+  type CarryFlags,
   type FlagName,
   type FlagValues,
   type I32,
@@ -22,16 +23,17 @@ import {
   Stage,
   type StateWord,
 } from '../../isa/stage.ts';
-import type {
-  FunctionBuilder,
-  FunctionRef,
-  Label,
-  Local,
-  Signature,
-  StoreName,
-  TableRef,
-  Value,
-  Variable,
+import {
+  type FunctionBuilder,
+  type FunctionRef,
+  isConstant,
+  type Label,
+  type Local,
+  type Signature,
+  type StoreName,
+  type TableRef,
+  type Value,
+  type Variable,
 } from '../../wasm/index.ts';
 import { type FieldName, FS, GS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
 import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
@@ -791,6 +793,9 @@ export class RegionStage extends Stage {
   setFlags(values: FlagValues, bits: Bits = this.bits): void {
     this.flagsState.set(values, bits);
   }
+  setFlagsLater(inputs: readonly Int[], values: () => CarryFlags, bits: Bits, result?: Int): void {
+    this.flagsState.setLater(inputs, values, bits, result);
+  }
   flag(name: FlagName): Local<'i32'> {
     return this.f.let(this.flagsState.flag(name));
   }
@@ -907,10 +912,12 @@ export class RegionStage extends Stage {
   /** Leaves at the site that the context names. */
   private toCommonExit(): void {
     this.xmmState.store();
+    this.flagsState.atSite();
     this.f.br(this.abortLabel!);
   }
   private abortUnless(done: Local<'i32'>): void {
-    if (this.xmmState.changed) this.f.if(this.eqz(done), () => this.toCommonExit(), undefined, false);
+    if (this.xmmState.changed || this.flagsState.deferred)
+      this.f.if(this.eqz(done), () => this.toCommonExit(), undefined, false);
     else this.f.brIf(this.abortLabel!, this.eqz(done), false);
   }
   /** Leaves with the current instruction not done; the context says why. */
@@ -961,6 +968,10 @@ export class RegionStage extends Stage {
   // ---- emission
 
   if(condition: I32, then: () => void, otherwise?: () => void, likely?: boolean): void {
+    if (isConstant(condition)) {
+      this.f.if(condition, then, otherwise);
+      return;
+    }
     // what an arm finds out holds in it only
     const { xmmState } = this;
     const { path } = xmmState;

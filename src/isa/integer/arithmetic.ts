@@ -130,9 +130,12 @@ function highProductS(x: Stage, a: I64, b: I64): I64 {
 }
 
 /** CF and OF set where the upper half of a product is significant; the other flags are undefined (left as the low half gives). */
-function productFlags(x: Stage, significant: I32, low: Int, bits: Bits): void {
-  const s = x.let(significant) as I32;
-  x.setFlags({ result: low, CF: s, OF: s, AF: x.i32(0) }, bits);
+function productFlags(x: Stage, inputs: readonly Int[], significant: () => I32, low: Int, bits: Bits): void {
+  const values = () => {
+    const s = x.let(significant()) as I32;
+    return { CF: s, OF: s, AF: x.i32(0) };
+  };
+  x.setFlagsLater(inputs, values, bits, low);
 }
 
 /** One-operand MUL and IMUL: rDX:rAX (AX for bytes) = rAX * operand. */
@@ -143,7 +146,7 @@ function wideMultiply(x: Stage, signed: boolean): void {
   if (bits === 64) {
     const low = x.let(x.mul(a, b)) as I64;
     const high = x.let(signed ? highProductS(x, a as I64, b as I64) : highProductU(x, a as I64, b as I64)) as I64;
-    productFlags(x, signed ? x.ne(high, x.shrS(low, 63)) : x.nez(high), low, 64);
+    productFlags(x, [high], () => (signed ? x.ne(high, x.shrS(low, 63)) : x.nez(high)), low, 64);
     x.setGpr(RAX, 64, low);
     x.setGpr(RDX, 64, high);
     return;
@@ -152,10 +155,8 @@ function wideMultiply(x: Stage, signed: boolean): void {
   const product = x.let(x.mul(wide(a), wide(b))) as I64;
   const low = x.let(x.wrap(product)) as I32;
   const high = x.let(x.wrap(x.shrU(product, bits))) as I32;
-  const significant = signed
-    ? x.op['i64.ne'](product, x.extendS(x.signExtend(low, bits)))
-    : x.nez(x.shrU(product, bits));
-  productFlags(x, significant as I32, low, bits);
+  const significant = () => (signed ? x.ne(product, x.extendS(x.signExtend(low, bits))) : x.nez(x.shrU(product, bits)));
+  productFlags(x, [product], significant, low, bits);
   if (bits === 8) {
     x.setGpr(RAX, 16, low);
   } else {
@@ -183,15 +184,15 @@ function truncatingMultiply(x: Stage, a: Int, b: Int): void {
   const bits = x.bitsOf(0) as Bits;
   if (bits === 64) {
     const low = x.let(x.mul(a, b)) as I64;
-    const high = highProductS(x, a as I64, b as I64);
-    productFlags(x, x.ne(high, x.shrS(low, 63)), low, 64);
+    const high = () => highProductS(x, a as I64, b as I64);
+    productFlags(x, [a, b], () => x.ne(high(), x.shrS(low, 63)), low, 64);
     x.write(0, low);
     return;
   }
   const wide = (v: Int): I64 => x.extendS(x.signExtend(v as I32, bits));
   const product = x.let(x.mul(wide(a), wide(b))) as I64;
   const low = x.let(x.wrap(product)) as I32;
-  productFlags(x, x.ne(product, x.extendS(x.signExtend(low, bits))), low, bits);
+  productFlags(x, [product], () => x.ne(product, x.extendS(x.signExtend(low, bits))), low, bits);
   x.write(0, low);
 }
 

@@ -39,25 +39,34 @@ function shift(
 /** Shifts a value held in a wider integer: bits beyond the type's width must vanish, so 8/16-bit counts up to 31 are safe in i32; 32/64-bit counts are below the width. */
 export const SHL = shift('SHL', [4, 6], 'OA', (x, a, count, bits) => {
   const result = x.let(x.shl(a, count)) as Int;
-  // last bit shifted out: bit `bits - count` of a; for counts beyond the width it is 0
-  const previous = x.let(x.shl(a, x.sub(count, 1))) as Int;
-  const cf = x.let(x.signBit(previous, bits)) as I32;
-  x.setFlags({ result, CF: cf, OF: x.xor(x.signBit(result, bits), cf), AF: x.i32(0) }, bits);
+  const flags = () => {
+    // last bit shifted out: bit `bits - count` of a; for counts beyond the width it is 0
+    const previous = x.let(x.shl(a, x.sub(count, 1))) as Int;
+    const cf = x.let(x.signBit(previous, bits)) as I32;
+    return { CF: cf, OF: x.xor(x.signBit(result, bits), cf), AF: x.i32(0) };
+  };
+  x.setFlagsLater([a, count], flags, bits, result);
   x.write(0, result);
 });
 
 export const SHR = shift('SHR', [5], 'OA', (x, a, count, bits) => {
   const result = x.let(x.shrU(a, count)) as Int;
-  const cf = x.and(x.toI32(x.shrU(a, x.sub(count, 1))), 1);
-  x.setFlags({ result, CF: cf, OF: x.signBit(a, bits), AF: x.i32(0) }, bits);
+  const flags = () => {
+    const cf = x.and(x.toI32(x.shrU(a, x.sub(count, 1))), 1);
+    return { CF: cf, OF: x.signBit(a, bits), AF: x.i32(0) };
+  };
+  x.setFlagsLater([a, count], flags, bits, result);
   x.write(0, result);
 });
 
 export const SAR = shift('SAR', [7], 'A', (x, a, count, bits) => {
   const wide = x.let(x.signExtend(a, bits)) as Int;
   const result = x.let(x.shrS(wide, count)) as Int;
-  const cf = x.and(x.toI32(x.shrS(wide, x.sub(count, 1))), 1);
-  x.setFlags({ result, CF: cf, OF: x.i32(0), AF: x.i32(0) }, bits);
+  const flags = () => {
+    const cf = x.and(x.toI32(x.shrS(wide, x.sub(count, 1))), 1);
+    return { CF: cf, OF: x.i32(0), AF: x.i32(0) };
+  };
+  x.setFlagsLater([wide, count], flags, bits, result);
   x.write(0, result);
 });
 
@@ -72,16 +81,21 @@ function rotate(x: Stage, a: Int, count: Int, bits: Bits, left: boolean): Int {
 
 export const ROL = shift('ROL', [0], 'O', (x, a, count, bits) => {
   const result = x.let(rotate(x, a, count, bits, true)) as Int;
-  const cf = x.let(x.and(x.toI32(result), 1)) as I32;
-  x.setFlags({ CF: cf, OF: x.xor(x.signBit(result, bits), cf) });
+  const flags = () => {
+    const cf = x.let(x.and(x.toI32(result), 1)) as I32;
+    return { CF: cf, OF: x.xor(x.signBit(result, bits), cf) };
+  };
+  x.setFlagsLater([result], flags, bits);
   x.write(0, result);
 });
 
 export const ROR = shift('ROR', [1], 'O', (x, a, count, bits) => {
   const result = x.let(rotate(x, a, count, bits, false)) as Int;
-  const cf = x.let(x.signBit(result, bits)) as I32;
-  const next = x.and(x.toI32(x.shrU(result, bits - 2)), 1);
-  x.setFlags({ CF: cf, OF: x.xor(cf, next) });
+  const flags = () => {
+    const cf = x.let(x.signBit(result, bits)) as I32;
+    return { CF: cf, OF: x.xor(cf, x.and(x.toI32(x.shrU(result, bits - 2)), 1)) };
+  };
+  x.setFlagsLater([result], flags, bits);
   x.write(0, result);
 });
 
