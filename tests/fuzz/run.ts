@@ -13,7 +13,7 @@ export const STAGES = [
   { engine: 'regions', limits: { heat: 1, secondHeat: 2, batch: 1 }, elsewhere: false },
   { engine: 'auto', limits: { heat: 1, secondHeat: 2, batch: 1 }, elsewhere: false },
   { engine: 'auto', limits: { heat: 2, secondHeat: 3, batch: 6, patience: 300 }, elsewhere: false },
-  { engine: 'auto', limits: { heat: 1, secondHeat: 2, batch: 1, pollInterval: 20 }, elsewhere: true },
+  { engine: 'auto', limits: { heat: 1, secondHeat: 2, batch: 8, patience: 0, pollInterval: 20 }, elsewhere: true },
   // little room: everything is dropped again and again
   {
     engine: 'regions',

@@ -26,7 +26,7 @@ export interface RegionPolicy {
    * times costs compiling.
    */
   readonly secondHeat: number;
-  /** Hot blocks compiled together: many regions per module keep transfers cheap and compiling fast. */
+  /** Most hot blocks compiled together: what became hot meanwhile waits. */
   readonly batch: number;
   /** Instructions after which a smaller batch is compiled too. */
   readonly patience: number;
@@ -38,9 +38,9 @@ export interface RegionPolicy {
   readonly assumptions: number;
 }
 export const REGION_POLICY: RegionPolicy = {
-  heat: 4000,
+  heat: 2500,
   secondHeat: 500_000,
-  batch: 96,
+  batch: 32,
   patience: 700_000,
   pollInterval: 100_000,
   regions: 24_000,
@@ -51,9 +51,6 @@ const PAGE_SIZE = 4096;
 
 const FIRST_LIMITS = { blocks: 64, instructions: 300, depth: 0 } as const;
 const SECOND_LIMITS = { blocks: 96, instructions: 400, depth: 4 } as const;
-
-/** Batches on their way through the compiler of another thread at the same time; what becomes hot meanwhile waits. */
-const MOST_BATCHES = 2;
 
 /** A block that became hot, with the translations of the moment. */
 interface Candidate {
@@ -117,10 +114,11 @@ export class RegionManager {
   private readonly inside = new Set<number>();
   /** Instructions retired at which the waiting blocks are compiled. */
   private due = 0;
-  /** Another thread that compiles, and what it has been given, with how often everything had been dropped then. */
+  /** Another thread that compiles, and what it is compiling, with how often everything had been dropped then. */
   private compiler: RegionCompiler | undefined;
-  private submitted: { readonly regions: readonly Waiting[]; readonly place: RegionPlace; readonly flushes: number }[] =
-    [];
+  private submitted:
+    | { readonly regions: readonly Waiting[]; readonly place: RegionPlace; readonly flushes: number }
+    | undefined;
   private flushes = 0;
   private nextPoll = 0;
   private readonly inspect: ((module: Uint8Array) => void) | undefined;
@@ -201,7 +199,7 @@ export class RegionManager {
   /** Called between runs of the handlers now and then. */
   tick(retired: number): void {
     if (this.waiting.length > 0 && retired >= this.due) this.compile();
-    if (this.submitted.length > 0 && retired >= this.nextPoll) {
+    if (this.submitted && retired >= this.nextPoll) {
       this.nextPoll = retired + this.policy.pollInterval;
       this.poll();
     }
@@ -238,9 +236,10 @@ export class RegionManager {
 
   private compile(): void {
     // here, the guest would wait for what it can do without
-    if (this.compiler && this.submitted.length >= MOST_BATCHES) return;
+    if (this.submitted) return;
     const start = this.milliseconds();
-    const regions = this.waiting.splice(0, this.policy.batch).filter((region) => this.isStillGood(region));
+    // what the guest runs now has become hot last
+    const regions = this.waiting.splice(-this.policy.batch).filter((region) => this.isStillGood(region));
     if (regions.length === 0) return;
     const place = this.reserve(regions);
     if (!place) this.blocks.flush();
@@ -281,27 +280,27 @@ export class RegionManager {
       return { name, mode, assuming, record, upper, pages: requested, graph: encodeGraph(entry) };
     });
     compiler.submit({ regions: requests, place });
-    this.submitted.push({ regions, place, flushes: this.flushes });
+    this.submitted = { regions, place, flushes: this.flushes };
   }
 
-  /** Installs what another thread has compiled by now. */
+  /** Installs what another thread has compiled, once it has. */
   private poll(): void {
     const start = this.milliseconds();
+    const { regions, place, flushes } = this.submitted!;
     try {
-      for (let done = this.compiler!.poll(); done; done = this.compiler!.poll()) {
-        const { regions, place, flushes } = this.submitted.shift()!;
-        if (flushes === this.flushes) this.install(regions, place, done);
-      }
+      const done = this.compiler!.poll();
+      if (!done) return;
+      this.submitted = undefined;
+      if (flushes === this.flushes) this.install(regions, place, done);
     } catch {
       // whoever made it says so; what it had been given may become hot again
       this.compiler = undefined;
-      for (const { regions, flushes } of this.submitted) {
-        if (flushes !== this.flushes) continue;
+      this.submitted = undefined;
+      if (flushes === this.flushes)
         for (const region of regions) if (this.isStillGood(region)) this.heatUp(region.record);
-      }
-      this.submitted = [];
+    } finally {
+      this.statistics.milliseconds += this.milliseconds() - start;
     }
-    this.statistics.milliseconds += this.milliseconds() - start;
   }
 
   private install(
