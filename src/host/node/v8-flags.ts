@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
  * for a short while each, and the second compiler works on a thread of its own: forks and pipes in a Linux guest run 1.5
  * times as fast as with V8's 13,000,000.
  */
-const FLAGS = ['--wasm-tiering-budget=2000000'] as const;
+const FLAGS = ['--wasm-tiering-budget=2000000', '--no-wasm-stack-checks'] as const;
 
 /**
  * Regions have been run often when they are compiled, nearly all of them would be compiled once more soon, and the thread that
@@ -14,7 +14,7 @@ const FLAGS = ['--wasm-tiering-budget=2000000'] as const;
  * loops whether the stack has an end: they call no regions, only leave for them, and a loop lasts no longer than the budget.
  */
 const OPTIMIZE = ['--no-liftoff', '--no-wasm-lazy-compilation', '--no-wasm-stack-checks'] as const;
-const AS_BEFORE = ['--liftoff', '--wasm-lazy-compilation', '--wasm-stack-checks'] as const;
+const AS_BEFORE = ['--liftoff', '--wasm-lazy-compilation'] as const;
 
 /** What `compile` compiles to WebAssembly, and what other threads do meanwhile, is optimized at once. */
 export function optimized<T>(compile: () => T): T {
