@@ -1,6 +1,7 @@
 /** Decoding in the processor's mode, and the forms of instructions that handlers are made for. */
+
+import type { HandlerForm } from '../form-stage.ts';
 import { REPEATS } from '../interpreter/handlers.ts';
-import type { HandlerForm } from '../interpreter/stage.ts';
 import { MODE_32, MODE_64, MODE_REAL_OR_V86, MODE_SIZE_MASK } from '../mode.ts';
 import type { Decoded, DecodeResult, Decoder } from './decoder.ts';
 

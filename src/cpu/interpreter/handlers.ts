@@ -7,9 +7,10 @@ import type { InstructionTable } from '../../isa/table.ts';
 import { type FunctionBuilder, type FunctionRef, type Local, ModuleBuilder, type Value } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import { FlagKind, FlagOverlay } from '../flags.ts';
+import type { HandlerForm } from '../form-stage.ts';
 import { JUMP_ENTRY } from '../memory/jump-cache.ts';
 import { BLOCK_HEADER, BLOCK_HEADER_SIZE, Exit, RECORD, RECORD_SIZE, REGION_HEAT } from './record.ts';
-import { type Effects, type HandlerForm, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
+import { type Effects, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
 import { TLB_EXECUTE, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
 import {
   enterBlock,

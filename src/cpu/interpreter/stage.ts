@@ -5,8 +5,7 @@
  * Handlers have the signature (context, record) -> Exit.
  */
 
-import type { Encoding, Operand } from '../../isa/encoding.ts';
-import { operandBits } from '../../isa/encoding.ts';
+import type { Operand } from '../../isa/encoding.ts';
 import { HELPERS, type HelperName, type LightHelper, type SystemHelper } from '../../isa/helpers.ts';
 import {
   type Access,
@@ -22,11 +21,11 @@ import {
   RCX,
   RDX,
   RSP,
-  Stage,
   type StateWord,
 } from '../../isa/stage.ts';
 import type { FunctionBuilder, FunctionRef, LoadName, Local, StoreName, Value, ValueType } from '../../wasm/index.ts';
-import { CONTEXT, type FieldName, GS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
+import { CONTEXT, type FieldName, GS, SEGMENT, segmentOffset } from '../context.ts';
+import { FIXED_REGISTERS, FormStage, type HandlerForm } from '../form-stage.ts';
 import { InterruptShadow } from '../state.ts';
 import {
   emitCondition,
@@ -63,26 +62,11 @@ export interface HandlerModule extends TransferModule {
 /** Arguments of every helper import; unused ones are 0. */
 export const HELPER_ARGUMENTS = 6;
 
-/** The form of an encoding one handler is for. */
-export interface HandlerForm {
-  readonly encoding: Encoding;
-  /** 64-bit mode, or any of the others. */
-  readonly long: boolean;
-  readonly operandSize: 16 | 32 | 64;
-  readonly addressSize: 16 | 32 | 64;
-  readonly memory: boolean;
-  readonly repeat: 'none' | 'rep' | 'repne';
-  readonly cc: number;
-}
-
 /** Bits above the access size in the info word of slow accesses. */
 const INFO_SEGMENT_SHIFT = 8;
 const INFO_WRITE = 1 << 16;
 
 const REGISTER_FIELDS = [RECORD.register0, RECORD.register1];
-
-/** Widths of the general registers named outright in rows. */
-const FIXED_REGISTERS: Readonly<Record<string, number>> = { AL: 0, CL: 1, AX: 0, DX: 2, rAX: 0 };
 
 /** What a form of an instruction does besides its operands; noted while its handler is emitted, for the region stage. */
 export interface Effects {
@@ -106,7 +90,7 @@ export interface Effects {
   endsHandlers: boolean;
 }
 
-export class InterpreterStage extends Stage {
+export class InterpreterStage extends FormStage {
   readonly effects: Effects = {
     read: 0,
     written: 0,
@@ -122,23 +106,16 @@ export class InterpreterStage extends Stage {
   };
   readonly assuming = false;
   readonly f: FunctionBuilder;
-  readonly bits: Bits;
-  readonly addressBits: 16 | 32 | 64;
-  readonly codeBits: 16 | 32 | 64;
-  readonly cc: number;
-  readonly repeat: 'none' | 'rep' | 'repne';
   /** Whether control never reaches the end of `execute`. */
   ended = false;
-  private readonly form: HandlerForm;
+  protected readonly form: HandlerForm;
   private readonly long: boolean;
   private readonly module: HandlerModule;
-  private readonly ctx: Local<'i32'>;
+  protected readonly ctx: Local<'i32'>;
   private readonly rec: Local<'i32'>;
   private depth = 0;
   /** Whether the flags are known to be settled. */
   private settled = false;
-  /** Set where `operand` read a memory destination with write access: how to write it back. */
-  private writeBack: ((value: Int) => void) | undefined;
 
   constructor(f: FunctionBuilder, form: HandlerForm, module: HandlerModule) {
     super();
@@ -146,20 +123,12 @@ export class InterpreterStage extends Stage {
     this.form = form;
     this.long = form.long;
     this.module = module;
-    this.bits = form.operandSize;
-    this.addressBits = form.addressSize;
-    this.codeBits = form.long ? 64 : 32;
-    this.cc = form.cc;
-    this.repeat = form.repeat;
     this.ctx = f.param<'i32'>(0);
     this.rec = f.param<'i32'>(1);
   }
 
   // ---- the context and the record
 
-  private at(name: FieldName, index = 0): number {
-    return offsetOf(name, index);
-  }
   private field32(name: FieldName): Value<'i32'> {
     return this.f.load('i32.load', this.ctx, this.at(name));
   }
@@ -186,42 +155,12 @@ export class InterpreterStage extends Stage {
     this.effects.read |= bit;
     if (access !== 'r') this.effects.written |= bit;
   }
-  private operandOf(i: number): Operand {
-    return this.form.encoding.operands[i];
-  }
 
   get x87Opcode(): I32 {
     return this.f.let(this.recordU16(RECORD.extra)) as I32;
   }
   get segment(): I32 {
     return this.f.let(this.recordU8(RECORD.segment)) as I32;
-  }
-
-  kind(i: number): 'register' | 'memory' | 'immediate' {
-    const { letter, text } = this.operandOf(i);
-    switch (letter) {
-      case 'I':
-      case 'J':
-      case 'A':
-        return 'immediate';
-      case 'M':
-      case 'O':
-        return 'memory';
-      case 'E':
-      case 'W':
-      case 'Q':
-        return this.form.memory ? 'memory' : 'register';
-      case 'fixed':
-        return text === '1' ? 'immediate' : 'register';
-      default:
-        return 'register';
-    }
-  }
-
-  bitsOf(i: number): 8 | 16 | 32 | 64 | 128 {
-    const bits = operandBits(this.operandOf(i), this.form.operandSize);
-    if (bits === 0) throw new Error(`${this.form.encoding.text}: operand ${i} has no width`);
-    return bits;
   }
 
   registerNumber(i: number): I32 {
@@ -233,32 +172,11 @@ export class InterpreterStage extends Stage {
 
   // ---- operands
 
-  operand(i: number): Local {
-    const operand = this.operandOf(i);
-    const bits = this.bitsOf(i);
-    const { f } = this;
-    switch (this.kind(i)) {
-      case 'immediate':
-        return this.immediate(operand, bits as Bits);
-      case 'memory': {
-        const address = this.address(i, bits / 8, operand.access === 'r' ? 'r' : 'rw');
-        if (bits === 128) {
-          if (operand.access !== 'r')
-            throw new Error(`${this.form.encoding.text}: 128-bit memory is not read and written`);
-          return this.load128(address);
-        }
-        if (operand.access === 'r') return this.load(bits, address);
-        const modify = this.modify(bits, address);
-        this.writeBack = modify.write;
-        return modify.value;
-      }
-      case 'register':
-        if (bits === 128) return f.let(f.load('v128.load', this.place(i), 0));
-        return f.let(f.load(LOADS[bits], this.place(i), 0));
-    }
+  protected readRegister(i: number, bits: 8 | 16 | 32 | 64 | 128): Local {
+    return this.f.let(this.f.load(bits === 128 ? 'v128.load' : LOADS[bits], this.place(i), 0));
   }
 
-  private immediate(operand: Operand, bits: Bits): Local {
+  protected immediate(operand: Operand, bits: Bits): Local {
     const { f } = this;
     if (operand.letter === 'fixed') return f.let(this.constant(1, bits));
     const immediates = this.form.encoding.operands.filter((o) => o.letter === 'I');
@@ -282,29 +200,8 @@ export class InterpreterStage extends Stage {
     return this.read(operator, NUMBER_TYPES[bits], bits / 8, this.address(i, bits / 8, 'r'));
   }
 
-  operands(): Local[] {
-    return this.form.encoding.operands.map((operand, i) =>
-      operand.access === 'w' ? (undefined as unknown as Local) : this.operand(i),
-    );
-  }
-
-  write(i: number, value: Value): void {
+  protected writeRegister(i: number, bits: 8 | 16 | 32 | 64 | 128, value: Value): void {
     const { f } = this;
-    const bits = this.bitsOf(i);
-    if (this.kind(i) === 'memory') {
-      if (bits === 128) {
-        this.store128(this.address(i, 16, 'w'), value as Value<'v128'>);
-      } else if (this.writeBack) {
-        this.writeBack(value as Int);
-        this.writeBack = undefined;
-      } else if (value.type === 'f32' || value.type === 'f64') {
-        this.storeValue(wholeStore(value.type), bits / 8, this.address(i, bits / 8, 'w'), value);
-      } else {
-        const v = f.let(value as Int) as Int;
-        this.store(bits, this.address(i, bits / 8, 'w'), v);
-      }
-      return;
-    }
     const { letter } = this.operandOf(i);
     if (value.type === 'v128') f.store('v128.store', this.place(i), value, 0);
     else if (letter === 'P' || letter === 'Q' || letter === 'N') {
@@ -575,7 +472,7 @@ export class InterpreterStage extends Stage {
     return this.read('v128.load', 'v128', 16, address);
   }
 
-  private storeValue(operator: StoreName, bytes: number, address: Address, value: Value): void {
+  protected storeValue(operator: StoreName, address: Address, bytes: number, value: Value): void {
     const { f } = this;
     const v = f.let(value);
     const { linear } = address;
@@ -590,13 +487,6 @@ export class InterpreterStage extends Stage {
       true,
     );
   }
-  store(bits: Bits, address: Address, value: Int): void {
-    this.storeValue(STORES[bits], bits / 8, address, bits === 64 ? value : this.toI32(value));
-  }
-  store128(address: Address, value: Value<'v128'>): void {
-    this.storeValue('v128.store', 16, address, value);
-  }
-
   modify(bits: Bits, address: Address): { value: Local; write(value: Int): void } {
     const { f } = this;
     const bytes = bits / 8;
@@ -640,44 +530,14 @@ export class InterpreterStage extends Stage {
 
   // ---- stack
 
-  private stackOffset(displacement: number | I64): I64 {
+  protected stackPointer(): I64 {
     this.effects.read |= 1 << RSP;
-    const moved = this.add(this.field64('gpr', RSP) as I64, displacement as number);
-    return this.long ? moved : this.and(moved, this.field64('stackMask') as I64);
+    return this.field64('gpr', RSP) as I64;
   }
-  private setStack(offset: I64): void {
-    const { f } = this;
+  protected setStackPointer(value: I64): void {
     this.effects.read |= 1 << RSP;
     this.effects.written |= 1 << RSP;
-    if (this.long) {
-      f.store('i64.store', this.ctx, offset, this.at('gpr', RSP));
-      return;
-    }
-    const kept = this.and(this.field64('gpr', RSP) as I64, this.not(this.field64('stackMask') as I64));
-    f.store('i64.store', this.ctx, this.or(kept, offset), this.at('gpr', RSP));
-  }
-  push(bits: 16 | 32 | 64, value: Int): void {
-    const v = this.f.let(value) as Int;
-    const offset = this.f.let(this.stackOffset(-bits / 8));
-    this.store(bits, this.linear(SS, offset, bits / 8, 'w'), v);
-    this.setStack(offset);
-  }
-  peek(bits: 16 | 32 | 64, offset = 0): Local {
-    return this.load(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'r'));
-  }
-  poke(bits: 16 | 32 | 64, offset: number, value: Int): void {
-    const v = this.f.let(value) as Int;
-    this.store(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'w'), v);
-  }
-  peekAt(bits: 16 | 32 | 64, pointer: I64): Local {
-    const offset = this.long ? pointer : this.and(pointer, this.field64('stackMask') as I64);
-    return this.load(bits, this.linear(SS, offset, bits / 8, 'r'));
-  }
-  setStackFrom(pointer: I64): void {
-    this.setStack(this.f.let(this.long ? pointer : this.and(pointer, this.field64('stackMask') as I64)));
-  }
-  releaseStack(bytes: number | I64): void {
-    this.setStack(this.f.let(this.stackOffset(bytes)));
+    this.f.store('i64.store', this.ctx, value, this.at('gpr', RSP));
   }
 
   // ---- flags

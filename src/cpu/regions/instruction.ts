@@ -2,8 +2,8 @@
 import type { Operand } from '../../isa/encoding.ts';
 import { RSP } from '../../isa/stage.ts';
 import { type Decoded, NO_REGISTER } from '../decode/decoder.ts';
+import type { HandlerForm } from '../form-stage.ts';
 import type { Handler } from '../interpreter/handlers.ts';
-import type { HandlerForm } from '../interpreter/stage.ts';
 
 export interface RegionInstruction {
   readonly form: HandlerForm;

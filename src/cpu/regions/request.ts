@@ -1,8 +1,8 @@
 /** Regions to be compiled as plain data, which can go to another thread; and back to plans there. */
 import { Decoder } from '../decode/decoder.ts';
 import { decodeInMode, formOf } from '../decode/forms.ts';
+import type { HandlerForm } from '../form-stage.ts';
 import type { Handler, Handlers } from '../interpreter/handlers.ts';
-import type { HandlerForm } from '../interpreter/stage.ts';
 import { MODE_16, MODE_64, MODE_SIZE_MASK } from '../mode.ts';
 import type { RegionPlan } from './compiler.ts';
 import { analyse, pageOf, RegionBlock, reachable } from './graph.ts';

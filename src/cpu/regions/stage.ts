@@ -4,7 +4,7 @@
  * fast path of a memory access spills nothing: only a fault stores registers, on its way out.
  */
 
-import { type Operand, operandBits } from '../../isa/encoding.ts';
+import type { Operand } from '../../isa/encoding.ts';
 import { HELPERS, type LightHelper, type SystemHelper } from '../../isa/helpers.ts';
 import {
   type Access,
@@ -20,7 +20,6 @@ import {
   RCX,
   RDX,
   RSP,
-  Stage,
   type StateWord,
 } from '../../isa/stage.ts';
 import {
@@ -35,19 +34,21 @@ import {
   type Value,
   type Variable,
 } from '../../wasm/index.ts';
-import { type FieldName, FS, GS, offsetOf, SEGMENT, SS, segmentOffset } from '../context.ts';
+import { FS, GS, SEGMENT, segmentOffset } from '../context.ts';
 import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
+import { FIXED_REGISTERS, FormStage, type HandlerForm } from '../form-stage.ts';
 import { Exit } from '../interpreter/record.ts';
 import { emitFlatSegment } from '../interpreter/segments.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
-import { TLB_EXECUTE, TLB_INDEX, TLB_READ, TLB_WRITE } from '../interpreter/tlb-access.ts';
-import { LOADS, NUMBER_LOADS, STORES, wholeStore } from '../interpreter/widths.ts';
+import { TLB_EXECUTE } from '../interpreter/tlb-access.ts';
+import { LOADS, NUMBER_LOADS, STORES } from '../interpreter/widths.ts';
 import { InterruptShadow, Pending } from '../state.ts';
 import { LazyFlags } from './flags.ts';
 import { generalRegister, isHighByte, MXCSR_BIT, type RegionInstruction, xmmRegister } from './instruction.ts';
+import { RegionMemory } from './memory.ts';
 import { exceptionDetail, type SiteWriter } from './sites.ts';
 import { RegionTransfer } from './transfer.ts';
-import { copiedRegister, NO_PAGE, type Origin, originOf, STACK, stepsOnly, Translations } from './translations.ts';
+import { copiedRegister, type Origin, originOf, stepsOnly } from './translations.ts';
 import { XmmRegisters } from './xmm.ts';
 
 /** What the regions of a module share: imports. */
@@ -113,11 +114,7 @@ export interface RegionEnvironment {
   returns(): number | undefined;
 }
 
-const FIXED_REGISTERS: Readonly<Record<string, number>> = { AL: 0, CL: 1, AX: 0, DX: 2, rAX: 0 };
-const INFO_SEGMENT_SHIFT = 8;
-const INFO_WRITE = 1 << 16;
-
-export class RegionStage extends Stage {
+export class RegionStage extends FormStage {
   readonly f: FunctionBuilder;
   readonly env: RegionEnvironment;
   readonly flagsState: LazyFlags;
@@ -126,16 +123,14 @@ export class RegionStage extends Stage {
   /** The instruction being emitted, and how many of its block are not complete (it included). */
   private current!: RegionInstruction;
   private remaining = 0;
-  private readonly ctx: Local<'i32'>;
+  protected readonly ctx: Local<'i32'>;
   private readonly registers: (Variable<'i64'> | undefined)[] = [];
   /** rip of the page's first byte. */
   private readonly base: Local<'i64'>;
   readonly budget: Variable<'i32'>;
-  private readonly tlb: Variable<'i32'>;
-  private readonly translations: Translations;
+  private readonly memory: RegionMemory;
   readonly transfer: RegionTransfer;
   private abortLabel: Label | undefined;
-  private writeBack: ((value: Int) => void) | undefined;
   /** Whether the instruction moves the register it writes by little. */
   private steps = false;
   /** The register it copies, or -1. */
@@ -151,10 +146,13 @@ export class RegionStage extends Stage {
     }
     this.base = f.let(this.sub(f.load('i64.load', this.ctx, this.at('rip')) as I64, env.entry)) as Local<'i64'>;
     this.budget = env.budget;
-    this.tlb = f.variable('i32', f.load('i32.load', this.ctx, this.at('tlb')));
+    this.memory = new RegionMemory(this, env, {
+      known: () => this.xmmState.path.translations,
+      site: (detail) => this.site(detail),
+      abortUnless: (done) => this.abortUnless(done),
+    });
     this.assuming = env.assuming;
-    this.translations = new Translations(f);
-    this.transfer = new RegionTransfer(f, env, this.ctx, this.tlb);
+    this.transfer = new RegionTransfer(f, env, this.memory.tlb);
     this.xmmState = new XmmRegisters(f, this.ctx, env.merging);
     this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name), env.module.carryOf);
   }
@@ -192,9 +190,6 @@ export class RegionStage extends Stage {
 
   // ---- state
 
-  private at(name: FieldName, index = 0): number {
-    return offsetOf(name, index);
-  }
   /** base + offset, as rip. */
   private ripAt(offset: I64): I64 {
     const sum = this.add(this.base as I64, offset);
@@ -218,20 +213,8 @@ export class RegionStage extends Stage {
 
   // ---- facts
 
-  get bits(): Bits {
-    return this.current.form.operandSize;
-  }
-  get addressBits(): 16 | 32 | 64 {
-    return this.current.form.addressSize;
-  }
-  get codeBits(): 16 | 32 | 64 {
-    return this.env.long ? 64 : 32;
-  }
-  get cc(): number {
-    return this.current.form.cc;
-  }
-  get repeat(): 'none' | 'rep' | 'repne' {
-    return this.current.form.repeat;
+  protected get form(): HandlerForm {
+    return this.current.form;
   }
   get x87Opcode(): I32 {
     const { opcode, modrm } = this.current.decoded;
@@ -241,32 +224,6 @@ export class RegionStage extends Stage {
     return this.f.i32(this.current.decoded.segment);
   }
 
-  private operandOf(i: number): Operand {
-    return this.current.form.encoding.operands[i];
-  }
-  kind(i: number): 'register' | 'memory' | 'immediate' {
-    const { letter, text } = this.operandOf(i);
-    switch (letter) {
-      case 'I':
-      case 'J':
-      case 'A':
-        return 'immediate';
-      case 'M':
-      case 'O':
-        return 'memory';
-      case 'E':
-      case 'W':
-      case 'Q':
-        return this.current.decoded.form === 'memory' ? 'memory' : 'register';
-      case 'fixed':
-        return text === '1' ? 'immediate' : 'register';
-      default:
-        return 'register';
-    }
-  }
-  bitsOf(i: number): 8 | 16 | 32 | 64 | 128 {
-    return operandBits(this.operandOf(i), this.current.form.operandSize) as 8 | 16 | 32 | 64 | 128;
-  }
   registerNumber(i: number): I32 {
     const operand = this.operandOf(i);
     if (operand.letter === 'fixed') return this.f.i32(FIXED_REGISTERS[operand.text]);
@@ -309,50 +266,28 @@ export class RegionStage extends Stage {
     }
   }
 
-  operand(i: number): Local {
-    const operand = this.operandOf(i);
-    const bits = this.bitsOf(i);
+  protected readRegister(i: number, bits: 8 | 16 | 32 | 64 | 128): Local {
     const { f } = this;
-    switch (this.kind(i)) {
-      case 'immediate':
-        return f.let(this.immediateValue(operand, bits as Bits));
-      case 'memory': {
-        const address = this.address(i, bits / 8, operand.access === 'r' ? 'r' : 'rw');
-        if (bits === 128) return this.load128(address);
-        if (operand.access === 'r') return this.load(bits, address);
-        const modify = this.modify(bits, address);
-        this.writeBack = modify.write;
-        return modify.value;
-      }
-      case 'register': {
-        const general = this.general(i);
-        if (general) return this.readGpr(general.number, bits as Bits, general.high);
-        const xmm = this.xmmNumber(i);
-        if (xmm >= 0) return bits === 128 ? this.xmmState.whole(xmm) : this.xmmState.integer(xmm, bits as 32 | 64);
-        return f.let(f.load(LOADS[bits as Bits], this.ctx, this.contextPlace(i)));
-      }
-    }
+    const general = this.general(i);
+    if (general) return this.readGpr(general.number, bits as Bits, general.high);
+    const xmm = this.xmmNumber(i);
+    if (xmm >= 0) return bits === 128 ? this.xmmState.whole(xmm) : this.xmmState.integer(xmm, bits as 32 | 64);
+    return f.let(f.load(LOADS[bits as Bits], this.ctx, this.contextPlace(i)));
   }
   number(i: number): Local<'f32' | 'f64'> {
     const bits = this.bitsOf(i) as 32 | 64;
     if (this.kind(i) === 'register') return this.xmmState.number(this.xmmNumber(i), bits);
     const address = this.address(i, bits / 8, 'r');
-    const place = this.place(address, bits / 8);
+    const place = this.memory.place(address, bits / 8);
     return this.f.let(this.f.load(NUMBER_LOADS[bits], place, 0));
   }
 
-  private immediateValue(operand: Operand, bits: Bits): Int {
-    if (operand.letter === 'fixed') return this.constant(1, bits);
+  protected immediate(operand: Operand, bits: Bits): Local {
+    if (operand.letter === 'fixed') return this.f.let(this.constant(1, bits));
     const { decoded } = this.current;
-    const immediates = this.current.form.encoding.operands.filter((o) => o.letter === 'I');
+    const immediates = this.form.encoding.operands.filter((o) => o.letter === 'I');
     const value = immediates.indexOf(operand) === 1 ? BigInt(decoded.immediate2) : decoded.immediate;
-    return this.constant(bits === 64 ? value : Number(BigInt.asUintN(bits, value)), bits);
-  }
-
-  operands(): Local[] {
-    return this.current.form.encoding.operands.map((operand, i) =>
-      operand.access === 'w' ? (undefined as unknown as Local) : this.operand(i),
-    );
+    return this.f.let(this.constant(bits === 64 ? value : Number(BigInt.asUintN(bits, value)), bits));
   }
 
   farSelector(): I32 {
@@ -362,22 +297,8 @@ export class RegionStage extends Stage {
     return this.f.i64(this.current.decoded.immediate) as I64;
   }
 
-  write(i: number, value: Value): void {
+  protected writeRegister(i: number, bits: 8 | 16 | 32 | 64 | 128, value: Value): void {
     const { f } = this;
-    const bits = this.bitsOf(i);
-    if (this.kind(i) === 'memory') {
-      if (bits === 128) this.store128(this.address(i, 16, 'w'), value as Value<'v128'>);
-      else if (this.writeBack) {
-        this.writeBack(value as Int);
-        this.writeBack = undefined;
-      } else if (value.type === 'f32' || value.type === 'f64') {
-        this.storeValue(wholeStore(value.type), this.address(i, bits / 8, 'w'), bits / 8, value);
-      } else {
-        const v = f.let(value as Int) as Int;
-        this.store(bits, this.address(i, bits / 8, 'w'), v);
-      }
-      return;
-    }
     const general = this.general(i);
     if (general) {
       this.writeGpr(general.number, bits as Bits, value as Int, general.high);
@@ -571,12 +492,12 @@ export class RegionStage extends Stage {
   setState(word: StateWord, value: I32): void {
     this.f.store('i32.store', this.ctx, value, this.at(word));
     if (word !== 'tlb') return;
-    this.tlb.set(this.state('tlb'));
+    this.memory.tlb.set(this.state('tlb'));
     this.changeBank();
   }
   /** Another TLB bank may be in use here. */
   changeBank(): void {
-    this.translations.bankChanged();
+    this.memory.bankChanged();
   }
   state64(register: 'star' | 'lstar'): Local<'i64'> {
     return this.f.let(this.f.load('i64.load', this.ctx, this.at(register)));
@@ -611,130 +532,18 @@ export class RegionStage extends Stage {
 
   // ---- memory
 
-  private tlbEntry(linear: Local<'i64'>): Local<'i32'> {
-    const index = this.and(this.shrU(this.wrap(linear), TLB_INDEX.shift), TLB_INDEX.mask);
-    return this.f.let(this.add(this.tlb as Value as I32, index));
-  }
-  /** The page of an access's last byte: no access into a page from the one before it passes for one within the page. */
-  private page(linear: Local<'i64'>, bytes: number): I64 {
-    return this.and(bytes === 1 ? (linear as I64) : this.add(linear as I64, bytes - 1), this.f.i64(-4096n));
-  }
-  /**
-   * Has the caller choose between `fast`, which gives the arena address, and the slow path, behind which it calls `missed`:
-   * as the TLB has the page, or a translation found before is the page's. `tag` is for the slow path, which has no use for it: V8
-   * folds a load that has one use into the comparison, and because it might trap does it a second time.
-   */
-  private access(
-    { linear, origin }: Address,
-    bytes: number,
-    write: boolean,
-    choose: (hit: I32, fast: () => Value<'i32'>, missed: () => void, tag: I64) => void,
-  ): void {
-    const { f, translations } = this;
-    const known = this.xmmState.path.translations;
-    const place = (addend: Value) => this.add(this.wrap(linear), addend as I32);
-    // the page is compared with that of the first byte, so the last one must be known to be on it: if it is aligned
-    const kept = bytes <= 8 ? origin : undefined;
-    const found = kept && translations.find(known, kept, write);
-    if (found) {
-      choose(
-        this.eq(this.and(linear as I64, f.i64(BigInt(-4096 | (bytes - 1))) as I64), found.page as Value as I64),
-        () => place(found.addend),
-        () => {},
-        f.i64(0) as I64,
-      );
-      return;
-    }
-    const { tag, addend } = write ? TLB_WRITE : TLB_READ;
-    const entry = this.tlbEntry(linear);
-    const load = () => f.load('i32.load', entry, addend);
-    const present = f.let(f.load('i64.load', entry, tag)) as I64;
-    if (!kept) {
-      choose(
-        this.eq(present, this.page(linear, bytes)),
-        () => place(load()),
-        () => {},
-        present,
-      );
-      return;
-    }
-    const page = f.let(this.page(linear, bytes)) as I64;
-    const entered = translations.enter(known, kept, write, page);
-    choose(
-      this.eq(present, page),
-      () => {
-        entered.addend.set(load());
-        return place(entered.addend);
-      },
-      () => entered.page.set(f.i64(NO_PAGE)),
-      present,
-    );
-  }
-  /** Number of the site of the current instruction, for an access. */
-  private accessSite(address: Address, bytes: number, flags = 0): Value<'i32'> {
-    return this.site(bytes | flags | ((address.segment as number) << INFO_SEGMENT_SHIFT));
-  }
-  /**
-   * Arena address of what is accessed, in the TLB or found by the slow path, which gives 0 where there is a fault, or the
-   * access is better left to the interpreter: to a device, into translated code.
-   */
-  private place(address: Address, bytes: number, write = false): Local<'i32'> {
-    const { f } = this;
-    let place: Local<'i32'> | undefined;
-    this.access(address, bytes, write, (hit, fast, missed, tag) => {
-      place = f.ifValue(
-        'i32',
-        hit,
-        fast,
-        () => {
-          const slow = write ? this.env.module.regionModify : this.env.module.regionRead;
-          const site = this.accessSite(address, bytes, write ? INFO_WRITE : 0);
-          const found = f.call(slow, [this.ctx, address.linear, site, f.i32(bytes - 1), tag]) as Local<'i32'>;
-          this.abortUnless(found);
-          missed();
-          return found;
-        },
-        true,
-      );
-    });
-    return place!;
-  }
   load(bits: Bits, address: Address): Local {
-    const place = this.place(address, bits / 8);
-    return this.f.let(this.f.load(LOADS[bits], place, 0));
+    return this.f.let(this.f.load(LOADS[bits], this.memory.place(address, bits / 8), 0));
   }
   load128(address: Address): Local<'v128'> {
-    const place = this.place(address, 16);
-    return this.f.let(this.f.load('v128.load', place, 0));
+    return this.f.let(this.f.load('v128.load', this.memory.place(address, 16), 0));
   }
-  store(bits: Bits, address: Address, value: Int): void {
-    this.storeValue(STORES[bits], address, bits / 8, bits === 64 ? value : this.toI32(value));
-  }
-  store128(address: Address, value: Value<'v128'>): void {
-    this.storeValue('v128.store', address, 16, value);
-  }
-  private storeValue(operator: StoreName, address: Address, bytes: number, value: Value): void {
-    const { f } = this;
-    const v = f.let(value);
-    this.access(address, bytes, true, (hit, fast, missed, tag) =>
-      f.if(
-        hit,
-        () => f.store(operator, fast(), v, 0),
-        () => {
-          f.store(operator, this.ctx, v, this.at('slowValue'));
-          const slow = this.env.module.regionWrite;
-          const site = this.accessSite(address, bytes);
-          const done = f.call(slow, [this.ctx, address.linear, site, f.i32(bytes - 1), tag]) as Local<'i32'>;
-          this.abortUnless(done);
-          missed();
-        },
-        true,
-      ),
-    );
+  protected storeValue(operator: StoreName, address: Address, bytes: number, value: Value): void {
+    this.memory.store(operator, address, bytes, value);
   }
   modify(bits: Bits, address: Address): { value: Local; write(value: Int): void } {
     const { f } = this;
-    const place = this.place(address, bits / 8, true);
+    const place = this.memory.place(address, bits / 8, true);
     const value = f.let(f.load(LOADS[bits], place, 0));
     const write = (result: Int) => f.store(STORES[bits], place, bits === 64 ? result : this.toI32(result), 0);
     return { value, write };
@@ -747,39 +556,11 @@ export class RegionStage extends Stage {
 
   // ---- stack
 
-  private stackOffset(displacement: number | I64, from: I64 = this.register(RSP)): I64 {
-    const moved = this.add(from, displacement as number);
-    return this.env.long ? moved : this.and(moved, this.f.load('i64.load', this.ctx, this.at('stackMask')) as I64);
+  protected stackPointer(): I64 {
+    return this.register(RSP);
   }
-  private setStack(offset: I64): void {
-    if (this.env.long) {
-      this.variableOf(RSP).set(offset);
-      return;
-    }
-    const mask = this.f.load('i64.load', this.ctx, this.at('stackMask')) as I64;
-    this.variableOf(RSP).set(this.or(this.and(this.register(RSP), this.not(mask)), offset));
-  }
-  push(bits: 16 | 32 | 64, value: Int): void {
-    const v = this.f.let(value) as Int;
-    const offset = this.f.let(this.stackOffset(-bits / 8));
-    this.store(bits, this.linear(SS, offset, bits / 8, 'w', STACK), v);
-    this.setStack(offset);
-  }
-  peek(bits: 16 | 32 | 64, offset = 0): Local {
-    return this.load(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'r', STACK));
-  }
-  poke(bits: 16 | 32 | 64, offset: number, value: Int): void {
-    const v = this.f.let(value) as Int;
-    this.store(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'w', STACK), v);
-  }
-  peekAt(bits: 16 | 32 | 64, pointer: I64): Local {
-    return this.load(bits, this.linear(SS, this.stackOffset(0, pointer), bits / 8, 'r'));
-  }
-  setStackFrom(pointer: I64): void {
-    this.setStack(this.f.let(this.stackOffset(0, pointer)));
-  }
-  releaseStack(bytes: number | I64): void {
-    this.setStack(this.f.let(this.stackOffset(bytes)));
+  protected setStackPointer(value: I64): void {
+    this.variableOf(RSP).set(value);
   }
 
   // ---- flags
@@ -878,7 +659,7 @@ export class RegionStage extends Stage {
   requireMapped(offset: number, codeTable: number, mode: number): void {
     const { f } = this;
     const page = f.let(this.rip(offset & ~0xfff)) as Local<'i64'>;
-    const entry = this.tlbEntry(page);
+    const entry = this.memory.tlbEntry(page);
     f.block((mapped) => {
       f.block((unmapped) => {
         f.brIf(unmapped, this.ne(f.load('i64.load', entry, TLB_EXECUTE.tag) as I64, this.or(page as I64, mode)), false);

@@ -10,6 +10,8 @@ import { JUMP_ENTRY } from '../memory/jump-cache.ts';
 
 /** What it needs to know of the region. */
 export interface TransferEnvironment {
+  /** Arena address of the processor's context. */
+  readonly context: Local<'i32'>;
   readonly long: boolean;
   readonly mode: number;
   readonly upper: boolean;
@@ -29,11 +31,11 @@ export class RegionTransfer {
   private readonly ctx: Local<'i32'>;
   private readonly tlb: Variable<'i32'>;
 
-  /** @param ctx context; @param tlb address of the current TLB bank */
-  constructor(f: FunctionBuilder, env: TransferEnvironment, ctx: Local<'i32'>, tlb: Variable<'i32'>) {
+  /** @param tlb address of the current TLB bank */
+  constructor(f: FunctionBuilder, env: TransferEnvironment, tlb: Variable<'i32'>) {
     this.f = f;
     this.env = env;
-    this.ctx = ctx;
+    this.ctx = env.context;
     this.tlb = tlb;
   }
 

@@ -18,9 +18,6 @@ export interface Origin {
   readonly registers: number;
 }
 
-/** Of the stack. */
-export const STACK: Origin = { key: `${RSP}`, registers: 1 << RSP };
-
 /** Of a memory operand, `offset` being the instruction's end. */
 export function originOf({ base, index, scale, displacement }: Decoded, segment: number, offset: number): Origin {
   let key = segment === 0 ? '' : `${segment}:`;
