@@ -11,6 +11,7 @@ import { MAX_INSTRUCTION_LENGTH } from './decode/decoder.ts';
 import { InstructionAborted, setFault } from './fault.ts';
 import type { Handlers } from './interpreter/handlers.ts';
 import { Exit, FIRST_REGION, RECORD, RECORD_SIZE } from './interpreter/record.ts';
+import { flatSegments } from './interpreter/segments.ts';
 import { MODE_64, MODE_SIZE_MASK } from './mode.ts';
 import type { RegionManager } from './regions/manager.ts';
 import { type RegionSites, VARIABLE_FLAG_KIND } from './regions/sites.ts';
@@ -481,7 +482,7 @@ export class Engine {
 
   /** The block at rip has become hot. */
   private noteHot(): void {
-    const { u32, fetch } = this;
+    const { cpu, u32, fetch } = this;
     const record = this.lookup();
     if (record === 0 || !this.regions) {
       u32[PENDING] = Pending.NONE;
@@ -500,7 +501,8 @@ export class Engine {
       return pages.get(distance);
     };
     const upper = long && u32[RIP + 1] >>> 31 !== 0;
-    this.regions.hot({ pageAt, offset: Number(linear & 0xfffn), upper, mode, record }, this.retiredBefore);
+    const flat = long ? 0 : flatSegments(cpu);
+    this.regions.hot({ pageAt, offset: Number(linear & 0xfffn), upper, flat, mode, record }, this.retiredBefore);
   }
 
   /** The block of an instruction on two pages: the known one if the second page is still the same, else decoded anew. */

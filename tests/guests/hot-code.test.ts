@@ -15,6 +15,8 @@ import {
   protectedMode,
   realMode,
   SELECTOR,
+  segment,
+  setDescriptor,
   setVector,
   toUser64,
 } from './library.ts';
@@ -199,6 +201,46 @@ describe('faults in hot loops', () => {
     guest.memory.writeU32(1, 3);
     guest.halt(LIMIT);
     assert.equal(guest.register('ebx'), BigInt(3 * MANY));
+  });
+  test('an access around the end of 4 GiB, through a flat segment', () => {
+    const guest = protectedMode(`mov ecx, ${MANY}
+      mov esi, DATA
+      again: cmp ecx, 1
+      jne inside
+      mov esi, 0xfffffffe
+      inside: add ebx, [esi]
+      dec ecx
+      jnz again
+      hlt
+      handler: mov edx, [esp]
+      hlt`);
+    guest.memory.writeU32(PLACE.DATA, 3);
+    handle(guest, GP, 'handler').halt(LIMIT);
+    assert.equal(guest.register('ebx'), BigInt(3 * (MANY - 1)));
+    assert.equal(guest.register('edx'), 0n);
+  });
+  test('the same code with a segment that is flat and with others', () => {
+    const guest = protectedMode(`mov esi, DATA
+      call many
+      mov ax, ${SELECTOR.FREE}
+      mov ds, ax
+      mov esi, 8
+      call many
+      mov esi, 0x100
+      call many
+      hlt
+      handler: hlt
+      many: mov ecx, ${MANY}
+      again: add ebx, [esi]
+      dec ecx
+      jnz again
+      ret`);
+    setDescriptor(guest.bench, SELECTOR.FREE, segment(PLACE.DATA, 0xff, ACCESS.DATA));
+    guest.memory.writeU32(PLACE.DATA, 3);
+    guest.memory.writeU32(PLACE.DATA + 8, 5);
+    handle(guest, GP, 'handler').halt(LIMIT);
+    assert.equal(guest.register('ebx'), BigInt(8 * MANY));
+    assert.equal(guest.register('ecx'), BigInt(MANY));
   });
   test('in real-address mode, a software interrupt', () => {
     const guest = realMode(`mov cx, ${MANY}\nagain: int 0x60\ndec cx\njnz again\nhlt\norg 0x7e00\ninc ebx\niretw`);

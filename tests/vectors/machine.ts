@@ -3,11 +3,13 @@
  * that a case ends as on the real one, by delivery of its exception. Every handler is a HLT at an address that tells the
  * vector; the rest is read from the stack frame.
  */
+
 import { SILENT } from '../../src/bus/log.ts';
 import { CONTEXT, CS, DS, ES, FS, GS, SS, TR } from '../../src/cpu/context.ts';
 import type { Cpu, LocalApic } from '../../src/cpu/cpu.ts';
 import type { Engine } from '../../src/cpu/engine.ts';
 import { readFlags, writeFlags } from '../../src/cpu/flags.ts';
+import { flatSegments } from '../../src/cpu/interpreter/segments.ts';
 import { Arena, PAGE_SIZE, PhysicalSpace } from '../../src/cpu/memory/index.ts';
 import { cpuModel } from '../../src/cpu/model.ts';
 import { CODE_LIMITS, PROCESSOR_OVERHEAD, Processor } from '../../src/cpu/processor.ts';
@@ -387,7 +389,7 @@ export class EmulatorMachine implements VectorMachine {
     const record = known !== 0 ? known : blocks.decode(page, table, host - offset, offset, cpu.mode);
     if (record === 0) return;
     const pageAt = (distance: number) => (distance === 0 ? home : undefined);
-    regions.hot({ pageAt, offset, upper: false, mode: cpu.mode, record }, 0);
+    regions.hot({ pageAt, offset, upper: false, flat: flatSegments(cpu), mode: cpu.mode, record }, 0);
     regions.tick(Number.POSITIVE_INFINITY);
   }
 

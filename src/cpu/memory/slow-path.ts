@@ -265,6 +265,7 @@ export class SlowPath {
     const bytes = info & AccessInfo.BYTES_MASK;
     const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
     const write = (info & AccessInfo.READ_MODIFY_WRITE) !== 0;
+    if (wraps32(lo, hi, bytes)) return this.leaveToInterpreter();
     if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 0;
     const { drops } = this.translation.banks;
     if ((lo & 0xfff) + bytes <= PAGE_SIZE) {
@@ -283,6 +284,7 @@ export class SlowPath {
     hi |= 0;
     const bytes = info & AccessInfo.BYTES_MASK;
     const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
+    if (wraps32(lo, hi, bytes)) return this.leaveToInterpreter();
     if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 0;
     const { drops } = this.translation.banks;
     if (!this.regionPieces(lo, hi, bytes, true, segment) || this.translation.banks.drops !== drops)
@@ -496,4 +498,9 @@ export class SlowPath {
   guestPage(): number {
     return this.executePage;
   }
+}
+
+/** Whether an access reaches beyond the first 4 GiB: regions do not look at the limits of flat segments. */
+function wraps32(lo: number, hi: number, bytes: number): boolean {
+  return hi === 0 && (lo >>> 0) + bytes > 0x1_0000_0000;
 }

@@ -2,6 +2,7 @@
 
 import { emitInstruction } from '../../isa/emission.ts';
 import { HELPERS, type HelperName, type LightHelper } from '../../isa/helpers.ts';
+import { RSP } from '../../isa/stage.ts';
 import {
   type FunctionBuilder,
   type FunctionRef,
@@ -11,9 +12,10 @@ import {
   type Value,
   type Variable,
 } from '../../wasm/index.ts';
-import { offsetOf } from '../context.ts';
+import { offsetOf, SS } from '../context.ts';
 import type { HandlerImports, Handlers } from '../interpreter/handlers.ts';
 import { Exit, REGION_HEAT } from '../interpreter/record.ts';
+import { emitUnevenness } from '../interpreter/segments.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
 import { pageOf, type RegionBlock, reachable } from './graph.ts';
@@ -38,6 +40,8 @@ export interface RegionPlan {
   readonly record: number;
   /** Whether it lies in the upper half of the linear addresses where it was found, as it mostly will. */
   readonly upper: boolean;
+  /** Segments that were flat there, a bit mask: the region is for when those are that it uses. */
+  readonly flat: number;
 }
 
 /** What instances of regions' modules import. */
@@ -180,6 +184,18 @@ interface Numbering {
   nextExit(): number;
 }
 
+/** Segments that instructions access memory through, a bit mask by segment register number. */
+function usedSegments(blocks: readonly RegionBlock[]): number {
+  let used = 0;
+  for (const { instructions } of blocks) {
+    for (const { decoded, read } of instructions) {
+      if (decoded.form === 'memory') used |= 1 << decoded.segment;
+      if ((read >> RSP) & 1) used |= 1 << SS;
+    }
+  }
+  return used;
+}
+
 /**
  * Writes one region with structured control flow: loops as loops, merges as the ends of blocks, everything else nested
  * where control comes from (Ramsey, "Beyond Relooper", 2022).
@@ -208,7 +224,8 @@ class RegionWriter {
     this.ctx = f.keepAlways(f.variable('i32', f.i32(numbering.context))) as Value as Local<'i32'>;
     this.changesBank = plan.blocks.some(({ instructions }) => instructions.some(({ changesBank }) => changesBank));
     numbering.sites.begin(numbering.number);
-    const budget = this.emitAdmission();
+    const flat = plan.long ? 0 : plan.flat & usedSegments(plan.blocks);
+    const budget = this.emitAdmission(flat);
     let loaded = 0;
     let stored = 0;
     let merging = 0;
@@ -225,6 +242,7 @@ class RegionWriter {
       long: plan.long,
       mode: plan.mode,
       upper: plan.upper,
+      flat,
       entry: plan.blocks[0].offset,
       loaded,
       stored,
@@ -239,8 +257,11 @@ class RegionWriter {
     });
   }
 
-  /** Counts the entry. If the budget may end inside the region, the interpreter runs the block instead. */
-  private emitAdmission(): Variable<'i32'> {
+  /**
+   * Counts the entry. If the budget may end inside the region, or a segment of the mask `flat` is not, the interpreter runs the
+   * block instead.
+   */
+  private emitAdmission(flat: number): Variable<'i32'> {
     const { f, module } = this;
     const { op } = f;
     const { ctx } = this;
@@ -255,12 +276,9 @@ class RegionWriter {
       false,
     );
     const budget = f.variable('i32', f.load('i32.load', ctx, offsetOf('budget')));
-    f.if(
-      op['i32.lt_s'](budget, f.i32(this.plan.blocks[0].longestPath)),
-      () => f.returnCall(module.tooShort, [ctx, record]),
-      undefined,
-      false,
-    );
+    const interpret = () => f.returnCall(module.tooShort, [ctx, record]);
+    f.if(op['i32.lt_s'](budget, f.i32(this.plan.blocks[0].longestPath)), interpret, undefined, false);
+    if (flat !== 0) f.if(op['i64.ne'](emitUnevenness(f, ctx, flat), f.i64(0)), interpret, undefined, false);
     return budget;
   }
 

@@ -59,6 +59,8 @@ interface Candidate {
   readonly offset: number;
   /** Whether it is in the upper half of the linear addresses. */
   readonly upper: boolean;
+  /** Segments that are flat, outside 64-bit mode, see flatSegments. */
+  readonly flat: number;
   readonly mode: number;
   readonly record: number;
 }
@@ -72,6 +74,7 @@ interface Waiting {
   readonly assuming: boolean;
   readonly record: number;
   readonly upper: boolean;
+  readonly flat: number;
   readonly home: MappedPage;
   /** The pages with its code, by their distance from the one where it begins. */
   readonly pages: ReadonlyMap<number, MappedPage>;
@@ -154,7 +157,7 @@ export class RegionManager {
   }
 
   /** A block's heat ran out: looks at once for what is to be compiled, while the translations are there. */
-  hot({ pageAt, offset, upper, mode, record }: Candidate, retired: number): void {
+  hot({ pageAt, offset, upper, flat, mode, record }: Candidate, retired: number): void {
     const start = this.milliseconds();
     const home = pageAt(0);
     if (!home) return;
@@ -185,7 +188,7 @@ export class RegionManager {
     const name = `region ${home.page.toString(16)}:${offset.toString(16)}`;
     const assuming = this.policy.assumptions > 0 && !this.wary.has(record);
     if (this.waiting.length === 0) this.due = retired + this.policy.patience;
-    this.waiting.push({ name, entry, mode, long, assuming, record, upper, home, pages, versions, handler });
+    this.waiting.push({ name, entry, mode, long, assuming, record, upper, flat, home, pages, versions, handler });
     this.statistics.milliseconds += this.milliseconds() - start;
     if (this.waiting.length >= this.policy.batch) this.compile();
   }
@@ -274,10 +277,10 @@ export class RegionManager {
       copies.set(host, known);
       return known;
     };
-    const requests = regions.map(({ name, mode, assuming, record, upper, pages, entry }) => {
+    const requests = regions.map(({ name, mode, assuming, record, upper, flat, pages, entry }) => {
       const requested: RequestedPage[] = [];
       for (const [distance, { table, host }] of pages) requested.push({ distance, table, bytes: copy(host) });
-      return { name, mode, assuming, record, upper, pages: requested, graph: encodeGraph(entry) };
+      return { name, mode, assuming, record, upper, flat, pages: requested, graph: encodeGraph(entry) };
     });
     compiler.submit({ regions: requests, place });
     this.submitted = { regions, place, flushes: this.flushes };
@@ -336,7 +339,7 @@ export class RegionManager {
   }
 }
 
-function planOf({ name, entry, mode, long, assuming, record, upper, pages }: Waiting): RegionPlan {
+function planOf({ name, entry, mode, long, assuming, record, upper, flat, pages }: Waiting): RegionPlan {
   const codeTables = new Map(Array.from(pages, ([distance, { table }]) => [distance, table]));
-  return { name, long, blocks: analyse(entry), mode, codeTables, assuming, record, upper };
+  return { name, long, blocks: analyse(entry), mode, codeTables, assuming, record, upper, flat };
 }

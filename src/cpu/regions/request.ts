@@ -27,6 +27,7 @@ export interface RegionRequest {
   /** See RegionPlan. */
   readonly record: number;
   readonly upper: boolean;
+  readonly flat: number;
   readonly pages: readonly RequestedPage[];
   /**
    * For each block, the entry first: offset, number of instructions; then for each of its edges (taken, next, returns):
@@ -100,7 +101,7 @@ export class PlanMaker {
   }
 
   /** @throws Error where the graph and the pages do not belong together */
-  plan({ name, mode, assuming, record, upper, pages, graph }: RegionRequest): RegionPlan {
+  plan({ name, mode, assuming, record, upper, flat, pages, graph }: RegionRequest): RegionPlan {
     const { decoder } = this;
     const size = mode & MODE_SIZE_MASK;
     const long = size === MODE_64;
@@ -120,6 +121,6 @@ export class PlanMaker {
     };
     const blocks = analyse(decodeGraph(graph, read));
     const codeTables = new Map(pages.map(({ distance, table }) => [distance, table]));
-    return { name, long, blocks, mode, codeTables, assuming, record, upper };
+    return { name, long, blocks, mode, codeTables, assuming, record, upper, flat };
   }
 }

@@ -93,6 +93,8 @@ export interface RegionEnvironment {
   /** Mode key the code was decoded for; and whether it lies in the upper half of the linear addresses, as far as is known. */
   readonly mode: number;
   readonly upper: boolean;
+  /** Segments that are flat in this region, a bit mask. */
+  readonly flat: number;
   /** Page offset of the region's entry. */
   readonly entry: number;
   /** Registers to load at entry and to store at exits, bit masks. */
@@ -375,6 +377,8 @@ export class RegionStage extends FormStage {
       };
     }
     const off = f.let(offset);
+    // beyond 4 GiB no translation is found
+    if ((this.env.flat >> segment) & 1) return { linear: off as Local<'i64'>, segment, origin };
     if (bytes > 0) {
       const end = f.load(
         'i64.load',

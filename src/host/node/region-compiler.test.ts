@@ -17,7 +17,16 @@ function region(code: readonly number[], count: number): RegionBatch {
   bytes.set(code, 0x10);
   const graph = Int32Array.of(0x10, count, 0, 0, 0, 1, 0x10 + code.length, 0, 0, 0, 0);
   const pages = [{ distance: 0, table: 0, bytes }];
-  const request = { name: 'region', mode: MODE_64, assuming: true, record: 0x1_1000, upper: false, pages, graph };
+  const request = {
+    name: 'region',
+    mode: MODE_64,
+    assuming: true,
+    record: 0x1_1000,
+    upper: false,
+    flat: 0,
+    pages,
+    graph,
+  };
   return {
     regions: [request],
     place: { firstRegion: 8192, firstHeat: 0x2_0000, firstExit: 0x3_0000, jumps: 0x4_0000, context: 0x5_0000 },
