@@ -203,7 +203,8 @@ describe('faults in hot loops', () => {
     assert.equal(guest.register('ebx'), BigInt(3 * MANY));
   });
   test('an access around the end of 4 GiB, through a flat segment', () => {
-    const guest = protectedMode(`mov ecx, ${MANY}
+    const text = `mov edx, 1
+      mov ecx, ${MANY}
       mov esi, DATA
       again: cmp ecx, 1
       jne inside
@@ -213,7 +214,9 @@ describe('faults in hot loops', () => {
       jnz again
       hlt
       handler: mov edx, [esp]
-      hlt`);
+      hlt`;
+    const guest = protectedMode(text, { paging: '32-bit' });
+    guest.pages!.map(0xffff_f000n, PLACE.DATA, P | W);
     guest.memory.writeU32(PLACE.DATA, 3);
     handle(guest, GP, 'handler').halt(LIMIT);
     assert.equal(guest.register('ebx'), BigInt(3 * (MANY - 1)));
