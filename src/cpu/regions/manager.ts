@@ -39,7 +39,7 @@ export interface RegionPolicy {
 }
 export const REGION_POLICY: RegionPolicy = {
   heat: 2500,
-  secondHeat: 500_000,
+  secondHeat: 30_000,
   batch: 32,
   patience: 700_000,
   pollInterval: 100_000,
