@@ -239,6 +239,8 @@ export abstract class Stage {
 
   /** Linear address from a segment and an offset, checked for `bytes` bytes. */
   abstract linear(segment: number, offset: I64, bytes: number, access: Access): Address;
+  /** The address so many bytes behind one, in a range that was checked as a whole. Before anything has changed. */
+  abstract behind(address: Address, bytes: number): Address;
   abstract load(bits: Bits, address: Address): Local;
   abstract load128(address: Address): Local<'v128'>;
   abstract store(bits: Bits, address: Address, value: Int): void;

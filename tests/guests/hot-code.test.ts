@@ -222,6 +222,28 @@ describe('faults in hot loops', () => {
     assert.equal(guest.register('ebx'), BigInt(3 * (MANY - 1)));
     assert.equal(guest.register('edx'), 0n);
   });
+  test('a range around the end of 4 GiB that is accessed in two parts', () => {
+    const text = `mov edx, 1
+      mov eax, 5
+      mov ecx, ${MANY}
+      mov esi, DATA
+      again: cmp ecx, 1
+      jne inside
+      mov esi, 0xfffffffc
+      inside: bound eax, [esi]
+      dec ecx
+      jnz again
+      hlt
+      handler: mov edx, [esp]
+      hlt`;
+    const guest = protectedMode(text, { paging: '32-bit' });
+    guest.pages!.map(0xffff_f000n, PLACE.DATA, P | W);
+    guest.memory.writeU32(PLACE.DATA, 3);
+    guest.memory.writeU32(PLACE.DATA + 4, 7);
+    handle(guest, GP, 'handler').halt(LIMIT);
+    assert.equal(guest.register('ecx'), 1n);
+    assert.equal(guest.register('edx'), 0n);
+  });
   test('the same code with a segment that is flat and with others', () => {
     const guest = protectedMode(`mov esi, DATA
       call many

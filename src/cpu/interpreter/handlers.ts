@@ -173,6 +173,7 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
     helpers,
     branchTo,
     enter: firstIndex + SpecialHandler.ENTER,
+    crossing: firstIndex + SpecialHandler.CROSSING,
   };
 
   m.define(branchTo, (f) => emitBranchTo(f, long, module));
@@ -229,7 +230,7 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
     m.function('find', ['i32', 'i32'], ['i32'], (f) => {
       const jump = f.param<'i32'>(1);
       const linear = linearRip(f, long, f.let(f.load('i64.load', f.param<'i32'>(0), offsetOf('rip'))));
-      leadTo(f, jump, blockAt(f, linear), module);
+      leadTo(f, jump, lastingBlockAt(f, linear, contextBudget(f), module), module);
       enterRecorded(f, jump, contextBudget(f), module);
     }),
   );
@@ -435,7 +436,7 @@ function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule):
   f.if(link, () => {
     const difference = op['i64.shr_u'](op['i64.xor'](linearRip(f, long, from), linear), f.i64(12));
     f.if(op['i64.eqz'](difference), () => {
-      const block = blockAt(f, linear);
+      const block = lastingBlockAt(f, linear, left, module);
       f.store('i32.store', op['i32.add'](rec, link), block, 0);
       enterBlock(f, left, block, module);
     });
@@ -446,6 +447,22 @@ function emitBranchTo(f: FunctionBuilder, long: boolean, module: HandlerModule):
 function blockAt(f: FunctionBuilder, linear: Local<'i64'>): Local<'i32'> {
   const { low, entry, tag } = executeEntry(f, linear);
   return findBlock(f, low, entry, tag);
+}
+
+/**
+ * The block at an address of a page that is running, and good as long as the page is. One that lies across two pages is not: it is
+ * entered at once, and nobody remembers it.
+ */
+function lastingBlockAt(
+  f: FunctionBuilder,
+  linear: Local<'i64'>,
+  budget: Local<'i32'>,
+  module: HandlerModule,
+): Local<'i32'> {
+  const block = blockAt(f, linear);
+  const crosses = f.op['i32.eq'](f.load('i32.load', block, RECORD.handler), f.i32(module.crossing));
+  f.if(crosses, () => enterBlock(f, budget, block, module), undefined, false);
+  return block;
 }
 
 function contextBudget(f: FunctionBuilder): Local<'i32'> {
@@ -481,9 +498,10 @@ function emitFollow(f: FunctionBuilder, long: boolean, module: HandlerModule): v
   const [ctx, jump] = [f.param<'i32'>(0), f.param<'i32'>(1)];
   const target = f.param<'i64'>(2);
   f.store('i64.store', ctx, target, offsetOf('rip'));
+  const budget = contextBudget(f);
   const unknown = f.op['i32.eqz'](f.load('i32.load', jump, JUMP_ENTRY.record));
-  f.if(unknown, () => leadTo(f, jump, blockAt(f, linearRip(f, long, target)), module));
-  enterTarget(f, jump, contextBudget(f), module);
+  f.if(unknown, () => leadTo(f, jump, lastingBlockAt(f, linearRip(f, long, target), budget, module), module));
+  enterTarget(f, jump, budget, module);
 }
 
 /** Leaves a region for a fixed address in another page; the context has everything but rip. */

@@ -44,6 +44,8 @@ import { integerType, LOADS, NUMBER_LOADS, NUMBER_TYPES, STORES, wholeStore, wit
 
 /** What handlers share: imports and common functions of the module. */
 export interface HandlerModule extends TransferModule {
+  /** Table index of {@link SpecialHandler.CROSSING}. */
+  readonly crossing: number;
   /** (linear lo, hi, info) -> 0 or 1; see memory/linear.ts. */
   readonly slowLoad: FunctionRef;
   readonly slowStore: FunctionRef;
@@ -529,6 +531,11 @@ export class InterpreterStage extends FormStage {
   }
 
   // ---- stack
+
+  behind({ linear, segment }: Address, bytes: number): Address {
+    const sum = this.add(linear as I64, bytes);
+    return { linear: this.f.let(this.long ? sum : this.and(sum, 0xffffffff)), segment };
+  }
 
   protected stackPointer(): I64 {
     this.effects.read |= 1 << RSP;

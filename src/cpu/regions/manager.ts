@@ -290,19 +290,23 @@ export class RegionManager {
   private poll(): void {
     const start = this.milliseconds();
     const { regions, place, flushes } = this.submitted!;
+    const isWanted = flushes === this.flushes;
+    const done = this.ask();
+    if (!done && this.compiler) return;
+    this.submitted = undefined;
+    if (done && isWanted) this.install(regions, place, done);
+    // what it had been given may become hot again
+    else if (isWanted) for (const region of regions) if (this.isStillGood(region)) this.heatUp(region.record);
+    this.statistics.milliseconds += this.milliseconds() - start;
+  }
+
+  /** What the other thread has done, if it has; it is not asked again once it has failed, of which whoever made it tells. */
+  private ask(): CompiledBatch | undefined {
     try {
-      const done = this.compiler!.poll();
-      if (!done) return;
-      this.submitted = undefined;
-      if (flushes === this.flushes) this.install(regions, place, done);
+      return this.compiler!.poll();
     } catch {
-      // whoever made it says so; what it had been given may become hot again
       this.compiler = undefined;
-      this.submitted = undefined;
-      if (flushes === this.flushes)
-        for (const region of regions) if (this.isStillGood(region)) this.heatUp(region.record);
-    } finally {
-      this.statistics.milliseconds += this.milliseconds() - start;
+      return undefined;
     }
   }
 

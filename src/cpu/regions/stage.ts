@@ -409,6 +409,16 @@ export class RegionStage extends FormStage {
     };
   }
 
+  behind({ linear, segment }: Address, bytes: number): Address {
+    const { f, env } = this;
+    const sum = f.let(this.add(linear as I64, bytes)) as Local<'i64'>;
+    if (env.long) return { linear: sum, segment };
+    if (!((env.flat >> (segment as number)) & 1)) return { linear: f.let(this.and(sum as I64, 0xffffffff)), segment };
+    // nobody has looked at the limit
+    f.if(this.wrap(this.shrU(sum as I64, 32)), () => this.interpret(), undefined, false);
+    return { linear: sum, segment };
+  }
+
   // ---- registers
 
   /** The register's variable as a value, read where it is consumed. */
@@ -716,6 +726,10 @@ export class RegionStage extends FormStage {
   }
   /** An unusual case: the interpreter calls the helper. */
   system(_helper: SystemHelper): void {
+    this.interpret();
+  }
+  /** Has the interpreter do the current instruction. */
+  private interpret(): void {
     const { f } = this;
     f.store('i32.store', this.ctx, f.i32(Pending.INTERPRET), this.at('pending'));
     this.abort();

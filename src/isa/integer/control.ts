@@ -108,7 +108,7 @@ export function farPointer(x: Stage, operand: number): { selector: I32; offset: 
   const bytes = x.bits / 8;
   const address = x.address(operand, bytes + 2, 'r');
   const offset = x.load(x.bits, address) as Int;
-  const selector = x.load(16, { linear: x.let(x.add(address.linear as I64, bytes)), segment: address.segment }) as I32;
+  const selector = x.load(16, x.behind(address, bytes)) as I32;
   return { selector, offset: x.let(x.toI64(offset)) };
 }
 

@@ -148,7 +148,7 @@ export const CMPXCHG16B = instruction('CMPXCHG16B', {
   execute(x) {
     x.requireAligned(0, 16);
     const address = x.address(0, 16, 'rw');
-    const high8 = { linear: x.let(x.add(address.linear as I64, 8)), segment: address.segment };
+    const high8 = x.behind(address, 8);
     const low = x.modify(64, address);
     const high = x.modify(64, high8);
     const oldLow = low.value as I64;
@@ -363,7 +363,7 @@ export const BOUND = instruction('BOUND', {
     const bits = x.bits as 16 | 32;
     const index = x.signExtend(x.operand(0) as I32, bits);
     const address = x.address(1, bits / 4, 'r');
-    const upper = { linear: x.let(x.add(address.linear as I64, bits / 8)), segment: address.segment };
+    const upper = x.behind(address, bits / 8);
     const low = x.let(x.signExtend(x.load(bits, address) as I32, bits));
     const high = x.let(x.signExtend(x.load(bits, upper) as I32, bits));
     const i = x.let(index) as I32;

@@ -180,10 +180,8 @@ export function storeMasked(x: Stage, value: VectorLocal, mask: VectorLocal, hal
   const { op } = x;
   const selected = x.let(op['i8x16.shr_s'](mask, x.i32(7))) as VectorLocal;
   const offset = x.let(x.toI64(x.gpr(RDI, x.addressBits) as Int)) as I64;
-  const { linear, segment } = x.throughOperandSegment(offset, 8 * halves, 'w');
-  const places = Array.from({ length: halves }, (_, i) =>
-    x.modify(64, { linear: x.let(x.add(linear as I64, 8 * i)), segment }),
-  );
+  const address = x.throughOperandSegment(offset, 8 * halves, 'w');
+  const places = Array.from({ length: halves }, (_, i) => x.modify(64, i === 0 ? address : x.behind(address, 8 * i)));
   places.forEach((place, i) => {
     const lane = (v: V128) => op['i64x2.extract_lane'](v, i) as I64;
     const old = place.value as I64;
