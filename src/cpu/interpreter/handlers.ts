@@ -15,7 +15,6 @@ import { TLB_EXECUTE, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.t
 import {
   enterBlock,
   enterRecorded,
-  enterTarget,
   enterThrough,
   executeEntry,
   findBlock,
@@ -129,12 +128,8 @@ export interface Handlers {
   run(context: number, record: number): number;
   /** (context): continues at rip, for regions. */
   readonly resume: unknown;
-  /**
-   * (context, entry, target): continues at a fixed address, through an entry of the jump cache that the exit has for itself;
-   * `leap` in another page than the exit's, `follow` in the same, where the entry is good as long as the region is.
-   */
+  /** (context, entry, target): continues at a fixed address, through an entry of the jump cache that the exit has for itself. */
   readonly leap: unknown;
-  readonly follow: unknown;
   /** `regionRead`, `regionModify` and `regionWrite` of RegionModule; `carryOf`, `cooled`, `tooShort`. */
   readonly regionImports: WebAssembly.ModuleImports;
 }
@@ -179,7 +174,6 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
   m.define(branchTo, (f) => emitBranchTo(f, long, module));
   m.define(resume, (f) => emitResume(f, long, module));
   m.exportFunction('resume', resume);
-  m.function('follow', ['i32', 'i32', 'i64'], ['i32'], (f) => emitFollow(f, long, module), { export: 'follow' });
   m.function('leap', ['i32', 'i32', 'i64'], ['i32'], (f) => emitLeap(f, long, module), { export: 'leap' });
   const accesses = {
     regionRead: { fields: TLB_READ, slow: regionRead },
@@ -297,7 +291,6 @@ export function buildHandlers(
   const handlers: Handlers = {
     find,
     resume: instance.exports.resume,
-    follow: instance.exports.follow,
     leap: instance.exports.leap,
     regionImports: {
       regionRead: instance.exports.regionRead,
@@ -325,8 +318,8 @@ function emitRipToRecord(f: FunctionBuilder, long: boolean): void {
 }
 
 /**
- * (context, linear, site, bytes - 1, what is of no use here): looks into the TLB, for those who only compared with what they found there before,
- * then calls the slow path, with the address taken apart: a 64-bit integer would reach TypeScript as a BigInt.
+ * (context, linear, site, bytes - 1, what is of no use here): looks into the TLB, for those who only compared with what they
+ * found there before, then calls the slow path, with the address taken apart: a 64-bit integer would reach TypeScript as a BigInt.
  */
 function emitRegionAccess(
   f: FunctionBuilder,
@@ -493,18 +486,7 @@ function emitTooShort(f: FunctionBuilder, module: HandlerModule): void {
   f.returnCallIndirect(module.signature, handler, [ctx, block], module.table);
 }
 
-/** Leaves a region for a block of the same page; the context has everything but rip. */
-function emitFollow(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
-  const [ctx, jump] = [f.param<'i32'>(0), f.param<'i32'>(1)];
-  const target = f.param<'i64'>(2);
-  f.store('i64.store', ctx, target, offsetOf('rip'));
-  const budget = contextBudget(f);
-  const unknown = f.op['i32.eqz'](f.load('i32.load', jump, JUMP_ENTRY.record));
-  f.if(unknown, () => leadTo(f, jump, lastingBlockAt(f, linearRip(f, long, target), budget, module), module));
-  enterTarget(f, jump, budget, module);
-}
-
-/** Leaves a region for a fixed address in another page; the context has everything but rip. */
+/** Leaves a region for a fixed address; the context has everything but rip. */
 function emitLeap(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
   const [ctx, jump] = [f.param<'i32'>(0), f.param<'i32'>(1)];
   const target = f.param<'i64'>(2);

@@ -117,12 +117,7 @@ export function leadTo(f: FunctionBuilder, jump: Local<'i32'>, block: Local<'i32
 }
 
 /** Enters what an entry leads to. */
-export function enterTarget(
-  f: FunctionBuilder,
-  jump: Local<'i32'>,
-  budget: Local<'i32'>,
-  module: TransferModule,
-): void {
+function enterTarget(f: FunctionBuilder, jump: Local<'i32'>, budget: Local<'i32'>, module: TransferModule): void {
   const { op } = f;
   const handler = f.let(f.load('i32.load', jump, JUMP_ENTRY.handler));
   f.if(

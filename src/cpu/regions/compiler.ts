@@ -50,7 +50,7 @@ export interface RegionImports {
   readonly table: WebAssembly.Table;
   readonly imports: HandlerImports;
   /** The handlers of a mode class, whose functions regions leave through. */
-  handlers(long: boolean): Pick<Handlers, 'resume' | 'leap' | 'follow'>;
+  handlers(long: boolean): Pick<Handlers, 'resume' | 'leap'>;
   /** `regionRead`, `regionModify`, `regionWrite`, `regionRaise` and so on, see RegionModule. */
   readonly access: WebAssembly.ModuleImports;
 }
@@ -102,7 +102,6 @@ export function emitRegions(plans: readonly RegionPlan[], place: RegionPlace): E
   const transfers = [false, true].map((long) => ({
     resume: m.importFunction('env', `resume${long}`, ['i32'], ['i32']),
     leap: m.importFunction('env', `leap${long}`, ['i32', 'i32', 'i64'], ['i32']),
-    follow: m.importFunction('env', `follow${long}`, ['i32', 'i32', 'i64'], ['i32']),
   }));
   const helpers = {} as Record<LightHelper, FunctionRef>;
   const parameters = Array.from({ length: HELPER_ARGUMENTS }, () => 'i32' as const);
@@ -161,10 +160,8 @@ export function instantiateRegions(
       checkSegment: imports.checkSegment,
       resumetrue: long.resume,
       leaptrue: long.leap,
-      followtrue: long.follow,
       resumefalse: others.resume,
       leapfalse: others.leap,
-      followfalse: others.follow,
     },
     helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
   });

@@ -241,8 +241,10 @@ export class LazyFlags {
   }
 
   flag(name: FlagName): Value<'i32'> {
-    const ofResult = this.ofResult(name);
-    if (ofResult) return ofResult;
+    if (this.state.kind === 'deferred' && this.state.result !== undefined) {
+      const known = this.ofResult(name, this.x.toI64(this.state.result), this.state.bits);
+      if (known) return known;
+    }
     let state = this.made();
     if (state.kind === 'variable') {
       const known = name === 'CF' || name === 'OF' ? state[name] : undefined;
@@ -251,49 +253,27 @@ export class LazyFlags {
       this.settle();
       state = WORDS;
     }
-    const { x } = this;
-    const result = this.result as Value as I64;
     if (state.kind === 'words') return this.flagOfWords(name);
     if (state.kind === 'flags') return state.values[name];
     const { kind, bits } = state;
-    switch (name) {
-      case 'ZF':
-        return x.eqz(this.masked(result, bits));
-      case 'SF':
-        return this.topBit(result, bits);
-      case 'PF':
-        return this.parity(result);
-      case 'CF':
-        return this.carry(kind, bits);
-      case 'OF':
-        return this.overflow(kind, bits);
-      case 'AF':
-        return this.auxiliary(kind);
-    }
+    if (name === 'CF') return this.carry(kind, bits);
+    if (name === 'OF') return this.overflow(kind, bits);
+    return this.ofResult(name, this.result as Value as I64, bits) ?? this.auxiliary(kind);
   }
 
-  /** A flag that follows from a result of which other flags have not been made. */
-  private ofResult(name: FlagName): Value<'i32'> | undefined {
-    const { x, state } = this;
-    if (state.kind !== 'deferred' || state.result === undefined) return undefined;
-    const { bits } = state;
-    const result = x.toI64(state.result);
+  /** A flag that follows from a result, or undefined for one that does not. */
+  private ofResult(name: FlagName, result: I64, bits: Bits): Value<'i32'> | undefined {
+    const { x } = this;
     switch (name) {
       case 'ZF':
         return x.eqz(this.masked(result, bits));
       case 'SF':
         return this.topBit(result, bits);
       case 'PF':
-        return this.parity(result);
+        return x.xor(x.and(x.popcnt(x.and(x.wrap(result), 0xff)), 1), 1);
       default:
         return undefined;
     }
-  }
-
-  /** Whether the low byte has an even number of ones. */
-  private parity(result: I64): Value<'i32'> {
-    const { x } = this;
-    return x.xor(x.and(x.popcnt(x.and(x.wrap(result), 0xff)), 1), 1);
   }
 
   private carry(kind: Operation, bits: Bits): Value<'i32'> {

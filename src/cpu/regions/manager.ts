@@ -132,6 +132,7 @@ export class RegionManager {
     buffer: ArrayBufferLike;
     imports: RegionImports;
     sites: RegionSites;
+    /** Places that regions are written for. */
     machine: RegionManager['machine'];
     /** Compiles on another thread; without it, or once it has failed, everything is compiled here. */
     compiler?: RegionCompiler;

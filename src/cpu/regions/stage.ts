@@ -81,7 +81,6 @@ export interface RegionModule {
   /** Of the interpreter's module, see Handlers. */
   readonly resume: FunctionRef;
   readonly leap: FunctionRef;
-  readonly follow: FunctionRef;
 }
 
 /** What a region's function gets from its compiler. */

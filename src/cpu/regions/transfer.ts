@@ -20,7 +20,6 @@ export interface TransferEnvironment {
     readonly table: TableRef;
     readonly resume: FunctionRef;
     readonly leap: FunctionRef;
-    readonly follow: FunctionRef;
     readonly jumps: number;
   };
 }
@@ -45,7 +44,7 @@ export class RegionTransfer {
     this.setRip(to);
     const jump = f.let(f.i32(entry));
     if (this.env.long) this.enter(jump);
-    else f.returnCall(this.env.module.follow, [this.ctx, jump, to]);
+    else f.returnCall(this.env.module.leap, [this.ctx, jump, to]);
   }
 
   /** To a fixed address on another page. */
