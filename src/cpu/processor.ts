@@ -217,16 +217,6 @@ export class Processor {
     return {
       slowLoad: (lo, hi, info) => linear.slowLoad(lo, hi, info),
       slowStore: (lo, hi, info) => linear.slowStore(lo, hi, info),
-      regionRead: (lo, hi, site) => {
-        const place = linear.regionRead(lo, hi, sites.access(site));
-        if (place === 0) cpu.site = site;
-        return place;
-      },
-      regionWrite: (lo, hi, site) => {
-        const done = linear.regionWrite(lo, hi, sites.access(site));
-        if (done === 0) cpu.site = site;
-        return done;
-      },
       regionRaise: (site) => {
         setFault(cpu, sites.vector(site), sites.errorCode(site));
         cpu.site = site;

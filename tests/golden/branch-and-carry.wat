@@ -1,5 +1,5 @@
-  (func $region_1:0 (type $t5) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i32) (local $l10 i64) (local $l11 i64) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i64) (local $l17 i32) (local $l18 i32) (local $l19 i64)
+  (func $region_1:0 (type $t4) (param $p0 i32) (param $p1 i32) (result i32)
+    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i32) (local $l10 i32) (local $l11 i32) (local $l12 i64) (local $l13 i64) (local $l14 i64) (local $l15 i32) (local $l16 i64) (local $l17 i64) (local $l18 i64) (local $l19 i64) (local $l20 i32) (local $l21 i32) (local $l22 i64)
     (local.set $l2
       (i32.const 12288))
     (local.set $l3
@@ -30,177 +30,159 @@
         (return_call $env.tooShort
           (local.get $l2)
           (i32.const ADDRESS))))
-    (local.set $l5
-      (i64.load
-        (local.get $l2)))
-    (local.set $l6
-      (i64.load offset=16
-        (local.get $l2)))
-    (local.set $l7
-      (i64.load offset=24
-        (local.get $l2)))
-    (local.set $l8
-      (i64.load offset=136
-        (local.get $l2)))
     (local.set $l9
       (i32.load offset=1704
         (local.get $l2)))
-    (local.set $l10
-      (i64.load offset=144
-        (local.get $l2)))
-    (local.set $l11
-      (i64.load offset=152
-        (local.get $l2)))
-    (local.set $l12
-      (i32.load offset=160
-        (local.get $l2)))
-    (local.set $l13
-      (i64.const 0))
     (block $B2
       (block $B3
-        (local.set $l4
-          (i32.sub
-            (local.get $l4)
-            (i32.const 2)))
-        (local.set $l14
-          (local.get $l5))
-        (local.set $l15
-          (local.get $l7))
-        (local.set $l10
-          (local.tee $l16
-            (i64.sub
-              (local.get $l14)
-              (local.get $l15))))
-        (local.set $l11
-          (local.get $l14))
-        (local.set $l13
-          (local.get $l15))
-        (if $I4
-          (local.tee $l17
-            (i64.lt_u
-              (local.get $l11)
-              (local.get $l13)))
-          (then
-            (local.set $l12
-              (i32.const 11))
-            (br $B3)))
-        (local.set $l4
-          (i32.sub
-            (local.get $l4)
-            (i32.const 1)))
-        (local.set $l15
-          (i64.add
-            (local.tee $l16
-              (local.get $l6))
-            (i64.const 1)))
-        (local.set $l18
-          (i64.lt_u
-            (local.get $l11)
-            (local.get $l13)))
-        (local.set $l10
-          (local.get $l15))
-        (local.set $l11
-          (i64.extend_i32_u
-            (local.get $l18)))
-        (local.set $l6
-          (local.get $l15))
-        (local.set $l12
-          (i32.const 15))
-        (br $B3))
-      (local.set $l4
-        (i32.sub
-          (local.get $l4)
-          (i32.const 1)))
-      (local.set $l15
-        (local.get $l5))
-      (local.set $l16
-        (local.get $l5))
-      (local.set $l17
-        (call $env.carryOf
-          (local.get $l12)
-          (local.get $l10)
-          (local.get $l11)))
-      (local.set $l14
-        (i64.sub
-          (i64.sub
-            (local.get $l15)
-            (local.get $l16))
-          (i64.extend_i32_u
-            (local.get $l17))))
-      (local.set $l19
-        (i64.and
-          (i64.or
-            (i64.and
-              (i64.xor
-                (local.get $l15)
-                (i64.const -1))
-              (local.get $l16))
-            (i64.and
-              (i64.xor
-                (i64.xor
+        (block $B4
+          (block $B5
+            (block $B6
+              (block $B7
+                (local.set $l4
+                  (i32.sub
+                    (local.get $l4)
+                    (i32.const 2)))
+                (local.set $l5
+                  (i64.load
+                    (local.get $l2)))
+                (local.set $l7
+                  (i64.load offset=24
+                    (local.get $l2)))
+                (local.set $l17
+                  (local.get $l5))
+                (local.set $l18
+                  (local.get $l7))
+                (local.set $l13
+                  (local.tee $l19
+                    (i64.sub
+                      (local.get $l17)
+                      (local.get $l18))))
+                (local.set $l14
+                  (local.get $l17))
+                (local.set $l16
+                  (local.get $l18))
+                (if $I8
+                  (local.tee $l20
+                    (i64.lt_u
+                      (local.get $l14)
+                      (local.get $l16)))
+                  (then
+                    (local.set $l15
+                      (i32.const 11))
+                    (br $B7)))
+                (local.set $l4
+                  (i32.sub
+                    (local.get $l4)
+                    (i32.const 1)))
+                (local.set $l18
+                  (i64.add
+                    (local.tee $l19
+                      (local.tee $l6
+                        (i64.load offset=16
+                          (local.get $l2))))
+                    (i64.const 1)))
+                (local.set $l21
+                  (i64.lt_u
+                    (local.get $l14)
+                    (local.get $l16)))
+                (local.set $l13
+                  (local.get $l18))
+                (local.set $l14
+                  (i64.extend_i32_u
+                    (local.get $l21)))
+                (local.set $l6
+                  (local.get $l18))
+                (local.set $l15
+                  (i32.const 15))
+                (i64.store offset=16
+                  (local.get $l2)
+                  (local.get $l6))
+                (br $B7))
+              (local.set $l4
+                (i32.sub
+                  (local.get $l4)
+                  (i32.const 1)))
+              (local.set $l18
+                (local.get $l5))
+              (local.set $l19
+                (local.get $l5))
+              (local.set $l20
+                (call $env.carryOf
                   (local.get $l15)
-                  (local.get $l16))
-                (i64.const -1))
-              (local.get $l14)))
-          (i64.const -4611686018427387896)))
-      (local.set $l10
-        (local.get $l14))
-      (local.set $l11
-        (local.get $l19))
-      (local.set $l5
-        (local.get $l14))
-      (local.set $l19
-        (i64.add
-          (local.get $l8)
-          (i64.const 11)))
-      (i64.store
+                  (local.get $l13)
+                  (local.get $l14)))
+              (local.set $l17
+                (i64.sub
+                  (i64.sub
+                    (local.get $l18)
+                    (local.get $l19))
+                  (i64.extend_i32_u
+                    (local.get $l20))))
+              (local.set $l22
+                (i64.and
+                  (i64.or
+                    (i64.and
+                      (i64.xor
+                        (local.get $l18)
+                        (i64.const -1))
+                      (local.get $l19))
+                    (i64.and
+                      (i64.xor
+                        (i64.xor
+                          (local.get $l18)
+                          (local.get $l19))
+                        (i64.const -1))
+                      (local.get $l17)))
+                  (i64.const -4611686018427387896)))
+              (local.set $l13
+                (local.get $l17))
+              (local.set $l14
+                (local.get $l22))
+              (local.set $l5
+                (local.get $l17))
+              (i64.store
+                (local.get $l2)
+                (local.get $l5))
+              (i64.store offset=144
+                (local.get $l2)
+                (local.get $l13))
+              (i64.store offset=152
+                (local.get $l2)
+                (local.get $l14))
+              (i32.store offset=160
+                (local.get $l2)
+                (i32.const 0))
+              (local.set $l10
+                (i32.const ADDRESS))
+              (local.set $l11
+                (i32.const 11))
+              (br $B4)
+              (unreachable))
+            (unreachable))
+          (unreachable))
+        (i32.store offset=1724
+          (local.get $l2)
+          (local.get $l4))
+        (local.set $l22
+          (i64.add
+            (i64.load offset=136
+              (local.get $l2))
+            (i64.extend_i32_s
+              (local.get $l11))))
+        (i64.store offset=136
+          (local.get $l2)
+          (local.get $l22))
+        (local.set $l20
+          (local.get $l10))
+        (return_call_indirect (type $t4)
+          (local.get $l2)
+          (local.get $l20)
+          (i32.load offset=12
+            (local.get $l20))))
+      (return_call $env.missedtrue
         (local.get $l2)
-        (local.get $l5))
-      (i64.store offset=16
-        (local.get $l2)
-        (local.get $l6))
-      (i64.store offset=144
-        (local.get $l2)
-        (local.get $l10))
-      (i64.store offset=152
-        (local.get $l2)
-        (local.get $l11))
-      (i32.store offset=160
-        (local.get $l2)
-        (i32.const 0))
-      (i32.store offset=1724
-        (local.get $l2)
-        (local.get $l4))
-      (i64.store offset=136
-        (local.get $l2)
-        (local.get $l19))
-      (return_call_indirect (type $t5)
-        (local.get $l2)
-        (i32.const ADDRESS)
-        (i32.load offset=12
-          (i32.const ADDRESS)))
-      (unreachable))
-    (i64.store
-      (local.get $l2)
-      (local.get $l5))
-    (i64.store offset=16
-      (local.get $l2)
-      (local.get $l6))
-    (i64.store offset=144
-      (local.get $l2)
-      (local.get $l10))
-    (i64.store offset=152
-      (local.get $l2)
-      (local.get $l11))
-    (i32.store offset=160
-      (local.get $l2)
-      (local.get $l12))
-    (i64.store offset=136
-      (local.get $l2)
-      (local.get $l8))
-    (i32.store offset=1724
-      (local.get $l2)
-      (local.get $l4))
+        (local.get $l8)))
     (return
       (i32.const 7))
     (unreachable))

@@ -1,5 +1,5 @@
-  (func $region_1:0 (type $t5) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i64) (local $l12 i64) (local $l13 i32) (local $l14 i64) (local $l15 i64) (local $l16 i64) (local $l17 i64) (local $l18 i32) (local $l19 i64) (local $l20 i64) (local $l21 i32) (local $l22 i32)
+  (func $region_1:0 (type $t4) (param $p0 i32) (param $p1 i32) (result i32)
+    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i32) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i64) (local $l19 i64) (local $l20 i64) (local $l21 i32) (local $l22 i32) (local $l23 i64) (local $l24 i64) (local $l25 i32) (local $l26 i32) (local $l27 i32)
     (local.set $l2
       (i32.const 12288))
     (local.set $l3
@@ -30,184 +30,212 @@
         (return_call $env.tooShort
           (local.get $l2)
           (i32.const ADDRESS))))
-    (local.set $l5
-      (i64.load
-        (local.get $l2)))
-    (local.set $l6
-      (i64.load offset=16
-        (local.get $l2)))
-    (local.set $l7
-      (i64.load offset=24
-        (local.get $l2)))
-    (local.set $l8
-      (i64.load offset=48
-        (local.get $l2)))
-    (local.set $l9
-      (i64.load offset=136
-        (local.get $l2)))
     (local.set $l10
       (i32.load offset=1704
         (local.get $l2)))
-    (local.set $l11
-      (i64.load offset=144
-        (local.get $l2)))
-    (local.set $l12
-      (i64.load offset=152
-        (local.get $l2)))
-    (local.set $l13
-      (i32.load offset=160
-        (local.get $l2)))
-    (local.set $l14
-      (i64.const 0))
     (block $B2
-      (local.set $l4
-        (i32.sub
-          (local.get $l4)
-          (i32.const 3)))
-      (local.set $l15
-        (local.get $l5))
-      (local.set $l16
-        (local.get $l7))
-      (local.set $l11
-        (local.tee $l17
-          (i64.add
-            (local.get $l15)
-            (local.get $l16))))
-      (local.set $l12
-        (local.get $l15))
-      (local.set $l17
-        (local.tee $l5
-          (local.get $l17)))
-      (local.set $l16
-        (local.get $l8))
-      (local.set $l15
-        (i64.load offset=131072
-          (local.tee $l18
-            (i32.add
-              (local.get $l10)
-              (i32.and
-                (i32.shr_u
-                  (i32.wrap_i64
-                    (local.get $l16))
-                  (i32.const 8))
-                (i32.const 131056))))))
-      (local.set $l20
-        (local.tee $l19
-          (i64.and
-            (i64.add
-              (local.get $l16)
-              (i64.const 7))
-            (i64.const -4096))))
-      (if $I3
-        (i64.eq
-          (local.get $l15)
-          (local.get $l19))
-        (then
-          (local.set $l21
-            (i32.load offset=131080
-              (local.get $l18)))
-          (i64.store
-            (i32.add
-              (i32.wrap_i64
-                (local.get $l16))
-              (local.get $l21))
-            (local.get $l17)))
-        (else
-          (i64.store offset=1744
-            (local.get $l2)
-            (local.get $l17))
-          (br_if $B2
-            (i32.eqz
-              (local.tee $l22
-                (call $env.regionWrite
-                  (local.get $l2)
-                  (local.get $l16)
-                  (i32.const 0)
-                  (i32.const 7)
-                  (local.get $l15)))))
-          (local.set $l20
-            (i64.const 2048))))
-      (local.set $l6
-        (local.tee $l15
-          (i64.load
-            (local.tee $l18
-              (if $I4 (result i32)
-                (i64.eq
-                  (i64.and
-                    (local.tee $l19
-                      (i64.add
-                        (local.get $l8)
-                        (i64.const 8)))
-                    (i64.const -4089))
-                  (local.get $l20))
+      (block $B3
+        (block $B4
+          (block $B5
+            (block $B6
+              (local.set $l4
+                (i32.sub
+                  (local.get $l4)
+                  (i32.const 3)))
+              (local.set $l5
+                (i64.load
+                  (local.get $l2)))
+              (local.set $l7
+                (i64.load offset=24
+                  (local.get $l2)))
+              (local.set $l18
+                (local.get $l5))
+              (local.set $l19
+                (local.get $l7))
+              (local.set $l14
+                (local.tee $l20
+                  (i64.add
+                    (local.get $l18)
+                    (local.get $l19))))
+              (local.set $l15
+                (local.get $l18))
+              (local.set $l5
+                (local.get $l20))
+              (local.set $l8
+                (i64.load offset=48
+                  (local.get $l2)))
+              (local.set $l20
+                (local.get $l5))
+              (local.set $l19
+                (local.get $l8))
+              (local.set $l18
+                (i64.const 0))
+              (local.set $l22
+                (i32.add
+                  (local.get $l10)
+                  (i32.and
+                    (i32.shr_u
+                      (i32.wrap_i64
+                        (local.get $l19))
+                      (i32.const 8))
+                    (i32.const 131056))))
+              (local.set $l23
+                (i64.and
+                  (i64.add
+                    (local.get $l19)
+                    (i64.const 7))
+                  (i64.const -4096)))
+              (if $I7
+                (i64.ne
+                  (local.tee $l24
+                    (i64.load offset=131072
+                      (local.get $l22)))
+                  (local.get $l23))
                 (then
+                  (i64.store offset=1744
+                    (local.get $l2)
+                    (local.get $l24))
+                  (i64.store
+                    (local.get $l2)
+                    (local.get $l5))
+                  (i64.store offset=144
+                    (local.get $l2)
+                    (local.get $l14))
+                  (i64.store offset=152
+                    (local.get $l2)
+                    (local.get $l15))
+                  (i32.store offset=1724
+                    (local.get $l2)
+                    (local.get $l4))
+                  (local.set $l9
+                    (i64.const 1970333426909187))
+                  (br $B3)))
+              (local.set $l25
+                (i32.load offset=131080
+                  (local.get $l22)))
+              (local.set $l18
+                (local.get $l23))
+              (local.set $l21
+                (local.get $l25))
+              (i64.store
+                (local.tee $l26
                   (i32.add
                     (i32.wrap_i64
                       (local.get $l19))
-                    (local.get $l21)))
-                (else
-                  (br_if $B2
-                    (i32.eqz
-                      (local.tee $l22
-                        (call $env.regionRead
-                          (local.get $l2)
-                          (local.get $l19)
-                          (i32.const 1)
-                          (i32.const 7)
-                          (i64.const 0)))))
-                  (local.get $l22)))))))
-      (local.set $l15
-        (i64.add
-          (local.get $l9)
-          (i64.const 10)))
-      (i64.store
+                    (local.get $l25)))
+                (local.get $l20))
+              (local.set $l6
+                (local.tee $l20
+                  (i64.load
+                    (local.tee $l27
+                      (if $I8 (result i32)
+                        (i64.eq
+                          (i64.and
+                            (local.tee $l24
+                              (i64.add
+                                (local.get $l8)
+                                (i64.const 8)))
+                            (i64.const -4089))
+                          (local.get $l18))
+                        (then
+                          (i32.add
+                            (i32.wrap_i64
+                              (local.get $l24))
+                            (local.get $l21)))
+                        (else
+                          (local.set $l26
+                            (i32.add
+                              (local.get $l10)
+                              (i32.and
+                                (i32.shr_u
+                                  (i32.wrap_i64
+                                    (local.get $l24))
+                                  (i32.const 8))
+                                (i32.const 131056))))
+                          (local.set $l23
+                            (i64.and
+                              (i64.add
+                                (local.get $l24)
+                                (i64.const 7))
+                              (i64.const -4096)))
+                          (if $I9
+                            (i64.ne
+                              (local.tee $l19
+                                (i64.load
+                                  (local.get $l26)))
+                              (local.get $l23))
+                            (then
+                              (i64.store offset=1744
+                                (local.get $l2)
+                                (local.get $l19))
+                              (i64.store
+                                (local.get $l2)
+                                (local.get $l5))
+                              (i64.store offset=144
+                                (local.get $l2)
+                                (local.get $l14))
+                              (i64.store offset=152
+                                (local.get $l2)
+                                (local.get $l15))
+                              (i32.store offset=1724
+                                (local.get $l2)
+                                (local.get $l4))
+                              (local.set $l9
+                                (i64.const 1970329131941894))
+                              (br $B3)))
+                          (local.set $l25
+                            (i32.load offset=8
+                              (local.get $l26)))
+                          (local.tee $l22
+                            (i32.add
+                              (i32.wrap_i64
+                                (local.get $l24))
+                              (local.get $l25)))))))))
+              (i64.store
+                (local.get $l2)
+                (local.get $l5))
+              (i64.store offset=16
+                (local.get $l2)
+                (local.get $l6))
+              (i64.store offset=144
+                (local.get $l2)
+                (local.get $l14))
+              (i64.store offset=152
+                (local.get $l2)
+                (local.get $l15))
+              (i32.store offset=160
+                (local.get $l2)
+                (i32.const 7))
+              (local.set $l11
+                (i32.const ADDRESS))
+              (local.set $l12
+                (i32.const 10))
+              (br $B4)
+              (unreachable))
+            (unreachable))
+          (unreachable))
+        (i32.store offset=1724
+          (local.get $l2)
+          (local.get $l4))
+        (local.set $l20
+          (i64.add
+            (i64.load offset=136
+              (local.get $l2))
+            (i64.extend_i32_s
+              (local.get $l12))))
+        (i64.store offset=136
+          (local.get $l2)
+          (local.get $l20))
+        (local.set $l27
+          (local.get $l11))
+        (return_call_indirect (type $t4)
+          (local.get $l2)
+          (local.get $l27)
+          (i32.load offset=12
+            (local.get $l27))))
+      (return_call $env.missedtrue
         (local.get $l2)
-        (local.get $l5))
-      (i64.store offset=16
-        (local.get $l2)
-        (local.get $l6))
-      (i64.store offset=144
-        (local.get $l2)
-        (local.get $l11))
-      (i64.store offset=152
-        (local.get $l2)
-        (local.get $l12))
-      (i32.store offset=160
-        (local.get $l2)
-        (i32.const 7))
-      (i32.store offset=1724
-        (local.get $l2)
-        (local.get $l4))
-      (i64.store offset=136
-        (local.get $l2)
-        (local.get $l15))
-      (return_call_indirect (type $t5)
-        (local.get $l2)
-        (i32.const ADDRESS)
-        (i32.load offset=12
-          (i32.const ADDRESS)))
-      (unreachable))
-    (i64.store
-      (local.get $l2)
-      (local.get $l5))
-    (i64.store offset=16
-      (local.get $l2)
-      (local.get $l6))
-    (i64.store offset=144
-      (local.get $l2)
-      (local.get $l11))
-    (i64.store offset=152
-      (local.get $l2)
-      (local.get $l12))
-    (i32.store offset=160
-      (local.get $l2)
-      (local.get $l13))
-    (i64.store offset=136
-      (local.get $l2)
-      (local.get $l9))
-    (i32.store offset=1724
-      (local.get $l2)
-      (local.get $l4))
+        (local.get $l9)))
     (return
       (i32.const 7))
     (unreachable))

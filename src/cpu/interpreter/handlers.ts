@@ -9,9 +9,19 @@ import { offsetOf } from '../context.ts';
 import { FlagKind, FlagOverlay } from '../flags.ts';
 import type { HandlerForm } from '../form-stage.ts';
 import { JUMP_ENTRY } from '../memory/jump-cache.ts';
-import { BLOCK_HEADER, BLOCK_HEADER_SIZE, Exit, RECORD, RECORD_SIZE, REGION_HEAT } from './record.ts';
+import {
+  BLOCK_HEADER,
+  BLOCK_HEADER_SIZE,
+  Exit,
+  FIRST_REGION,
+  MISS,
+  RECORD,
+  RECORD_SIZE,
+  REGION_HEAT,
+  VARIABLE_FLAG_KIND,
+} from './record.ts';
 import { type Effects, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
-import { TLB_EXECUTE, TLB_READ, TLB_WRITE, type TlbFields } from './tlb-access.ts';
+import { TLB_EXECUTE } from './tlb-access.ts';
 import {
   enterBlock,
   enterRecorded,
@@ -22,7 +32,6 @@ import {
   leadTo,
   linearRip,
   pay,
-  tlbEntry,
 } from './transfer.ts';
 
 /** What the module imports from TypeScript. */
@@ -31,9 +40,6 @@ export interface HandlerImports {
   slowStore(lo: number, hi: number, info: number): number;
   checkSegment(segment: number, lo: number, hi: number, bytesAndAccess: number): number;
   raise(vector: number, errorCode: number, hasErrorCode: number): void;
-  /** (linear lo, hi, site): what regions call where the TLB misses; see regions/stage.ts. */
-  regionRead(lo: number, hi: number, site: number): number;
-  regionWrite(lo: number, hi: number, site: number): number;
   regionRaise(site: number): void;
   regionAbandon(site: number, region: number): void;
   helpers: Record<HelperName, (...args: number[]) => number>;
@@ -130,7 +136,9 @@ export interface Handlers {
   readonly resume: unknown;
   /** (context, entry, target): continues at a fixed address, through an entry of the jump cache that the exit has for itself. */
   readonly leap: unknown;
-  /** `regionRead`, `regionModify` and `regionWrite` of RegionModule; `carryOf`, `cooled`, `tooShort`. */
+  /** (context, miss): continues where a region was left for the interpreter, see encodeMiss. */
+  readonly missed: unknown;
+  /** `carryOf`, `cooled` and `tooShort` of RegionModule. */
   readonly regionImports: WebAssembly.ModuleImports;
 }
 
@@ -149,8 +157,6 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
   const slowStore = m.importFunction('env', 'slowStore', i32s(3), ['i32']);
   const checkSegment = m.importFunction('env', 'checkSegment', i32s(4), ['i32']);
   const raise = m.importFunction('env', 'raise', i32s(3), []);
-  const regionRead = m.importFunction('env', 'regionRead', i32s(3), ['i32']);
-  const regionWrite = m.importFunction('env', 'regionWrite', i32s(3), ['i32']);
   const helpers = {} as Record<HelperName, FunctionRef>;
   for (const name of Object.keys(HELPERS) as HelperName[])
     helpers[name] = m.importFunction('helpers', name, i32s(HELPER_ARGUMENTS), ['i32']);
@@ -175,15 +181,7 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
   m.define(resume, (f) => emitResume(f, long, module));
   m.exportFunction('resume', resume);
   m.function('leap', ['i32', 'i32', 'i64'], ['i32'], (f) => emitLeap(f, long, module), { export: 'leap' });
-  const accesses = {
-    regionRead: { fields: TLB_READ, slow: regionRead },
-    regionModify: { fields: TLB_WRITE, slow: regionRead },
-    regionWrite: { fields: TLB_WRITE, slow: regionWrite, found: emitSlowValueStore },
-  };
-  for (const [name, access] of Object.entries(accesses))
-    m.function(name, ['i32', 'i64', 'i32', 'i32', 'i64'], ['i32'], (f) => emitRegionAccess(f, access), {
-      export: name,
-    });
+  m.function('missed', ['i32', 'i64'], ['i32'], (f) => emitMissed(f, long, module), { export: 'missed' });
   m.function('carryOf', ['i32', 'i64', 'i64'], ['i32'], emitCarryOf, { export: 'carryOf' });
   m.function('cooled', ['i32', 'i32', 'i32', 'i32'], ['i32'], (f) => emitCooled(f, module), { export: 'cooled' });
   m.function('tooShort', ['i32', 'i32'], ['i32'], (f) => emitTooShort(f, module), { export: 'tooShort' });
@@ -283,8 +281,6 @@ export function buildHandlers(
       slowStore: imports.slowStore,
       checkSegment: imports.checkSegment,
       raise: imports.raise,
-      regionRead: imports.regionRead,
-      regionWrite: imports.regionWrite,
     },
     helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
   });
@@ -292,10 +288,8 @@ export function buildHandlers(
     find,
     resume: instance.exports.resume,
     leap: instance.exports.leap,
+    missed: instance.exports.missed,
     regionImports: {
-      regionRead: instance.exports.regionRead,
-      regionModify: instance.exports.regionModify,
-      regionWrite: instance.exports.regionWrite,
       carryOf: instance.exports.carryOf,
       cooled: instance.exports.cooled,
       tooShort: instance.exports.tooShort,
@@ -315,48 +309,6 @@ function recordRip(f: FunctionBuilder, long: boolean) {
 
 function emitRipToRecord(f: FunctionBuilder, long: boolean): void {
   f.store('i64.store', f.param<'i32'>(0), recordRip(f, long), offsetOf('rip'));
-}
-
-/**
- * (context, linear, site, bytes - 1, what is of no use here): looks into the TLB, for those who only compared with what they
- * found there before, then calls the slow path, with the address taken apart: a 64-bit integer would reach TypeScript as a BigInt.
- */
-function emitRegionAccess(
-  f: FunctionBuilder,
-  access: { fields: TlbFields; slow: FunctionRef; found?: (f: FunctionBuilder, place: Local<'i32'>) => void },
-): void {
-  const { op } = f;
-  const linear = f.param<'i64'>(1);
-  const low = f.let(op['i32.wrap_i64'](linear));
-  const entry = tlbEntry(f, low);
-  const page = op['i64.and'](op['i64.add'](linear, op['i64.extend_i32_u'](f.param<'i32'>(3))), f.i64(-4096n));
-  const { tag, addend } = access.fields;
-  f.if(op['i64.eq'](f.load('i64.load', entry, tag), page), () => {
-    const place = f.let(op['i32.add'](low, f.load('i32.load', entry, addend)));
-    access.found?.(f, place);
-    f.return(place);
-  });
-  const high = op['i32.wrap_i64'](op['i64.shr_u'](linear, f.i64(32)));
-  f.returnCall(access.slow, [low, high, f.param<'i32'>(2)]);
-}
-
-/** Writes as many bytes of `slowValue` as the last parameter says. */
-function emitSlowValueStore(f: FunctionBuilder, place: Local<'i32'>): void {
-  const ctx = f.param<'i32'>(0);
-  const value = offsetOf('slowValue');
-  const widths = [
-    [8, 'i64.load', 'i64.store'],
-    [4, 'i32.load', 'i32.store'],
-    [1, 'i32.load8_u', 'i32.store8'],
-    [2, 'i32.load16_u', 'i32.store16'],
-  ] as const;
-  for (const [bytes, load, store] of widths) {
-    f.if(f.op['i32.eq'](f.param<'i32'>(3), f.i32(bytes - 1)), () => {
-      f.store(store, place, f.load(load, ctx, value), 0);
-      f.return(place);
-    });
-  }
-  f.store('v128.store', place, f.load('v128.load', ctx, value), 0);
 }
 
 /** (kind, result, other): CF of flags that are not settled, see cpu/flags.ts. INC, DEC and ADC ask for it at any time. */
@@ -480,10 +432,38 @@ function emitCooled(f: FunctionBuilder, module: HandlerModule): void {
 
 /** (context, record): the budget may end inside the block's region, so the block is interpreted. */
 function emitTooShort(f: FunctionBuilder, module: HandlerModule): void {
-  const [ctx, block] = [f.param<'i32'>(0), f.param<'i32'>(1)];
+  interpretBlock(f, f.param<'i32'>(1), module);
+}
+
+/** Pays for a block, in whose place there is a region, and interprets it. */
+function interpretBlock(f: FunctionBuilder, block: Local<'i32'>, module: HandlerModule): void {
   pay(f, contextBudget(f), block);
   const handler = f.load('i32.load', f.op['i32.sub'](block, f.i32(BLOCK_HEADER_SIZE)), BLOCK_HEADER.interpreted);
-  f.returnCallIndirect(module.signature, handler, [ctx, block], module.table);
+  f.returnCallIndirect(module.signature, handler, [f.param<'i32'>(0), block], module.table);
+}
+
+/**
+ * (context, miss): a region was left before an instruction that is not for it: interprets the block that begins with the
+ * instruction. The context has everything but what `miss` says.
+ */
+function emitMissed(f: FunctionBuilder, long: boolean, module: HandlerModule): void {
+  const { op } = f;
+  const ctx = f.param<'i32'>(0);
+  const miss = f.param<'i64'>(1);
+  const field = (shift: number, mask: number) =>
+    op['i32.and'](op['i32.wrap_i64'](op['i64.shr_u'](miss, f.i64(shift))), f.i32(mask));
+  const kind = f.let(field(MISS.FLAG_KIND_SHIFT, 0xff));
+  f.if(op['i32.ne'](kind, f.i32(VARIABLE_FLAG_KIND)), () => f.store('i32.store', ctx, kind, offsetOf('flagKind')));
+  const offset = op['i64.extend_i32_s'](op['i32.wrap_i64'](miss));
+  const sum = op['i64.add'](f.load('i64.load', ctx, offsetOf('rip')), offset);
+  const rip = f.let(long ? sum : op['i64.and'](sum, f.i64(0xffffffffn)));
+  f.store('i64.store', ctx, rip, offsetOf('rip'));
+  const budget = f.let(op['i32.add'](contextBudget(f), field(MISS.REMAINING_SHIFT, 0xffff)));
+  f.store('i32.store', ctx, budget, offsetOf('budget'));
+  const block = blockAt(f, linearRip(f, long, rip));
+  const handler = f.let(f.load('i32.load', block, RECORD.handler));
+  f.if(op['i32.ge_u'](handler, f.i32(FIRST_REGION)), () => interpretBlock(f, block, module));
+  enterBlock(f, budget, block, module);
 }
 
 /** Leaves a region for a fixed address; the context has everything but rip. */

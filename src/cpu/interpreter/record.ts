@@ -83,3 +83,12 @@ export const Exit = {
   /** A region was left at `ctx.site` (`ctx.pending` says why): rip is that of the page's first byte, the rest is in the site. */
   REGION_ABORT: 7,
 } as const;
+
+/** Instead of an encoded FlagKind where a region is left: what the context has. */
+export const VARIABLE_FLAG_KIND = 0xff;
+
+/**
+ * Where a region is left before an instruction, for the interpreter to go on with, as one number of 64 bits. From bit 0: the
+ * instruction's distance from rip, signed; then how many instructions of its block have not completed, and the kind of flags.
+ */
+export const MISS = { REMAINING_SHIFT: 32, FLAG_KIND_SHIFT: 48 } as const;

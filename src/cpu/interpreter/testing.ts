@@ -90,8 +90,6 @@ export class TestMachine {
       checkSegment: () => 0,
       raise: (vector, errorCode, has) => setFault(cpu, vector, has ? errorCode : undefined),
       // there are no regions
-      regionRead: () => 0,
-      regionWrite: () => 0,
       regionRaise() {},
       regionAbandon() {},
       helpers: this.helpers(),

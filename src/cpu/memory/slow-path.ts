@@ -9,7 +9,7 @@ import { CS, SS, segmentOffset } from '../context.ts';
 import type { Cpu } from '../cpu.ts';
 import { setFault } from '../fault.ts';
 import type { CpuModel } from '../model.ts';
-import { Pending, word } from '../state.ts';
+import { word } from '../state.ts';
 import { type Arena, PAGE_SIZE } from './arena.ts';
 import { AccessClass, FETCH, PageWalker, PagingFormat, READ, Right, WRITE } from './paging.ts';
 import { PageFlag, type PhysicalSpace } from './physical.ts';
@@ -252,67 +252,6 @@ export class SlowPath {
     );
   }
 
-  /**
-   * Arena address of what a region accesses, all in one page; what it reads from two pages comes in `slowValue`. 0 if a
-   * fault is pending, or the interpreter has to do the instruction: devices, translated code, changes on two pages. And
-   * where a page got another frame, as the first write to a shared one or to its page tables gives it: regions rely on
-   * the translations they found (regions/translations.ts).
-   */
-  regionRead(lo: number, hi: number, info: number): number {
-    this.begin(false);
-    lo |= 0;
-    hi |= 0;
-    const bytes = info & AccessInfo.BYTES_MASK;
-    const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
-    const write = (info & AccessInfo.READ_MODIFY_WRITE) !== 0;
-    if (wraps32(lo, hi, bytes)) return this.leaveToInterpreter();
-    if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 0;
-    const { drops } = this.translation.banks;
-    if ((lo & 0xfff) + bytes <= PAGE_SIZE) {
-      const place = this.regionPiece(lo, hi, bytes, write, segment);
-      return place === 0 || this.translation.banks.drops === drops ? place : this.leaveToInterpreter();
-    }
-    if (write || !this.regionPieces(lo, hi, bytes, false, segment)) return this.leaveToInterpreter();
-    if (this.translation.banks.drops !== drops) return this.leaveToInterpreter();
-    return this.loadCrossing(lo, hi, bytes, READ, segment) === 0 ? this.value.byteOffset : 0;
-  }
-
-  /** Writes what a region has put into `slowValue`. 1 if done; 0 as with {@link regionRead}, and nothing was written. */
-  regionWrite(lo: number, hi: number, info: number): number {
-    this.begin(false);
-    lo |= 0;
-    hi |= 0;
-    const bytes = info & AccessInfo.BYTES_MASK;
-    const segment = (info >>> AccessInfo.SEGMENT_SHIFT) & AccessInfo.SEGMENT_MASK;
-    if (wraps32(lo, hi, bytes)) return this.leaveToInterpreter();
-    if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 0;
-    const { drops } = this.translation.banks;
-    if (!this.regionPieces(lo, hi, bytes, true, segment) || this.translation.banks.drops !== drops)
-      return this.leaveToInterpreter();
-    return this.store(lo, hi, bytes, segment) === 0 ? 1 : 0;
-  }
-
-  /** Whether both pages of an access, or its only one, are as {@link regionPiece} wants them. */
-  private regionPieces(lo: number, hi: number, bytes: number, write: boolean, segment: number): boolean {
-    const first = Math.min(bytes, PAGE_SIZE - (lo & 0xfff));
-    if (this.regionPiece(lo, hi, first, write, segment) === 0) return false;
-    if (first === bytes) return true;
-    return this.regionPiece((lo + first) | 0, this.nextPageHigh(lo, hi), bytes - first, write, segment) !== 0;
-  }
-
-  private regionPiece(lo: number, hi: number, bytes: number, write: boolean, segment: number): number {
-    const address = this.locate(lo, hi, write ? WRITE : READ, segment);
-    if (address === FAULT) return 0;
-    if (address !== ELSEWHERE && !(write && this.holdsCode && this.physical.holdsCodeAt(this.page, lo & 0xfff, bytes)))
-      return address;
-    return this.leaveToInterpreter();
-  }
-
-  private leaveToInterpreter(): 0 {
-    if (this.cpu.pending === Pending.NONE) this.cpu.pending = Pending.INTERPRET;
-    return 0;
-  }
-
   protected load(lo: number, hi: number, bytes: number, access: number, segment: number): number {
     if (this.runsOut(lo, hi, bytes, segment) || this.misaligned(lo, hi, bytes)) return 1;
     const { value32, view } = this;
@@ -498,9 +437,4 @@ export class SlowPath {
   guestPage(): number {
     return this.executePage;
   }
-}
-
-/** Whether an access reaches beyond the first 4 GiB: regions do not look at the limits of flat segments. */
-function wraps32(lo: number, hi: number, bytes: number): boolean {
-  return hi === 0 && (lo >>> 0) + bytes > 0x1_0000_0000;
 }

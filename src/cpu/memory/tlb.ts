@@ -112,8 +112,6 @@ export class TlbBanks implements TranslationListener {
   readonly count: number;
   /** Entries filled so far, for statistics. */
   fills = 0;
-  /** How often a page was dropped: see slow-path.ts. */
-  drops = 0;
   /** Arena address of the first bank. */
   readonly address: number;
   /** Holds what EXECUTE entries lead to. */
@@ -449,7 +447,6 @@ export class TlbBanks implements TranslationListener {
   }
 
   dropPage(page: number): void {
-    this.drops++;
     if (page >= this.heads.length) return;
     if (this.physical.granules[page] !== 0) this.forgetJumps();
     for (let at = this.heads[page]; at !== 0; at = this.next[at - 1]) this.clearSlot(at - 1);
@@ -475,7 +472,6 @@ export class TlbBanks implements TranslationListener {
   }
 
   dropAll(): void {
-    this.drops++;
     for (let bank = 0; bank < this.count; bank++) this.flush(bank, false);
   }
 

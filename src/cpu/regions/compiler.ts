@@ -50,8 +50,8 @@ export interface RegionImports {
   readonly table: WebAssembly.Table;
   readonly imports: HandlerImports;
   /** The handlers of a mode class, whose functions regions leave through. */
-  handlers(long: boolean): Pick<Handlers, 'resume' | 'leap'>;
-  /** `regionRead`, `regionModify`, `regionWrite`, `regionRaise` and so on, see RegionModule. */
+  handlers(long: boolean): Pick<Handlers, 'resume' | 'leap' | 'missed'>;
+  /** `regionRaise` and so on, see RegionModule. */
   readonly access: WebAssembly.ModuleImports;
 }
 
@@ -82,17 +82,11 @@ export function mostExits(entry: RegionBlock): number {
   return edges;
 }
 
-/** Parameters of `regionRead` and so on, see RegionModule. */
-const SLOW_ACCESS = ['i32', 'i64', 'i32', 'i32', 'i64'] as const;
-
 /** Writes a batch of regions as one module. */
 export function emitRegions(plans: readonly RegionPlan[], place: RegionPlace): EmittedRegions {
   const m = new ModuleBuilder({ names: true });
   m.importMemory('env', 'memory', { initial: 1 });
   const table = m.importTable('env', 'table', { initial: 0 });
-  const regionRead = m.importFunction('env', 'regionRead', SLOW_ACCESS, ['i32']);
-  const regionModify = m.importFunction('env', 'regionModify', SLOW_ACCESS, ['i32']);
-  const regionWrite = m.importFunction('env', 'regionWrite', SLOW_ACCESS, ['i32']);
   const regionRaise = m.importFunction('env', 'regionRaise', ['i32'], []);
   const regionAbandon = m.importFunction('env', 'regionAbandon', ['i32', 'i32'], []);
   const carryOf = m.importFunction('env', 'carryOf', ['i32', 'i64', 'i64'], ['i32']);
@@ -102,6 +96,7 @@ export function emitRegions(plans: readonly RegionPlan[], place: RegionPlace): E
   const transfers = [false, true].map((long) => ({
     resume: m.importFunction('env', `resume${long}`, ['i32'], ['i32']),
     leap: m.importFunction('env', `leap${long}`, ['i32', 'i32', 'i64'], ['i32']),
+    missed: m.importFunction('env', `missed${long}`, ['i32', 'i64'], ['i32']),
   }));
   const helpers = {} as Record<LightHelper, FunctionRef>;
   const parameters = Array.from({ length: HELPER_ARGUMENTS }, () => 'i32' as const);
@@ -114,9 +109,6 @@ export function emitRegions(plans: readonly RegionPlan[], place: RegionPlace): E
   const shared = {
     signature,
     table,
-    regionRead,
-    regionModify,
-    regionWrite,
     regionRaise,
     regionAbandon,
     carryOf,
@@ -160,8 +152,10 @@ export function instantiateRegions(
       checkSegment: imports.checkSegment,
       resumetrue: long.resume,
       leaptrue: long.leap,
+      missedtrue: long.missed,
       resumefalse: others.resume,
       leapfalse: others.leap,
+      missedfalse: others.missed,
     },
     helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
   });
@@ -179,6 +173,11 @@ interface Numbering {
   readonly heat: number;
   /** Arena address of an entry of the jump cache for an exit alone. */
   nextExit(): number;
+}
+
+/** Whether a block is in a loop, but does not begin the outermost one: there, what changes in that loop is not saved. */
+function isWithin(block: RegionBlock): boolean {
+  return block.outerLoop !== undefined && block.outerLoop !== block;
 }
 
 /** Segments that instructions access memory through, a bit mask by segment register number. */
@@ -223,14 +222,12 @@ class RegionWriter {
     numbering.sites.begin(numbering.number);
     const flat = plan.long ? 0 : plan.flat & usedSegments(plan.blocks);
     const budget = this.emitAdmission(flat);
-    let loaded = 0;
-    let stored = 0;
+    let used = 0;
     let merging = 0;
     for (const { instructions, mergedXmm, loopXmmWritten } of plan.blocks) {
       merging |= mergedXmm | loopXmmWritten;
       for (const { read, written } of instructions) {
-        loaded |= read | written;
-        stored |= written;
+        used |= read | written;
       }
     }
     this.stage = new RegionStage(f, {
@@ -241,14 +238,12 @@ class RegionWriter {
       upper: plan.upper,
       flat,
       entry: plan.blocks[0].offset,
-      loaded,
-      stored,
+      used,
       merging,
       assuming: plan.assuming,
       number: numbering.number,
       sites: numbering.sites,
       budget,
-      dirty: () => this.block.dirty,
       returns: () => (this.block.returns?.block ? this.block.returns.offset : undefined),
       goTo: (edge) => this.goTo(edge),
     });
@@ -289,9 +284,14 @@ class RegionWriter {
       this.emitWithin(block);
       return;
     }
-    const { flagsState, xmmState } = this.stage;
+    const { flagsState, general, xmmState } = this.stage;
     flagsState.join();
     xmmState.join(block.loopXmmWritten);
+    general.prepare(block.loopRead | block.loopWritten);
+    if (block.outerLoop === block) {
+      general.save();
+      general.unsaved = block.loopWritten;
+    }
     this.stage.prepareXmm(block.loopXmmRead & ~block.loopXmmWritten);
     f.loop((label) => {
       this.loops.set(block, label);
@@ -305,6 +305,9 @@ class RegionWriter {
   /** The block, and behind it the merges it dominates, latest last. */
   private emitWithin(block: RegionBlock): void {
     const merges = block.dominated.filter((child) => child.forwardEdges > 1).sort((a, b) => a.order - b.order);
+    const { general } = this.stage;
+    // what only some of the paths to a merge change, all of them may have to store
+    for (const merge of merges) if (merge.outerLoop) general.prepare(merge.mergedGeneral);
     const nest = (n: number): void => {
       if (n < 0) {
         this.emitBody(block);
@@ -315,10 +318,11 @@ class RegionWriter {
         nest(n - 1);
       });
       const { flagsState, xmmState } = this.stage;
-      flagsState.forget();
+      flagsState.joined();
       xmmState.path = this.ends.get(block)!.fork();
       xmmState.merged(merges[n].mergedXmm);
       xmmState.path.translations.forget(merges[n].mergedGeneral);
+      general.unsaved = isWithin(merges[n]) ? merges[n].outerLoop!.loopWritten : 0;
       this.emitBlock(merges[n]);
     };
     nest(merges.length - 1);
@@ -345,6 +349,7 @@ class RegionWriter {
     const to = edge.block;
     const last = block.instructions[block.instructions.length - 1];
     const { path } = stage.xmmState;
+    const { unsaved } = stage.general;
     this.ends.set(block, path);
     stage.xmmState.path = path.fork();
     if (to && edge.crosses) {
@@ -366,31 +371,30 @@ class RegionWriter {
     } else if (to.forwardEdges > 1) {
       stage.flagsState.join();
       stage.xmmState.join(to.mergedXmm);
+      if (!isWithin(to)) stage.general.save();
       f.br(this.merges.get(to)!);
     } else {
       this.emitBlock(to);
     }
     this.block = block;
     stage.xmmState.path = path;
+    stage.general.unsaved = unsaved;
   }
 
   /** Out of the region because the budget may end in it: the engine goes on. */
   private emitStop(offset: number): void {
     const { f, ctx, stage } = this;
     stage.leave();
+    f.store('i32.store', ctx, stage.budget as Value, offsetOf('budget'));
     f.store('i64.store', ctx, stage.rip(offset), offsetOf('rip'));
     f.return(f.i32(Exit.STOP));
   }
 
   /** To another block, of which the exit has an entry of the jump cache for itself. */
   private emitExit(offset: number, samePage: boolean, truncate: boolean): void {
-    const { f, stage } = this;
-    const rip = stage.rip(offset);
-    const to = f.let(truncate ? stage.and(rip, 0xffff) : rip) as Local<'i64'>;
+    const { stage } = this;
     stage.leave();
-    const { transfer } = stage;
-    const entry = this.numbering.nextExit();
-    if (samePage) transfer.follow(entry, to);
-    else transfer.leap(entry, to);
+    if (truncate) stage.transfer.resume(stage.and(stage.rip(offset), 0xffff));
+    else stage.transfer.exit(this.numbering.nextExit(), offset - this.plan.blocks[0].offset, samePage);
   }
 }

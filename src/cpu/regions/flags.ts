@@ -8,10 +8,12 @@ import type { FunctionRef, Local, Value, Variable } from '../../wasm/index.ts';
 import type { FieldName } from '../context.ts';
 import { encodeFlagKind, FlagKind, FlagOverlay } from '../flags.ts';
 import { carryVector, normalised, PARITY_DELTA_SHIFT, SIGN_DELTA_SHIFT, signed64 } from '../interpreter/flags.ts';
-import { VARIABLE_FLAG_KIND } from './sites.ts';
+import { VARIABLE_FLAG_KIND } from '../interpreter/record.ts';
 
 /** What the variables hold. */
 export type FlagsState =
+  /** Nothing: the context has the flags, as they were where the region was entered. */
+  | { readonly kind: 'context' }
   /** What the kind variable says; flags that were set one by one may be known. */
   | { readonly kind: 'variable'; readonly CF?: Local<'i32'>; readonly OF?: Local<'i32'> }
   /** The settled words. */
@@ -39,7 +41,8 @@ interface Deferred {
 /** Beyond it code would grow: each is written where a region may be left. */
 const MOST_DEFERRED = 3;
 
-const VARIABLE: FlagsState = { kind: 'variable' };
+const CONTEXT: FlagsState = { kind: 'context' };
+const VARIABLE = { kind: 'variable' } as const satisfies FlagsState;
 const WORDS = { kind: 'words' } as const satisfies FlagsState;
 const KINDS = {
   add: FlagKind.ADD,
@@ -64,7 +67,7 @@ export class LazyFlags {
   private readonly second: Variable<'i64'>;
   private readonly kind: Variable<'i32'>;
   private readonly carryOf: FunctionRef;
-  state: FlagsState = VARIABLE;
+  state: FlagsState = CONTEXT;
   /** Whether the current instruction takes a carry in, so that its flags do not follow from operand and result. */
   carriesIn = false;
   /** Whether nobody sees what the current instruction leaves in CF. */
@@ -77,16 +80,16 @@ export class LazyFlags {
     this.ctx = ctx;
     this.at = at;
     const { f } = x;
-    this.result = f.variable('i64', f.load('i64.load', ctx, at('flagResult')));
-    this.other = f.variable('i64', f.load('i64.load', ctx, at('flagCarries')));
-    this.kind = f.variable('i32', f.load('i32.load', ctx, at('flagKind')));
-    this.second = f.variable('i64', f.i64(0));
+    this.result = f.variable('i64');
+    this.other = f.variable('i64');
+    this.kind = f.variable('i32');
+    this.second = f.variable('i64');
   }
 
   /** `flagKind` now, for a site; see sites.ts. */
   get encodedKind(): number {
     const { state } = this;
-    if (state.kind === 'variable' || state.kind === 'deferred') return VARIABLE_FLAG_KIND;
+    if (state.kind === 'variable' || state.kind === 'deferred' || state.kind === 'context') return VARIABLE_FLAG_KIND;
     return state.kind === 'words' ? 0 : encodeFlagKind(KINDS[state.kind], state.bits);
   }
 
@@ -142,12 +145,17 @@ export class LazyFlags {
     return this.made();
   }
 
-  /** Where the region is left at a site: nothing is known of the flags there but what the variables hold. */
-  atSite(): void {
-    const { state } = this;
-    if (state.kind !== 'deferred') return;
-    this.join();
-    this.state = state;
+  /** The same, and they are in the variables. */
+  private held(): Exclude<FlagsState, Deferred | { readonly kind: 'context' }> {
+    const state = this.made();
+    if (state.kind !== 'context') return state;
+    const { ctx, at } = this;
+    const { f } = this.x;
+    this.result.set(f.load('i64.load', ctx, at('flagResult')));
+    this.other.set(f.load('i64.load', ctx, at('flagCarries')));
+    this.kind.set(f.load('i32.load', ctx, at('flagKind')));
+    this.state = VARIABLE;
+    return VARIABLE;
   }
 
   set(values: FlagValues, bits: Bits): void {
@@ -176,7 +184,8 @@ export class LazyFlags {
 
   /** Notes CF, OF or both in the kind variable, and leaves the rest as it is. */
   private overlay(cf: I32 | undefined, of: I32 | undefined): void {
-    const { x, state } = this;
+    const { x } = this;
+    const state = this.held();
     const { HAS_CF, HAS_OF, CF_SHIFT, OF_SHIFT } = FlagOverlay;
     const known: { kind: 'variable'; CF?: Local<'i32'>; OF?: Local<'i32'> } =
       state.kind === 'variable' ? { ...state } : { kind: 'variable' };
@@ -245,7 +254,7 @@ export class LazyFlags {
       const known = this.ofResult(name, this.x.toI64(this.state.result), this.state.bits);
       if (known) return known;
     }
-    let state = this.made();
+    let state = this.held();
     if (state.kind === 'variable') {
       const known = name === 'CF' || name === 'OF' ? state[name] : undefined;
       if (known) return known;
@@ -417,7 +426,7 @@ export class LazyFlags {
   /** Makes the variables hold the settled words: where single flags change, or are asked for behind a merge of paths. */
   private settle(): void {
     const { x } = this;
-    const state = this.made();
+    const state = this.held();
     if (state.kind === 'words') return;
     if (state.kind === 'variable' || state.kind === 'flags') {
       const emit = () => {
@@ -441,27 +450,42 @@ export class LazyFlags {
 
   /** Where paths merge: notes in the kind variable what is known here. */
   join(): void {
-    if (this.made().kind !== 'variable') this.kind.set(this.x.i32(this.encodedKind));
+    if (this.held().kind !== 'variable') this.kind.set(this.x.i32(this.encodedKind));
     this.state = VARIABLE;
   }
 
   /** At a merge, whose predecessors have joined. */
-  forget(): void {
+  joined(): void {
     this.state = VARIABLE;
   }
 
-  /** Stores the variables to the context. */
+  /** Stores the flags to the context. */
   store(): void {
-    const state = this.made();
+    this.storeVariables(this.made(), true);
+  }
+
+  /** Stores what a site needs that knows {@link encodedKind}, but for flags that are deferred. */
+  storeForSite(): void {
+    const { state } = this;
+    if (state.kind !== 'deferred') this.storeVariables(state, false);
+  }
+
+  /** Where the region is left at a site: flags that are deferred. */
+  storeDeferred(): void {
+    const { state } = this;
+    if (state.kind !== 'deferred') return;
+    this.store();
+    this.state = state;
+  }
+
+  private storeVariables({ kind }: Exclude<FlagsState, Deferred>, withKind: boolean): void {
+    if (kind === 'context') return;
     const { f } = this.x;
     f.store('i64.store', this.ctx, this.result as Value, this.at('flagResult'));
-    f.store('i64.store', this.ctx, this.other as Value, this.at('flagCarries'));
-    f.store(
-      'i32.store',
-      this.ctx,
-      state.kind === 'variable' ? this.kind : f.i32(this.encodedKind),
-      this.at('flagKind'),
-    );
+    if (kind !== 'logic' && kind !== 'flags')
+      f.store('i64.store', this.ctx, this.other as Value, this.at('flagCarries'));
+    if (kind === 'variable') f.store('i32.store', this.ctx, this.kind as Value, this.at('flagKind'));
+    else if (withKind) f.store('i32.store', this.ctx, f.i32(this.encodedKind), this.at('flagKind'));
   }
 
   /**

@@ -36,13 +36,14 @@ export class RegionBlock {
   forwardEdges = 0;
   /** Most instructions from here to the end of any acyclic path. */
   longestPath = 0;
-  /** General registers that may have changed between the region's entry and the block's end, a bit mask. */
-  dirty = 0;
   /** XMM registers that may have changed since the immediate dominator's end: where paths merge here. A bit mask. */
   mergedXmm = 0;
   /** The same of general registers. */
   mergedGeneral = 0;
-  /** General registers written in the loop that begins here, a bit mask. */
+  /** Where the outermost loop begins that it is in. */
+  outerLoop: RegionBlock | undefined;
+  /** General registers read and written in the loop that begins here, bit masks. */
+  loopRead = 0;
   loopWritten = 0;
   /** XMM registers read and written in the loop that begins here, bit masks. */
   loopXmmRead = 0;
@@ -260,7 +261,6 @@ export function analyse(entry: RegionBlock): RegionBlock[] {
       if (to && to.order > block.order) longest = Math.max(longest, to.longestPath);
     block.longestPath = block.instructions.length + longest;
   }
-  markDirty(order);
   markChanges(order);
   return order;
 }
@@ -292,8 +292,10 @@ function markChanges(order: RegionBlock[]): void {
     }
     if (!block.loopHeader) continue;
     for (const inside of loopOf(block, order)) {
+      inside.outerLoop ??= block;
       block.loopXmmRead |= sum(inside, ({ xmmRead }) => xmmRead);
       block.loopXmmWritten |= xmm.own.get(inside)!;
+      block.loopRead |= sum(inside, ({ read }) => read);
       block.loopWritten |= general.own.get(inside)!;
     }
   }
@@ -309,21 +311,6 @@ function loopOf(header: RegionBlock, order: RegionBlock[]): Set<RegionBlock> {
     }
   }
   return loop;
-}
-
-/** Registers that may have changed: forwards along the edges until nothing is added. */
-function markDirty(order: RegionBlock[]): void {
-  for (const block of order) for (const { written } of block.instructions) block.dirty |= written;
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (const block of order) {
-      for (const { block: to } of block.edges()) {
-        if (!to || (to.dirty | block.dirty) === to.dirty) continue;
-        to.dirty |= block.dirty;
-        changed = true;
-      }
-    }
-  }
 }
 
 /** Cooper, Harvey and Kennedy's iteration over reverse postorder. */

@@ -1,5 +1,5 @@
 /** One decoded instruction of a region, with what its definition is known to do. */
-import type { Operand } from '../../isa/encoding.ts';
+import { type Operand, operandBits } from '../../isa/encoding.ts';
 import { RSP } from '../../isa/stage.ts';
 import { type Decoded, NO_REGISTER } from '../decode/decoder.ts';
 import type { HandlerForm } from '../form-stage.ts';
@@ -85,6 +85,15 @@ export function carryIsDead(instructions: readonly RegionInstruction[], from: nu
   return false;
 }
 
+const REPLACES = new Set(['LEA', 'MOV', 'MOVSX', 'MOVSXD', 'MOVZX', 'POP']);
+
+/** Whether an operand, a general register, becomes another value as a whole whatever happens, and is not looked at. */
+function isReplaced(operand: Operand, { encoding, operandSize }: HandlerForm): boolean {
+  return (
+    operand.access === 'w' && operandBits(operand, operandSize) >= 32 && REPLACES.has(encoding.instruction.mnemonic)
+  );
+}
+
 /** Puts together what the region stage needs; keeps `decoded`. */
 export function regionInstruction(
   form: HandlerForm,
@@ -95,6 +104,8 @@ export function regionInstruction(
 ): RegionInstruction {
   const { effects } = handler;
   let { read, written, xmmRead, xmmWritten } = effects;
+  // they may keep a part of it
+  read |= written;
   if (effects.readsMxcsr) xmmRead |= MXCSR_BIT;
   if (effects.writesMxcsr) xmmWritten |= MXCSR_BIT;
   for (const operand of form.encoding.operands) {
@@ -105,8 +116,7 @@ export function regionInstruction(
     }
     const number = generalRegister(operand, decoded);
     if (number < 0) continue;
-    // partial writes keep the rest of the register
-    read |= 1 << number;
+    if (!isReplaced(operand, form)) read |= 1 << number;
     if (operand.access !== 'r') written |= 1 << number;
   }
   if (decoded.form === 'memory') {

@@ -2,14 +2,11 @@
  * Where regions may be left before an instruction has completed: its place, and how to make the processor's state of
  * what the region's common exit stores. Emitted code only carries a site's number: the region's, and one within the region.
  */
-import { FIRST_REGION } from '../interpreter/record.ts';
+import { FIRST_REGION, MISS } from '../interpreter/record.ts';
 
 /** Bits of the number within the region: about twenty for each instruction, of which none has so many. */
 const WITHIN_BITS = 13;
 const WITHIN_MASK = (1 << WITHIN_BITS) - 1;
-
-/** What a site's flag words are: an encoded FlagKind, or this for what the region's variable says. */
-export const VARIABLE_FLAG_KIND = 0xff;
 
 const REMAINING_BITS = 16;
 const REMAINING_MASK = (1 << REMAINING_BITS) - 1;
@@ -18,11 +15,22 @@ const HAS_ERROR_CODE = 1 << 8;
 const ERROR_CODE_SHIFT = 16;
 
 export interface Site {
-  /** Offset of the instruction from the first byte of the page where the region begins. */
+  /** Offset of the instruction from the region's entry, whose rip the context still has. */
   readonly offset: number;
   /** Instructions of its block that have not completed, it included. */
   readonly remaining: number;
+  /** What the flag words are: an encoded FlagKind, or VARIABLE_FLAG_KIND. */
   readonly flagKind: number;
+}
+
+/** A site as one number, see MISS. */
+export function encodeMiss({ offset, remaining, flagKind }: Site): bigint {
+  const { REMAINING_SHIFT, FLAG_KIND_SHIFT } = MISS;
+  return (
+    BigInt.asUintN(32, BigInt(offset)) |
+    (BigInt(remaining) << BigInt(REMAINING_SHIFT)) |
+    (BigInt(flagKind) << BigInt(FLAG_KIND_SHIFT))
+  );
 }
 
 /** The sites of a module's regions as plain data. */
@@ -51,7 +59,7 @@ export class SiteWriter {
   }
 
   /**
-   * Adds a site. `detail` is an access (AccessInfo, see memory/slow-path.ts) or {@link exceptionDetail}.
+   * Adds a site. `detail` is {@link exceptionDetail}, or 0.
    * @throws RangeError if a region has too many
    */
   add({ offset, remaining, flagKind }: Site, detail: number): number {
@@ -121,9 +129,6 @@ export class RegionSites {
   }
   flagKind(site: number): number {
     return this.states[this.placeOf(site)] >>> REMAINING_BITS;
-  }
-  access(site: number): number {
-    return this.details[this.placeOf(site)];
   }
   vector(site: number): number {
     return this.details[this.placeOf(site)] & 0xff;

@@ -1,7 +1,7 @@
 /**
- * The region stage: emits the instructions of a region into one function. General registers live in locals that are
- * loaded at the region's entry and stored where it is left; arithmetic flags stay symbolic until someone needs them. The
- * fast path of a memory access spills nothing: only a fault stores registers, on its way out.
+ * The region stage: emits the instructions of a region into one function. General registers live in locals (general.ts);
+ * arithmetic flags stay symbolic until someone needs them. Where an instruction cannot be done here, because it faults or the TLB has
+ * no translation, the region is left before it: only then, and off the straight path, is the state stored.
  */
 
 import type { Operand } from '../../isa/encoding.ts';
@@ -44,9 +44,10 @@ import { TLB_EXECUTE } from '../interpreter/tlb-access.ts';
 import { LOADS, NUMBER_LOADS, STORES } from '../interpreter/widths.ts';
 import { InterruptShadow, Pending } from '../state.ts';
 import { LazyFlags } from './flags.ts';
+import { GeneralRegisters } from './general.ts';
 import { generalRegister, isHighByte, MXCSR_BIT, type RegionInstruction, xmmRegister } from './instruction.ts';
 import { RegionMemory } from './memory.ts';
-import { exceptionDetail, type SiteWriter } from './sites.ts';
+import { encodeMiss, exceptionDetail, type SiteWriter } from './sites.ts';
 import { RegionTransfer } from './transfer.ts';
 import { copiedRegister, type Origin, originOf, stepsOnly } from './translations.ts';
 import { XmmRegisters } from './xmm.ts';
@@ -58,12 +59,6 @@ export interface RegionModule {
   readonly table: TableRef;
   /** (segment, offset lo, hi, bytes | write << 8) -> 0 or 1. */
   readonly checkSegment: FunctionRef;
-  /** (context, linear, site, bytes - 1, TLB tag found) -> arena address, or 0: leave at the site. */
-  readonly regionRead: FunctionRef;
-  /** The same for reading and writing. */
-  readonly regionModify: FunctionRef;
-  /** (context, linear, site, bytes - 1, TLB tag found), value in `slowValue` -> not 0 if it was written, or 0. */
-  readonly regionWrite: FunctionRef;
   /** (flag kind, result, other) -> CF. */
   readonly carryOf: FunctionRef;
   /** (context, record, from, address of the region's heat): continues when a region has counted down. */
@@ -81,6 +76,7 @@ export interface RegionModule {
   /** Of the interpreter's module, see Handlers. */
   readonly resume: FunctionRef;
   readonly leap: FunctionRef;
+  readonly missed: FunctionRef;
 }
 
 /** What a region's function gets from its compiler. */
@@ -96,17 +92,14 @@ export interface RegionEnvironment {
   readonly flat: number;
   /** Page offset of the region's entry. */
   readonly entry: number;
-  /** Registers to load at entry and to store at exits, bit masks. */
-  readonly loaded: number;
-  readonly stored: number;
+  /** General registers it has a use for, a bit mask. */
+  readonly used: number;
   /** XMM registers that change on paths that merge, a bit mask. */
   readonly merging: number;
   /** Whether code may assume what nearly always holds; and the region's table index, for when it did not. */
   readonly assuming: boolean;
   readonly number: number;
   readonly sites: SiteWriter;
-  /** Registers that may have changed since the region's entry, as far as the current block's end; a bit mask. */
-  dirty(): number;
   /** Instructions the region may run, checked to be enough for its longest path. */
   readonly budget: Variable<'i32'>;
   /** Takes an edge of the current block. */
@@ -125,13 +118,14 @@ export class RegionStage extends FormStage {
   private current!: RegionInstruction;
   private remaining = 0;
   protected readonly ctx: Local<'i32'>;
-  private readonly registers: (Variable<'i64'> | undefined)[] = [];
-  /** rip of the page's first byte. */
-  private readonly base: Local<'i64'>;
+  readonly general: GeneralRegisters;
   readonly budget: Variable<'i32'>;
   private readonly memory: RegionMemory;
   readonly transfer: RegionTransfer;
   private abortLabel: Label | undefined;
+  private missLabel: Label | undefined;
+  /** Where it was left for want of a translation, see encodeMiss. */
+  private readonly missed: Variable<'i64'>;
   /** Whether the instruction moves the register it writes by little. */
   private steps = false;
   /** The register it copies, or -1. */
@@ -142,35 +136,30 @@ export class RegionStage extends FormStage {
     this.f = f;
     this.env = env;
     this.ctx = env.context;
-    for (let i = 0; i < 16; i++) {
-      if ((env.loaded >> i) & 1) this.registers[i] = f.variable('i64', f.load('i64.load', this.ctx, this.at('gpr', i)));
-    }
-    this.base = f.let(this.sub(f.load('i64.load', this.ctx, this.at('rip')) as I64, env.entry)) as Local<'i64'>;
+    this.general = new GeneralRegisters(f, this.ctx, env.used, () => this.xmmState.path);
     this.budget = env.budget;
+    this.missed = f.variable('i64');
     this.memory = new RegionMemory(this, env, {
       known: () => this.xmmState.path.translations,
-      site: (detail) => this.site(detail),
-      abortUnless: (done) => this.abortUnless(done),
+      miss: () => this.miss(),
     });
     this.assuming = env.assuming;
-    this.transfer = new RegionTransfer(f, env, this.memory.tlb);
+    this.transfer = new RegionTransfer(f, env, this.memory.tlb, env.budget);
     this.xmmState = new XmmRegisters(f, this.ctx, env.merging);
     this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name), env.module.carryOf);
   }
 
-  /** Emits the region's body; faults inside go through the common exit behind it. */
+  /** Emits the region's body; faults and misses inside go through the common exits behind it. */
   body(emit: () => void): void {
     const { f } = this;
-    f.block((label) => {
-      this.abortLabel = label;
-      emit();
-      f.unreachable();
+    f.block((aborted) => {
+      this.abortLabel = aborted;
+      f.block((missed) => {
+        this.missLabel = missed;
+        this.transfer.around(emit);
+      });
+      f.returnCall(this.env.module.missed, [this.ctx, this.missed]);
     });
-    // what the words mean, and where in the page the instruction is, the site tells
-    this.flagsState.forget();
-    this.storeGeneral(this.env.stored);
-    f.store('i64.store', this.ctx, this.base, this.at('rip'));
-    f.store('i32.store', this.ctx, this.budget as Value, this.at('budget'));
     f.return(f.i32(Exit.REGION_ABORT));
   }
 
@@ -184,6 +173,7 @@ export class RegionStage extends FormStage {
     this.writeBack = undefined;
     this.steps = stepsOnly(instruction);
     this.copied = copiedRegister(instruction);
+    this.general.prepare(instruction.read);
     const { mnemonic } = instruction.form.encoding.instruction;
     this.flagsState.carryDead = carryDead;
     this.flagsState.carriesIn = mnemonic === 'ADC' || mnemonic === 'SBB';
@@ -191,25 +181,15 @@ export class RegionStage extends FormStage {
 
   // ---- state
 
-  /** base + offset, as rip. */
-  private ripAt(offset: I64): I64 {
-    const sum = this.add(this.base as I64, offset);
-    return this.env.long ? sum : this.and(sum, 0xffffffff);
+  /** What is added to an offset for its linear address: the context's rip stays that of the entry. */
+  private base(): I64 {
+    const rip = this.f.let(this.f.load('i64.load', this.ctx, this.at('rip'))) as I64;
+    return this.sub(rip, this.env.entry);
   }
+  /** An offset as rip. */
   rip(offset: number): I64 {
-    return this.ripAt(this.f.i64(offset) as I64);
-  }
-  /** Writes registers (a bit mask of general ones) and flags back. */
-  storeState(registers: number): void {
-    this.xmmState.store();
-    this.storeGeneral(registers);
-  }
-  private storeGeneral(registers: number): void {
-    const { f } = this;
-    for (let i = 0; i < 16; i++) {
-      if ((registers >> i) & 1) f.store('i64.store', this.ctx, this.registers[i]! as Value, this.at('gpr', i));
-    }
-    this.flagsState.store();
+    const sum = this.add(this.base(), offset);
+    return this.env.long ? sum : this.and(sum, 0xffffffff);
   }
 
   // ---- facts
@@ -237,7 +217,7 @@ export class RegionStage extends FormStage {
   // ---- operands
 
   /** General register of a register operand and whether it is a high byte. */
-  private general(i: number): { number: number; high: boolean } | undefined {
+  private generalOperand(i: number): { number: number; high: boolean } | undefined {
     const operand = this.operandOf(i);
     if (operand.letter === 'fixed') return { number: FIXED_REGISTERS[operand.text], high: false };
     const { decoded } = this.current;
@@ -269,7 +249,7 @@ export class RegionStage extends FormStage {
 
   protected readRegister(i: number, bits: 8 | 16 | 32 | 64 | 128): Local {
     const { f } = this;
-    const general = this.general(i);
+    const general = this.generalOperand(i);
     if (general) return this.readGpr(general.number, bits as Bits, general.high);
     const xmm = this.xmmNumber(i);
     if (xmm >= 0) return bits === 128 ? this.xmmState.whole(xmm) : this.xmmState.integer(xmm, bits as 32 | 64);
@@ -300,7 +280,7 @@ export class RegionStage extends FormStage {
 
   protected writeRegister(i: number, bits: 8 | 16 | 32 | 64 | 128, value: Value): void {
     const { f } = this;
-    const general = this.general(i);
+    const general = this.generalOperand(i);
     if (general) {
       this.writeGpr(general.number, bits as Bits, value as Int, general.high);
       return;
@@ -334,7 +314,7 @@ export class RegionStage extends FormStage {
     };
     if (decoded.base === RIP_RELATIVE) {
       displacement += BigInt(this.current.offset + this.current.length);
-      plus(this.base as I64);
+      plus(this.base());
     } else if (decoded.base !== NO_REGISTER) plus(this.register(decoded.base));
     if (decoded.index !== NO_REGISTER) plus(this.shl(this.register(decoded.index), decoded.scale));
     if (displaced) plus(displaced);
@@ -420,14 +400,8 @@ export class RegionStage extends FormStage {
 
   // ---- registers
 
-  /** The register's variable as a value, read where it is consumed. */
   private register(number: number): I64 {
-    return this.variableOf(number) as Value as I64;
-  }
-  private variableOf(number: number): Variable<'i64'> {
-    const variable = this.registers[number];
-    if (!variable) throw new Error(`${this.current.form.encoding.text}: register ${number} is not among the region's`);
-    return variable;
+    return this.general.get(number) as I64;
   }
   private readGpr(number: number, bits: Bits, high = false): Local {
     const { f } = this;
@@ -438,18 +412,18 @@ export class RegionStage extends FormStage {
     return f.let(this.and(high ? this.shrU(this.wrap(whole), 8) : this.wrap(whole), 0xff));
   }
   private writeGpr(number: number, bits: Bits, value: Int, high = false): void {
-    const variable = this.variableOf(number);
+    const { general } = this;
     const { translations } = this.xmmState.path;
     if (!this.steps) translations.forget(1 << number);
     if (this.copied >= 0) translations.copy(this.copied, number);
-    if (bits === 64) variable.set(value as I64);
-    else if (bits === 32) variable.set(this.extendU(this.toI32(value)));
+    if (bits === 64) general.set(number, value as I64);
+    else if (bits === 32) general.set(number, this.extendU(this.toI32(value)));
     else {
       const width = bits === 16 ? 0xffff : 0xff;
       const shift = high ? 8 : 0;
       const part = this.extendU(this.and(this.toI32(value), width));
       const kept = this.and(this.register(number), this.f.i64(~(BigInt(width) << BigInt(shift))) as I64);
-      variable.set(this.or(kept, shift ? this.shl(part, shift) : part));
+      general.set(number, this.or(kept, shift ? this.shl(part, shift) : part));
     }
   }
   gpr(number: number, bits: Bits): Local {
@@ -573,7 +547,7 @@ export class RegionStage extends FormStage {
     return this.register(RSP);
   }
   protected setStackPointer(value: I64): void {
-    this.variableOf(RSP).set(value);
+    this.general.set(RSP, value);
   }
 
   // ---- flags
@@ -688,10 +662,11 @@ export class RegionStage extends FormStage {
     this.leave();
     this.transfer.resume(to);
   }
-  /** Stores all but rip. */
+  /** Stores all but rip and the budget. */
   leave(): void {
-    this.storeState(this.env.dirty());
-    this.f.store('i32.store', this.ctx, this.budget as Value, this.at('budget'));
+    this.xmmState.store();
+    this.general.store();
+    this.flagsState.store();
   }
   callHint(): void {}
 
@@ -699,27 +674,40 @@ export class RegionStage extends FormStage {
 
   /** A site of the current instruction, with what the flags are now. */
   private site(detail: number): I32 {
-    const { offset } = this.current;
     const { remaining } = this;
+    const offset = this.current.offset - this.env.entry;
     return this.f.i32(this.env.sites.add({ offset, remaining, flagKind: this.flagsState.encodedKind }, detail));
   }
-  /** Leaves at the site that the context names. */
+  /** Stores what is to be in the context where the region is left at a site, but for what is not in general registers. */
+  private storeForSite(): void {
+    this.general.store();
+    this.flagsState.storeForSite();
+    this.f.store('i32.store', this.ctx, this.budget as Value, this.at('budget'));
+  }
+  /** Leaves at the site that the context names, once {@link storeForSite} has stored. */
   private toCommonExit(): void {
     this.xmmState.store();
-    this.flagsState.atSite();
+    this.flagsState.storeDeferred();
     this.f.br(this.abortLabel!);
   }
-  private abortUnless(done: Local<'i32'>): void {
-    if (this.xmmState.changed || this.flagsState.deferred)
-      this.f.if(this.eqz(done), () => this.toCommonExit(), undefined, false);
-    else this.f.brIf(this.abortLabel!, this.eqz(done), false);
+  /** Leaves before the current instruction: the interpreter goes on with it. */
+  private miss(): void {
+    const { f, remaining } = this;
+    this.storeForSite();
+    this.xmmState.store();
+    this.flagsState.storeDeferred();
+    const offset = this.current.offset - this.env.entry;
+    this.missed.set(f.i64(encodeMiss({ offset, remaining, flagKind: this.flagsState.encodedKind })));
+    f.br(this.missLabel!);
   }
   /** Leaves with the current instruction not done; the context says why. */
   private abort(): void {
     this.f.store('i32.store', this.ctx, this.site(0), this.at('site'));
+    this.storeForSite();
     this.toCommonExit();
   }
   fault(vector: number, errorCode?: number): void {
+    this.storeForSite();
     this.f.call(this.env.module.regionRaise, [this.site(exceptionDetail(vector, errorCode))]);
     this.toCommonExit();
   }
@@ -753,6 +741,7 @@ export class RegionStage extends FormStage {
 
   abandon(): void {
     const { module, number } = this.env;
+    this.storeForSite();
     this.f.call(module.regionAbandon, [this.site(0), this.f.i32(number)]);
     this.toCommonExit();
   }
@@ -770,13 +759,18 @@ export class RegionStage extends FormStage {
       this.f.if(condition, then, otherwise);
       return;
     }
-    // what an arm finds out holds in it only
-    const { xmmState } = this;
+    // what an arm finds out holds in it only, and what it saves
+    const { general, xmmState } = this;
     const { path } = xmmState;
+    const { unsaved } = general;
+    let after = unsaved;
     const apart = (arm: () => void) => () => {
       xmmState.path = path.fork(true);
+      general.unsaved = unsaved;
       arm();
+      after |= general.unsaved;
       xmmState.path = path;
+      general.unsaved = after;
     };
     this.flagsState.conditional(
       (both) => this.f.if(condition, apart(both(then)), apart(both(otherwise ?? (() => {}))), likely),

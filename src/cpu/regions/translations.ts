@@ -3,11 +3,10 @@
  * mostly goes to the same page, and then needs no look into the TLB. Whether it does (and is aligned, so that all of it
  * does) is compared each time; which translation to compare with is known when code is emitted.
  *
- * A kept translation stays true while the region runs: only the bank changes in it (and is seen here); should the slow
- * path have to drop a translation, the region is left (memory/slow-path.ts).
+ * A kept translation stays true while the region runs: only the bank changes in it, and is seen here.
  */
 import { RSP } from '../../isa/stage.ts';
-import type { FunctionBuilder, Value, Variable } from '../../wasm/index.ts';
+import type { FunctionBuilder, Variable } from '../../wasm/index.ts';
 import { type Decoded, NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { generalRegister, type RegionInstruction } from './instruction.ts';
 
@@ -54,14 +53,11 @@ export function copiedRegister({ form, decoded }: RegionInstruction): number {
   return to >= 0 && from >= 0 ? from : -1;
 }
 
-/** In variables: the page's linear address, or what no page has; arena address = low half of the linear one + addend. */
+/** In variables: the page's linear address; arena address = low half of the linear one + addend. */
 export interface Translation {
   readonly page: Variable<'i64'>;
   readonly addend: Variable<'i32'>;
 }
-
-/** What neither a page's address is nor that of an unaligned access of up to 8 bytes without its place in the page. */
-export const NO_PAGE = 0x800n;
 
 interface Entry {
   readonly translation: Translation;
@@ -121,14 +117,13 @@ export class Translations {
     return entry?.bank === this.bank ? entry.translation : undefined;
   }
 
-  /** The variables for a translation that is about to be found; `page` is what they say until their addend is set. */
-  enter(known: KnownTranslations, { key, registers }: Origin, write: boolean, page: Value<'i64'>): Translation {
+  /** The variables for a translation that is about to be found, to be set then. */
+  enter(known: KnownTranslations, { key, registers }: Origin, write: boolean): Translation {
     const name = (write ? 'w' : 'r') + key;
     let translation = this.variables.get(name);
-    if (translation) translation.page.set(page);
-    else {
+    if (!translation) {
       const { f } = this;
-      translation = { page: f.keepAlways(f.variable('i64', page)), addend: f.keepAlways(f.variable('i32')) };
+      translation = { page: f.keepAlways(f.variable('i64')), addend: f.keepAlways(f.variable('i32')) };
       this.variables.set(name, translation);
     }
     const entry = { translation, registers, bank: this.bank };

@@ -53,6 +53,8 @@ export class Path {
   readonly translations: KnownTranslations;
   /** MXCSR, if it was read and has not changed. */
   mxcsr: Local<'i32'> | undefined;
+  /** General registers that are in their variables, a bit mask. */
+  inVariables = 0;
   /** An arm within an instruction, where registers must not change: no one would know behind it. */
   readonly arm: boolean;
 
@@ -65,7 +67,9 @@ export class Path {
   }
   /** For code that this place dominates: what it finds out is not known here. */
   fork(arm = false): Path {
-    return new Path(this.registers.slice(), new Facts(this.facts), this.translations.fork(), this.mxcsr, arm);
+    const path = new Path(this.registers.slice(), new Facts(this.facts), this.translations.fork(), this.mxcsr, arm);
+    path.inVariables = this.inVariables;
+    return path;
   }
 }
 
