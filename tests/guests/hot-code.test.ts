@@ -1,6 +1,7 @@
 /** The same rules in code that has run often enough to be compiled: faults, breakpoints, interrupts and changes of code and mappings in hot loops. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { TLB_ENTRIES } from '../../src/cpu/memory/tlb.ts';
 import { CR4 } from '../../src/cpu/system/registers.ts';
 import { INTERCEPT_EXIT_CODE } from '../../src/isa/intercepts.ts';
 import { Vector } from '../../src/isa/stage.ts';
@@ -29,6 +30,8 @@ const { P, W } = PAGE;
 /** More than any threshold for compiling. */
 const MANY = 20_000;
 const LIMIT = 5_000_000;
+/** Bytes from one page to the next one that has the same place in the TLB. */
+const TLB_REACH = TLB_ENTRIES * 4096;
 
 /** Lets a vector lead to a label of the guest. */
 function handle(guest: Guest, vector: number, label: string): Guest {
@@ -135,6 +138,31 @@ describe('faults in hot loops', () => {
       view.setUint16(8, ecx, true);
     }
     assert.equal(guest.register('rbx'), BigInt.asUintN(64, rbx));
+  });
+  test('accesses that push each other out of the TLB, between flags and vector registers that wait to be made', () => {
+    const guest = longMode(`mov ecx, ${MANY}
+      mov esi, DATA
+      mov edi, DATA + ${TLB_REACH}
+      mov r8d, 1
+      movq xmm1, r8
+      again: paddq xmm0, xmm1
+      mov eax, ecx
+      shl eax, 31
+      mov r9, [rsi]
+      adc rbx, 0
+      mov eax, ecx
+      shr eax, 1
+      mov r10, [rdi]
+      adc rdx, 0
+      dec ecx
+      jnz again
+      movq rax, xmm0
+      hlt`);
+    guest.pages!.map(BigInt(PLACE.DATA + TLB_REACH), PLACE.DATA, P | W);
+    guest.halt(LIMIT);
+    assert.equal(guest.register('rax'), BigInt(MANY));
+    // bits 1 and 0 of 1 to MANY
+    assert.deepEqual([guest.register('rbx'), guest.register('rdx')], [BigInt(MANY / 2), BigInt(MANY / 2)]);
   });
   test('demand paging', () => {
     const BASE = 0x4000_0000;
