@@ -116,17 +116,17 @@
                             (i64.const 1)))
                         (i64.const 0)))
                     (then
+                      (v128.store offset=1088
+                        (local.get $l2)
+                        (f64x2.replace_lane 0
+                          (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
+                          (local.get $l23)))
                       (i32.store offset=1724
                         (local.get $l2)
                         (local.get $l4))
                       (call $env.regionAbandon
                         (i32.const 0)
                         (i32.const 8192))
-                      (v128.store offset=1088
-                        (local.get $l2)
-                        (f64x2.replace_lane 0
-                          (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
-                          (local.get $l23)))
                       (br $B2)))))
               (if $I10
                 (i32.eqz
@@ -150,17 +150,17 @@
                             (i64.const 1)))
                         (i64.const 0)))
                     (then
+                      (v128.store offset=1088
+                        (local.get $l2)
+                        (f64x2.replace_lane 0
+                          (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
+                          (local.get $l23)))
                       (i32.store offset=1724
                         (local.get $l2)
                         (local.get $l4))
                       (call $env.regionAbandon
                         (i32.const 1)
                         (i32.const 8192))
-                      (v128.store offset=1088
-                        (local.get $l2)
-                        (f64x2.replace_lane 0
-                          (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
-                          (local.get $l23)))
                       (br $B2)))))
               (if $I12
                 (i32.eqz
@@ -172,17 +172,17 @@
                       (i32.const 28704))
                     (i32.const 4128)))
                 (then
+                  (v128.store offset=1088
+                    (local.get $l2)
+                    (f64x2.replace_lane 0
+                      (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
+                      (local.get $l23)))
                   (i32.store offset=1724
                     (local.get $l2)
                     (local.get $l4))
                   (call $env.regionAbandon
                     (i32.const 2)
                     (i32.const 8192))
-                  (v128.store offset=1088
-                    (local.get $l2)
-                    (f64x2.replace_lane 0
-                      (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
-                      (local.get $l23)))
                   (br $B2)))
               (local.set $l25
                 (f64.mul
@@ -212,17 +212,17 @@
                             (i64.const 1)))
                         (i64.const 0)))
                     (then
+                      (v128.store offset=1088
+                        (local.get $l2)
+                        (f64x2.replace_lane 0
+                          (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
+                          (local.get $l25)))
                       (i32.store offset=1724
                         (local.get $l2)
                         (local.get $l4))
                       (call $env.regionAbandon
                         (i32.const 3)
                         (i32.const 8192))
-                      (v128.store offset=1088
-                        (local.get $l2)
-                        (f64x2.replace_lane 0
-                          (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
-                          (local.get $l25)))
                       (br $B2)))))
               (local.set $l27
                 (f64.add
@@ -259,14 +259,14 @@
                   (i64.store offset=1744
                     (local.get $l2)
                     (local.get $l28))
-                  (i32.store offset=1724
-                    (local.get $l2)
-                    (local.get $l4))
                   (v128.store offset=1088
                     (local.get $l2)
                     (f64x2.replace_lane 0
                       (v128.const i32x4 0x00000000 0x00000000 0x00000000 0x00000000)
                       (local.get $l27)))
+                  (i32.store offset=1724
+                    (local.get $l2)
+                    (local.get $l4))
                   (local.set $l6
                     (i64.const 71776123356184588))
                   (br $B3)))

@@ -130,11 +130,6 @@ export class LazyFlags {
     this.state = { kind: 'deferred', base: result === undefined ? state : VARIABLE, values, bits, result, depth };
   }
 
-  /** Whether there are flags to be made. */
-  get deferred(): boolean {
-    return this.state.kind === 'deferred';
-  }
-
   /** The state once the flags are made that are to be made. */
   private made(): Exclude<FlagsState, Deferred> {
     const { state } = this;
@@ -464,18 +459,14 @@ export class LazyFlags {
     this.storeVariables(this.made(), true);
   }
 
-  /** Stores what a site needs that knows {@link encodedKind}, but for flags that are deferred. */
+  /** Stores what a site needs that knows {@link encodedKind}. What is deferred is made there only. */
   storeForSite(): void {
     const { state } = this;
     if (state.kind !== 'deferred') this.storeVariables(state, false);
-  }
-
-  /** Where the region is left at a site: flags that are deferred. */
-  storeDeferred(): void {
-    const { state } = this;
-    if (state.kind !== 'deferred') return;
-    this.store();
-    this.state = state;
+    else {
+      this.store();
+      this.state = state;
+    }
   }
 
   private storeVariables({ kind }: Exclude<FlagsState, Deferred>, withKind: boolean): void {

@@ -678,24 +678,17 @@ export class RegionStage extends FormStage {
     const offset = this.current.offset - this.env.entry;
     return this.f.i32(this.env.sites.add({ offset, remaining, flagKind: this.flagsState.encodedKind }, detail));
   }
-  /** Stores what is to be in the context where the region is left at a site, but for what is not in general registers. */
+  /** Stores what is to be in the context where the region is left before the current instruction. */
   private storeForSite(): void {
+    this.xmmState.store();
     this.general.store();
     this.flagsState.storeForSite();
     this.f.store('i32.store', this.ctx, this.budget as Value, this.at('budget'));
-  }
-  /** Leaves at the site that the context names, once {@link storeForSite} has stored. */
-  private toCommonExit(): void {
-    this.xmmState.store();
-    this.flagsState.storeDeferred();
-    this.f.br(this.abortLabel!);
   }
   /** Leaves before the current instruction: the interpreter goes on with it. */
   private miss(): void {
     const { f, remaining } = this;
     this.storeForSite();
-    this.xmmState.store();
-    this.flagsState.storeDeferred();
     const offset = this.current.offset - this.env.entry;
     this.missed.set(f.i64(encodeMiss({ offset, remaining, flagKind: this.flagsState.encodedKind })));
     f.br(this.missLabel!);
@@ -704,12 +697,12 @@ export class RegionStage extends FormStage {
   private abort(): void {
     this.f.store('i32.store', this.ctx, this.site(0), this.at('site'));
     this.storeForSite();
-    this.toCommonExit();
+    this.f.br(this.abortLabel!);
   }
   fault(vector: number, errorCode?: number): void {
     this.storeForSite();
     this.f.call(this.env.module.regionRaise, [this.site(exceptionDetail(vector, errorCode))]);
-    this.toCommonExit();
+    this.f.br(this.abortLabel!);
   }
   /** An unusual case: the interpreter calls the helper. */
   system(_helper: SystemHelper): void {
@@ -743,7 +736,7 @@ export class RegionStage extends FormStage {
     const { module, number } = this.env;
     this.storeForSite();
     this.f.call(module.regionAbandon, [this.site(0), this.f.i32(number)]);
-    this.toCommonExit();
+    this.f.br(this.abortLabel!);
   }
   known(local: Local): unknown {
     return this.xmmState.path.facts.get(local);

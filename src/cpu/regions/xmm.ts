@@ -203,11 +203,6 @@ export class XmmRegisters {
 
   // ---- paths
 
-  /** Whether any register has to be stored where the region is left here. */
-  get changed(): boolean {
-    return this.path.registers.some((register) => register.changed);
-  }
-
   /** Stores what has changed to the context. Notes nothing: control may go on elsewhere without. */
   store(): void {
     const { f } = this;
