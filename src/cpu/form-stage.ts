@@ -1,6 +1,6 @@
 /** What the interpreter's stage and the regions' have in common: both emit forms of encodings, one at a time. */
 import { type Encoding, type Operand, operandBits } from '../isa/encoding.ts';
-import { type Access, type Address, type Bits, type I64, type Int, RSP, Stage } from '../isa/stage.ts';
+import { type Access, type Address, type Bits, type I64, type Int, Stage } from '../isa/stage.ts';
 import type { Local, StoreName, Value } from '../wasm/index.ts';
 import { type FieldName, offsetOf, SS } from './context.ts';
 import { STORES, wholeStore } from './interpreter/widths.ts';
@@ -19,9 +19,6 @@ export interface HandlerForm {
 
 /** Numbers of the general registers named outright in rows. */
 export const FIXED_REGISTERS: Readonly<Record<string, number>> = { AL: 0, CL: 1, AX: 0, DX: 2, rAX: 0 };
-
-/** Where the stack is, for translations kept of it. */
-export const STACK_ORIGIN = { key: `${RSP}`, registers: 1 << RSP } as const;
 
 export abstract class FormStage extends Stage {
   /** The form being emitted. */
@@ -147,31 +144,37 @@ export abstract class FormStage extends Stage {
 
   /** RSP; and `stackMask` of the context, outside 64-bit mode. */
   protected abstract stackPointer(): I64;
-  protected abstract setStackPointer(value: I64): void;
+  /** @param moved by how many bytes it moves, if that is a constant */
+  protected abstract setStackPointer(value: I64, moved?: number): void;
 
-  private stackMask(): I64 {
+  protected stackMask(): I64 {
     return this.f.load('i64.load', this.ctx, this.at('stackMask')) as I64;
+  }
+  /** What the region stage knows of the address so many bytes from RSP. */
+  protected stackOrigin(_displacement: number): Address['origin'] {
+    return undefined;
   }
   private stackOffset(displacement: number | I64, from: I64 = this.stackPointer()): I64 {
     const moved = this.add(from, displacement as number);
     return this.form.long ? moved : this.and(moved, this.stackMask());
   }
-  private setStack(offset: I64): void {
-    if (this.form.long) this.setStackPointer(offset);
-    else this.setStackPointer(this.or(this.and(this.stackPointer(), this.not(this.stackMask())), offset));
+  private setStack(offset: I64, moved?: number): void {
+    if (this.form.long) this.setStackPointer(offset, moved);
+    else this.setStackPointer(this.or(this.and(this.stackPointer(), this.not(this.stackMask())), offset), moved);
   }
   push(bits: 16 | 32 | 64, value: Int): void {
     const v = this.f.let(value) as Int;
-    const offset = this.f.let(this.stackOffset(-bits / 8));
-    this.store(bits, this.linear(SS, offset, bits / 8, 'w', STACK_ORIGIN), v);
-    this.setStack(offset);
+    const displacement = -bits / 8;
+    const offset = this.f.let(this.stackOffset(displacement));
+    this.store(bits, this.linear(SS, offset, bits / 8, 'w', this.stackOrigin(displacement)), v);
+    this.setStack(offset, displacement);
   }
   peek(bits: 16 | 32 | 64, offset = 0): Local {
-    return this.load(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'r', STACK_ORIGIN));
+    return this.load(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'r', this.stackOrigin(offset)));
   }
   poke(bits: 16 | 32 | 64, offset: number, value: Int): void {
     const v = this.f.let(value) as Int;
-    this.store(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'w', STACK_ORIGIN), v);
+    this.store(bits, this.linear(SS, this.stackOffset(offset), bits / 8, 'w', this.stackOrigin(offset)), v);
   }
   peekAt(bits: 16 | 32 | 64, pointer: I64): Local {
     return this.load(bits, this.linear(SS, this.stackOffset(0, pointer), bits / 8, 'r'));
@@ -180,6 +183,6 @@ export abstract class FormStage extends Stage {
     this.setStack(this.f.let(this.stackOffset(0, pointer)));
   }
   releaseStack(bytes: number | I64): void {
-    this.setStack(this.f.let(this.stackOffset(bytes)));
+    this.setStack(this.f.let(this.stackOffset(bytes)), typeof bytes === 'number' ? bytes : undefined);
   }
 }

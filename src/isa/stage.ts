@@ -34,7 +34,7 @@ export interface Address {
   /** Segment register number it came through, for the choice between #SS and #GP. */
   readonly segment: number | Local<'i32'>;
   /** What the region stage knows of how it was made. */
-  readonly origin?: { readonly key: string; readonly registers: number };
+  readonly origin?: { readonly key: string; readonly distance: number };
 }
 
 /** Arithmetic flags by name; each value is an i32 of 0 or 1. */

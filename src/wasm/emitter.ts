@@ -6,7 +6,7 @@
 import { ByteWriter } from './encode.ts';
 import type { Operator } from './operators.ts';
 import { type AddressType, TYPE_CODE, type ValueType } from './types.ts';
-import { consume, expectType, Kind, type Local, Tree, type Value } from './value.ts';
+import { consume, type DeferredConstant, expectType, Kind, type Local, Tree, type Value } from './value.ts';
 
 /** Opcodes of what is no operator (WebAssembly Core Specification 3.0, section 5.4). */
 export const Opcode = {
@@ -86,6 +86,9 @@ export class Emitter {
   private setStart = 0;
   private setEnd = -1;
   private setIndex = 0;
+  /** Constants told later, and where each has been written. */
+  private readonly deferredConstants: DeferredConstant[] = [];
+  private readonly deferredPlaces: number[] = [];
   /** Where expected branches were written, each followed by whether the condition is likely to hold (1) or not (0). */
   private readonly expectations: number[] = [];
 
@@ -134,6 +137,22 @@ export class Emitter {
 
   protected leaveLoop(outer: number): void {
     this.loopStart = outer;
+  }
+
+  /** A constant whose value, `initial` until then, may be told until the function is finished. */
+  deferred(initial: number): DeferredConstant {
+    const index = this.deferredConstants.length;
+    const constant = new Tree(Kind.DEFERRED, 'i64', null, null, null, null, index, 0, 0, null);
+    const deferred = { constant, value: initial };
+    this.deferredConstants.push(deferred);
+    return deferred;
+  }
+
+  /** Writes the values of deferred constants. */
+  protected settleDeferred(): void {
+    this.deferredPlaces.forEach((place, i) => {
+      this.writer.replaceSigned21(place, this.deferredConstants[i].value);
+    });
   }
 
   /** Consumes a value: writes the instructions that leave it on the stack. */
@@ -199,6 +218,12 @@ export class Emitter {
         this.checkOrder(tree);
         writer.byte(Opcode.MEMORY_SIZE);
         writer.byte(MEMORY_INDEX);
+        break;
+      case Kind.DEFERRED:
+        writer.byte(Opcode.I64_CONST);
+        this.deferredPlaces[tree.low] = writer.length;
+        writer.fixed32(0);
+        writer.length--;
         break;
       default:
         tree.kind satisfies never;

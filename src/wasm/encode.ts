@@ -60,6 +60,14 @@ export class ByteWriter {
     this.byte(low & 0x7f);
   }
 
+  /** Writes a signed LEB128 number of three bytes, from -2^20 to 2^20 - 1, at `position` instead of what is there. */
+  replaceSigned21(position: number, value: number): void {
+    if (value !== (value << 11) >> 11) throw new RangeError(`${value} has more than 21 bits`);
+    this.bytes[position] = (value & 0x7f) | 0x80;
+    this.bytes[position + 1] = ((value >> 7) & 0x7f) | 0x80;
+    this.bytes[position + 2] = (value >> 14) & 0x7f;
+  }
+
   /** Writes 32 bits, least significant byte first. */
   fixed32(value: number): void {
     this.byte(value & 0xff);

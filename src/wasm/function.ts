@@ -429,6 +429,7 @@ export class FunctionBuilder extends MemoryEmitter {
       this.writer.byte(Opcode.UNREACHABLE);
     }
     this.writer.byte(Opcode.END);
+    this.settleDeferred();
     return this.appendTo(code);
   }
 }

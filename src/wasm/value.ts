@@ -28,6 +28,14 @@ export interface Variable<T extends ValueType = ValueType> extends Local<T> {
   set(value: Value<T>): void;
 }
 
+/** An i64 constant whose value may be told until the function is finished. */
+export interface DeferredConstant {
+  /** To be consumed once. */
+  readonly constant: Value<'i64'>;
+  /** From -2^20 to 2^20 - 1. */
+  value: number;
+}
+
 /** What a tree node is. */
 export const Kind = {
   CONSTANT: 0,
@@ -44,6 +52,8 @@ export const Kind = {
   GLOBAL: 8,
   SELECT: 9,
   MEMORY_SIZE: 10,
+  /** A constant that is known when the function is finished; see DeferredConstant. */
+  DEFERRED: 11,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -58,7 +68,7 @@ export class Tree<T extends ValueType = ValueType> implements Local<T> {
   readonly a: Tree | null;
   readonly b: Tree | null;
   readonly c: Tree | null;
-  /** Constant: bits 0 to 31, signed. LOCAL, VARIABLE, GLOBAL: the index. LANE: the lane. LOAD: the offset. */
+  /** Constant: bits 0 to 31, signed. LOCAL, VARIABLE, GLOBAL, DEFERRED: the index. LANE: the lane. LOAD: the offset. */
   readonly low: number;
   /** Constant: bits 32 to 63, signed. LOAD_LANE: the lane. */
   readonly high: number;

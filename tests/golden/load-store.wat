@@ -1,5 +1,5 @@
   (func $region_1:0 (type $t4) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i32) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i64) (local $l19 i64) (local $l20 i64) (local $l21 i32) (local $l22 i32) (local $l23 i64) (local $l24 i64) (local $l25 i32) (local $l26 i32) (local $l27 i32)
+    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i32) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i64) (local $l19 i64) (local $l20 i64) (local $l21 i32) (local $l22 i32) (local $l23 i64) (local $l24 i64) (local $l25 i32) (local $l26 i32)
     (local.set $l2
       (i32.const 12288))
     (local.set $l3
@@ -66,24 +66,25 @@
                   (local.get $l2)))
               (local.set $l20
                 (local.get $l5))
-              (local.set $l19
-                (local.get $l8))
               (local.set $l18
-                (i64.const 0))
+                (i64.add
+                  (local.tee $l19
+                    (local.get $l8))
+                  (i64.const 0)))
               (local.set $l22
                 (i32.add
                   (local.get $l10)
                   (i32.and
                     (i32.shr_u
                       (i32.wrap_i64
-                        (local.get $l19))
+                        (local.get $l18))
                       (i32.const 8))
                     (i32.const 131056))))
               (local.set $l23
                 (i64.and
                   (i64.add
-                    (local.get $l19)
-                    (i64.const 7))
+                    (local.get $l18)
+                    (i64.const 15))
                   (i64.const -4096)))
               (if $I7
                 (i64.ne
@@ -110,13 +111,10 @@
                   (local.set $l9
                     (i64.const 1970333426909187))
                   (br $B3)))
-              (local.set $l25
-                (i32.load offset=131080
-                  (local.get $l22)))
-              (local.set $l18
-                (local.get $l23))
               (local.set $l21
-                (local.get $l25))
+                (local.tee $l25
+                  (i32.load offset=131080
+                    (local.get $l22))))
               (i64.store
                 (local.tee $l26
                   (i32.add
@@ -125,72 +123,16 @@
                     (local.get $l25)))
                 (local.get $l20))
               (local.set $l6
-                (local.tee $l20
+                (local.tee $l23
                   (i64.load
-                    (local.tee $l27
-                      (if $I8 (result i32)
-                        (i64.eq
-                          (i64.and
-                            (local.tee $l24
-                              (i64.add
-                                (local.get $l8)
-                                (i64.const 8)))
-                            (i64.const -4089))
-                          (local.get $l18))
-                        (then
-                          (i32.add
-                            (i32.wrap_i64
-                              (local.get $l24))
-                            (local.get $l21)))
-                        (else
-                          (local.set $l26
-                            (i32.add
-                              (local.get $l10)
-                              (i32.and
-                                (i32.shr_u
-                                  (i32.wrap_i64
-                                    (local.get $l24))
-                                  (i32.const 8))
-                                (i32.const 131056))))
-                          (local.set $l23
-                            (i64.and
-                              (i64.add
-                                (local.get $l24)
-                                (i64.const 7))
-                              (i64.const -4096)))
-                          (if $I9
-                            (i64.ne
-                              (local.tee $l19
-                                (i64.load
-                                  (local.get $l26)))
-                              (local.get $l23))
-                            (then
-                              (i64.store offset=1744
-                                (local.get $l2)
-                                (local.get $l19))
-                              (i64.store
-                                (local.get $l2)
-                                (local.get $l5))
-                              (i64.store offset=144
-                                (local.get $l2)
-                                (local.get $l14))
-                              (i64.store offset=152
-                                (local.get $l2)
-                                (local.get $l15))
-                              (i32.store offset=1724
-                                (local.get $l2)
-                                (local.get $l4))
-                              (local.set $l9
-                                (i64.const 1970329131941894))
-                              (br $B3)))
-                          (local.set $l25
-                            (i32.load offset=8
-                              (local.get $l26)))
-                          (local.tee $l22
-                            (i32.add
-                              (i32.wrap_i64
-                                (local.get $l24))
-                              (local.get $l25)))))))))
+                    (local.tee $l26
+                      (i32.add
+                        (i32.wrap_i64
+                          (local.tee $l24
+                            (i64.add
+                              (local.get $l8)
+                              (i64.const 8))))
+                        (local.get $l21))))))
               (i64.store
                 (local.get $l2)
                 (local.get $l5))
@@ -217,7 +159,7 @@
         (i32.store offset=1724
           (local.get $l2)
           (local.get $l4))
-        (local.set $l20
+        (local.set $l23
           (i64.add
             (i64.load offset=136
               (local.get $l2))
@@ -225,14 +167,14 @@
               (local.get $l12))))
         (i64.store offset=136
           (local.get $l2)
-          (local.get $l20))
-        (local.set $l27
+          (local.get $l23))
+        (local.set $l26
           (local.get $l11))
         (return_call_indirect (type $t4)
           (local.get $l2)
-          (local.get $l27)
+          (local.get $l26)
           (i32.load offset=12
-            (local.get $l27))))
+            (local.get $l26))))
       (return_call $env.missedtrue
         (local.get $l2)
         (local.get $l9)))

@@ -1,5 +1,5 @@
   (func $region_1:0 (type $t4) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i32) (local $l8 i32) (local $l9 i32) (local $l10 i64) (local $l11 i64) (local $l12 i64) (local $l13 i32) (local $l14 i64) (local $l15 i64) (local $l16 i64) (local $l17 i32) (local $l18 i32) (local $l19 i64) (local $l20 i64) (local $l21 i32) (local $l22 i32) (local $l23 f64) (local $l24 f64) (local $l25 f64) (local $l26 f64) (local $l27 f64) (local $l28 i64) (local $l29 i32) (local $l30 i32)
+    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i32) (local $l8 i32) (local $l9 i32) (local $l10 i64) (local $l11 i64) (local $l12 i64) (local $l13 i32) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i32) (local $l19 i64) (local $l20 i64) (local $l21 i32) (local $l22 i32) (local $l23 f64) (local $l24 f64) (local $l25 f64) (local $l26 f64) (local $l27 f64) (local $l28 i32) (local $l29 i32)
     (local.set $l2
       (i32.const 12288))
     (local.set $l3
@@ -42,23 +42,26 @@
                 (i32.sub
                   (local.get $l4)
                   (i32.const 4)))
-              (local.set $l15
-                (local.tee $l5
-                  (i64.load offset=48
-                    (local.get $l2))))
+              (local.set $l17
+                (i64.add
+                  (local.tee $l15
+                    (local.tee $l5
+                      (i64.load offset=48
+                        (local.get $l2))))
+                  (i64.const 0)))
               (local.set $l18
                 (i32.add
                   (local.get $l7)
                   (i32.and
                     (i32.shr_u
                       (i32.wrap_i64
-                        (local.get $l15))
+                        (local.get $l17))
                       (i32.const 8))
                     (i32.const 131056))))
               (local.set $l19
                 (i64.and
                   (i64.add
-                    (local.get $l15)
+                    (local.get $l17)
                     (i64.const 7))
                   (i64.const -4096)))
               (if $I7
@@ -77,13 +80,10 @@
                   (local.set $l6
                     (i64.const 71776136241086464))
                   (br $B3)))
-              (local.set $l21
-                (i32.load offset=8
-                  (local.get $l18)))
               (local.set $l16
-                (local.get $l19))
-              (local.set $l17
-                (local.get $l21))
+                (local.tee $l21
+                  (i32.load offset=8
+                    (local.get $l18))))
               (local.set $l23
                 (f64.load
                   (local.tee $l22
@@ -230,35 +230,37 @@
                   (local.get $l26)))
               (local.set $l19
                 (local.get $l5))
-              (local.set $l20
-                (i64.const 0))
               (local.set $l21
                 (i32.const 0))
+              (local.set $l20
+                (i64.add
+                  (local.get $l19)
+                  (i64.const 0)))
               (local.set $l18
                 (i32.add
                   (local.get $l7)
                   (i32.and
                     (i32.shr_u
                       (i32.wrap_i64
-                        (local.get $l19))
+                        (local.get $l20))
                       (i32.const 8))
                     (i32.const 131056))))
-              (local.set $l15
+              (local.set $l17
                 (i64.and
                   (i64.add
-                    (local.get $l19)
+                    (local.get $l20)
                     (i64.const 7))
                   (i64.const -4096)))
               (if $I15
                 (i64.ne
-                  (local.tee $l28
+                  (local.tee $l15
                     (i64.load offset=131072
                       (local.get $l18)))
-                  (local.get $l15))
+                  (local.get $l17))
                 (then
                   (i64.store offset=1744
                     (local.get $l2)
-                    (local.get $l28))
+                    (local.get $l15))
                   (v128.store offset=1088
                     (local.get $l2)
                     (f64x2.replace_lane 0
@@ -270,19 +272,16 @@
                   (local.set $l6
                     (i64.const 71776123356184588))
                   (br $B3)))
-              (local.set $l29
-                (i32.load offset=131080
-                  (local.get $l18)))
-              (local.set $l20
-                (local.get $l15))
               (local.set $l21
-                (local.get $l29))
+                (local.tee $l28
+                  (i32.load offset=131080
+                    (local.get $l18))))
               (f64.store
-                (local.tee $l30
+                (local.tee $l29
                   (i32.add
                     (i32.wrap_i64
                       (local.get $l19))
-                    (local.get $l29)))
+                    (local.get $l28)))
                 (local.get $l27))
               (v128.store offset=1088
                 (local.get $l2)
@@ -300,7 +299,7 @@
         (i32.store offset=1724
           (local.get $l2)
           (local.get $l4))
-        (local.set $l28
+        (local.set $l15
           (i64.add
             (i64.load offset=136
               (local.get $l2))
@@ -308,14 +307,14 @@
               (local.get $l9))))
         (i64.store offset=136
           (local.get $l2)
-          (local.get $l28))
-        (local.set $l30
+          (local.get $l15))
+        (local.set $l29
           (local.get $l8))
         (return_call_indirect (type $t4)
           (local.get $l2)
-          (local.get $l30)
+          (local.get $l29)
           (i32.load offset=12
-            (local.get $l30))))
+            (local.get $l29))))
       (return_call $env.missedtrue
         (local.get $l2)
         (local.get $l6)))

@@ -1,5 +1,5 @@
   (func $region_1:0 (type $t4) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i32) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i64) (local $l19 i64) (local $l20 i64) (local $l21 i32) (local $l22 i32) (local $l23 i64) (local $l24 i64) (local $l25 i32) (local $l26 i32) (local $l27 i32) (local $l28 i32) (local $l29 i32) (local $l30 i32) (local $l31 i32) (local $l32 i32) (local $l33 i32) (local $l34 i32) (local $l35 i32) (local $l36 i32) (local $l37 i32) (local $l38 i64)
+    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i32) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i64) (local $l19 i64) (local $l20 i32) (local $l21 i64) (local $l22 i32) (local $l23 i64) (local $l24 i64) (local $l25 i32) (local $l26 i32) (local $l27 i32) (local $l28 i32) (local $l29 i32) (local $l30 i32) (local $l31 i32) (local $l32 i32) (local $l33 i32) (local $l34 i32)
     (local.set $l2
       (i32.const 12288))
     (local.set $l3
@@ -50,9 +50,12 @@
                   (local.get $l2)))
               (local.set $l18
                 (local.get $l5))
-              (local.set $l19
+              (local.set $l21
                 (i64.add
-                  (local.get $l8)
+                  (local.tee $l19
+                    (i64.add
+                      (local.get $l8)
+                      (i64.const -8)))
                   (i64.const -8)))
               (local.set $l22
                 (i32.add
@@ -60,14 +63,14 @@
                   (i32.and
                     (i32.shr_u
                       (i32.wrap_i64
-                        (local.get $l19))
+                        (local.get $l21))
                       (i32.const 8))
                     (i32.const 131056))))
               (local.set $l23
                 (i64.and
                   (i64.add
-                    (local.get $l19)
-                    (i64.const 7))
+                    (local.get $l21)
+                    (i64.const 15))
                   (i64.const -4096)))
               (if $I7
                 (i64.ne
@@ -85,13 +88,10 @@
                   (local.set $l9
                     (i64.const 71776136241086464))
                   (br $B3)))
-              (local.set $l25
-                (i32.load offset=131080
-                  (local.get $l22)))
               (local.set $l20
-                (local.get $l23))
-              (local.set $l21
-                (local.get $l25))
+                (local.tee $l25
+                  (i32.load offset=131080
+                    (local.get $l22))))
               (i64.store
                 (local.tee $l26
                   (i32.add
@@ -239,217 +239,46 @@
                         (local.get $l32)
                         (i32.const 11))))))
               (i64.store
-                (local.tee $l37
-                  (if $I10 (result i32)
-                    (i64.eq
-                      (i64.and
-                        (local.tee $l23
-                          (i64.add
-                            (local.get $l8)
-                            (i64.const -8)))
-                        (i64.const -4089))
-                      (local.get $l20))
-                    (then
-                      (i32.add
-                        (i32.wrap_i64
-                          (local.get $l23))
-                        (local.get $l21)))
-                    (else
-                      (local.set $l34
-                        (i32.add
-                          (local.get $l10)
-                          (i32.and
-                            (i32.shr_u
-                              (i32.wrap_i64
-                                (local.get $l23))
-                              (i32.const 8))
-                            (i32.const 131056))))
-                      (local.set $l19
-                        (i64.and
-                          (i64.add
-                            (local.get $l23)
-                            (i64.const 7))
-                          (i64.const -4096)))
-                      (if $I11
-                        (i64.ne
-                          (local.tee $l18
-                            (i64.load offset=131072
-                              (local.get $l34)))
-                          (local.get $l19))
-                        (then
-                          (i64.store offset=1744
-                            (local.get $l2)
-                            (local.get $l18))
-                          (i64.store offset=32
-                            (local.get $l2)
-                            (local.get $l8))
-                          (i64.store offset=144
-                            (local.get $l2)
-                            (local.get $l14))
-                          (i64.store offset=152
-                            (local.get $l2)
-                            (local.get $l15))
-                          (i32.store offset=1724
-                            (local.get $l2)
-                            (local.get $l4))
-                          (local.set $l9
-                            (i64.const 12884901889))
-                          (br $B3)))
-                      (local.set $l35
-                        (i32.load offset=131080
-                          (local.get $l34)))
-                      (local.tee $l36
-                        (i32.add
-                          (i32.wrap_i64
-                            (local.get $l23))
-                          (local.get $l35))))))
+                (local.tee $l34
+                  (i32.add
+                    (i32.wrap_i64
+                      (local.tee $l23
+                        (i64.add
+                          (local.get $l8)
+                          (i64.const -8))))
+                    (local.get $l20)))
                 (local.get $l24))
               (local.set $l24
                 (i64.load
                   (local.tee $l34
-                    (if $I12 (result i32)
-                      (i64.eq
-                        (i64.and
-                          (local.tee $l18
-                            (local.tee $l8
-                              (local.get $l23)))
-                          (i64.const -4089))
-                        (local.get $l20))
-                      (then
-                        (i32.add
-                          (i32.wrap_i64
-                            (local.get $l18))
-                          (local.get $l21)))
-                      (else
-                        (local.set $l37
-                          (i32.add
-                            (local.get $l10)
-                            (i32.and
-                              (i32.shr_u
-                                (i32.wrap_i64
-                                  (local.get $l18))
-                                (i32.const 8))
-                              (i32.const 131056))))
-                        (local.set $l19
-                          (i64.and
-                            (i64.add
-                              (local.get $l18)
-                              (i64.const 7))
-                            (i64.const -4096)))
-                        (if $I13
-                          (i64.ne
-                            (local.tee $l23
-                              (i64.load
-                                (local.get $l37)))
-                            (local.get $l19))
-                          (then
-                            (i64.store offset=1744
-                              (local.get $l2)
-                              (local.get $l23))
-                            (i64.store offset=32
-                              (local.get $l2)
-                              (local.get $l8))
-                            (i64.store offset=144
-                              (local.get $l2)
-                              (local.get $l14))
-                            (i64.store offset=152
-                              (local.get $l2)
-                              (local.get $l15))
-                            (i32.store offset=1724
-                              (local.get $l2)
-                              (local.get $l4))
-                            (local.set $l9
-                              (i64.const 8589934594))
-                            (br $B3)))
-                        (local.set $l36
-                          (i32.load offset=8
-                            (local.get $l37)))
-                        (local.tee $l35
-                          (i32.add
-                            (i32.wrap_i64
-                              (local.get $l18))
-                            (local.get $l36))))))))
+                    (i32.add
+                      (i32.wrap_i64
+                        (local.tee $l23
+                          (local.tee $l8
+                            (local.get $l23))))
+                      (local.get $l20)))))
               (local.set $l8
-                (local.tee $l38
+                (local.tee $l21
                   (i64.add
                     (local.get $l8)
                     (i64.const 8))))
               (local.set $l6
                 (local.get $l24))
-              (local.set $l19
+              (local.set $l24
                 (i64.load
-                  (local.tee $l37
-                    (if $I14 (result i32)
-                      (i64.eq
-                        (i64.and
-                          (local.tee $l38
-                            (local.get $l8))
-                          (i64.const -4089))
-                        (local.get $l20))
-                      (then
-                        (i32.add
-                          (i32.wrap_i64
-                            (local.get $l38))
-                          (local.get $l21)))
-                      (else
-                        (local.set $l34
-                          (i32.add
-                            (local.get $l10)
-                            (i32.and
-                              (i32.shr_u
-                                (i32.wrap_i64
-                                  (local.get $l38))
-                                (i32.const 8))
-                              (i32.const 131056))))
-                        (local.set $l24
-                          (i64.and
-                            (i64.add
-                              (local.get $l38)
-                              (i64.const 7))
-                            (i64.const -4096)))
-                        (if $I15
-                          (i64.ne
-                            (local.tee $l23
-                              (i64.load
-                                (local.get $l34)))
-                            (local.get $l24))
-                          (then
-                            (i64.store offset=1744
-                              (local.get $l2)
-                              (local.get $l23))
-                            (i64.store offset=16
-                              (local.get $l2)
-                              (local.get $l6))
-                            (i64.store offset=32
-                              (local.get $l2)
-                              (local.get $l8))
-                            (i64.store offset=144
-                              (local.get $l2)
-                              (local.get $l14))
-                            (i64.store offset=152
-                              (local.get $l2)
-                              (local.get $l15))
-                            (i32.store offset=1724
-                              (local.get $l2)
-                              (local.get $l4))
-                            (local.set $l9
-                              (i64.const 4294967299))
-                            (br $B3)))
-                        (local.set $l35
-                          (i32.load offset=8
-                            (local.get $l34)))
-                        (local.tee $l36
-                          (i32.add
-                            (i32.wrap_i64
-                              (local.get $l38))
-                            (local.get $l35))))))))
+                  (local.tee $l34
+                    (i32.add
+                      (i32.wrap_i64
+                        (local.tee $l21
+                          (local.get $l8)))
+                      (local.get $l20)))))
               (local.set $l8
-                (local.tee $l18
+                (local.tee $l23
                   (i64.add
                     (local.get $l8)
                     (i64.const 8))))
               (local.set $l7
-                (local.get $l19))
+                (local.get $l24))
               (i64.store offset=16
                 (local.get $l2)
                 (local.get $l6))
@@ -479,7 +308,7 @@
         (i32.store offset=1724
           (local.get $l2)
           (local.get $l4))
-        (local.set $l18
+        (local.set $l23
           (i64.add
             (i64.load offset=136
               (local.get $l2))
@@ -487,14 +316,14 @@
               (local.get $l12))))
         (i64.store offset=136
           (local.get $l2)
-          (local.get $l18))
-        (local.set $l37
+          (local.get $l23))
+        (local.set $l34
           (local.get $l11))
         (return_call_indirect (type $t4)
           (local.get $l2)
-          (local.get $l37)
+          (local.get $l34)
           (i32.load offset=12
-            (local.get $l37))))
+            (local.get $l34))))
       (return_call $env.missedtrue
         (local.get $l2)
         (local.get $l9)))

@@ -86,7 +86,7 @@ export interface Effects {
   writesFlags: boolean;
   /** Calls a system helper on every path. */
   system: boolean;
-  /** May go on in another TLB bank. */
+  /** May go on in another TLB bank, or with another base of GS. */
   changesBank: boolean;
   /** Ends a block of the interpreter only: regions go on behind it. */
   endsHandlers: boolean;
@@ -385,6 +385,7 @@ export class InterpreterStage extends FormStage {
   }
   swapGsBase(): void {
     const { f } = this;
+    this.effects.changesBank = true;
     const base = f.let(f.load('i64.load', this.ctx, segmentOffset(GS, 'base')));
     const kernel = f.let(f.load('i64.load', this.ctx, this.at('kernelGsBase')));
     f.store('i64.store', this.ctx, kernel, segmentOffset(GS, 'base'));

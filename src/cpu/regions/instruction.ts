@@ -28,7 +28,7 @@ export interface RegionInstruction {
   readonly xmmWritten: number;
   readonly readsFlags: boolean;
   readonly writesFlags: boolean;
-  /** May go on in another TLB bank. */
+  /** May go on in another TLB bank, or with another base of GS. */
   readonly changesBank: boolean;
 }
 

@@ -6,7 +6,7 @@ import type { Address, I32, I64, Stage } from '../../isa/stage.ts';
 import type { FunctionBuilder, Local, StoreName, Value, Variable } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import { TLB_INDEX, TLB_READ, TLB_WRITE } from '../interpreter/tlb-access.ts';
-import { type KnownTranslations, type Translation, Translations } from './translations.ts';
+import type { KnownTranslations, Neighbours } from './translations.ts';
 
 /** What it needs of the region. */
 export interface MemoryEnvironment {
@@ -27,7 +27,6 @@ export class RegionMemory {
   private readonly f: FunctionBuilder;
   private readonly ctx: Local<'i32'>;
   private readonly here: MemoryPlace;
-  private readonly translations: Translations;
   /** Address of the current TLB bank. */
   readonly tlb: Variable<'i32'>;
 
@@ -36,13 +35,7 @@ export class RegionMemory {
     this.f = x.f;
     this.ctx = env.context;
     this.here = here;
-    this.translations = new Translations(x.f);
     this.tlb = x.f.variable('i32', x.f.load('i32.load', env.context, offsetOf('tlb')));
-  }
-
-  /** Another bank may be in use from here on. */
-  bankChanged(): void {
-    this.translations.bankChanged();
   }
 
   /** Where the current bank has a linear page in each of its tables. */
@@ -59,17 +52,12 @@ export class RegionMemory {
    * @param write whether it is written, too
    */
   place({ linear, origin }: Address, bytes: number, write = false): Local<'i32'> {
-    const { x, f, translations } = this;
+    const { x, f } = this;
+    if (!origin) return this.translate(linear, bytes, write);
     const known = this.here.known();
-    // the page is compared with that of the first byte, so the last one must be known to be on it: if it is aligned
-    const kept = bytes <= 8 ? origin : undefined;
-    if (!kept) return this.translate(linear, bytes, write);
-    const found = translations.find(known, kept, write);
-    if (!found) return this.translate(linear, bytes, write, translations.enter(known, kept, write));
-    const page = x.and(linear as I64, f.i64(BigInt(-4096 | (bytes - 1))) as I64);
-    const near = () => x.add(x.wrap(linear), found.addend as Value as I32);
-    const far = () => this.translate(linear, bytes, write);
-    return f.ifValue('i32', x.eq(page, found.page as Value as I64), near, far, true);
+    const near = known.find(origin, bytes, write);
+    if (!near) return this.translate(linear, bytes, write, known.enter(origin, f, bytes, write));
+    return f.let(x.add(x.wrap(linear), near.addend as Value as I32));
   }
 
   /** Writes a value. */
@@ -79,13 +67,15 @@ export class RegionMemory {
     f.store(operator, this.place(address, bytes, true), v, 0);
   }
 
-  /** Looks into the TLB. */
-  private translate(linear: Local<'i64'>, bytes: number, write: boolean, kept?: Translation): Local<'i32'> {
+  /** Looks into the TLB, for other accesses too. */
+  private translate(linear: Local<'i64'>, bytes: number, write: boolean, near?: Neighbours): Local<'i32'> {
     const { x, f } = this;
     const { tag, addend } = write ? TLB_WRITE : TLB_READ;
-    const entry = this.tlbEntry(linear);
+    const first = near ? (f.let(x.add(linear as I64, near.first.constant as I64)) as Local<'i64'>) : linear;
+    const entry = this.tlbEntry(first);
     // of the last byte: no access into a page from the one before it passes for one within the page
-    const page = f.let(x.and(bytes === 1 ? (linear as I64) : x.add(linear as I64, bytes - 1), f.i64(-4096n) as I64));
+    const last = near ? x.add(first as I64, near.last.constant as I64) : x.add(first as I64, bytes - 1);
+    const page = f.let(x.and(last, f.i64(-4096n) as I64));
     const present = f.let(f.load('i64.load', entry, tag));
     const miss = () => {
       // nobody reads it: V8 folds a load that has one use into the comparison, and because it might trap does it a second time
@@ -94,10 +84,7 @@ export class RegionMemory {
     };
     f.if(x.ne(present as I64, page as I64), miss, undefined, false);
     const distance = f.let(f.load('i32.load', entry, addend));
-    if (kept) {
-      kept.page.set(page);
-      kept.addend.set(distance);
-    }
+    near?.addend.set(distance);
     return f.let(x.add(x.wrap(linear), distance as I32));
   }
 }

@@ -34,7 +34,7 @@ import {
   type Value,
   type Variable,
 } from '../../wasm/index.ts';
-import { FS, GS, SEGMENT, segmentOffset } from '../context.ts';
+import { FS, GS, SEGMENT, SS, segmentOffset } from '../context.ts';
 import { NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
 import { FIXED_REGISTERS, FormStage, type HandlerForm } from '../form-stage.ts';
 import { Exit } from '../interpreter/record.ts';
@@ -49,8 +49,14 @@ import { generalRegister, isHighByte, MXCSR_BIT, type RegionInstruction, xmmRegi
 import { RegionMemory } from './memory.ts';
 import { encodeMiss, exceptionDetail, type SiteWriter } from './sites.ts';
 import { RegionTransfer } from './transfer.ts';
-import { copiedRegister, type Origin, originOf, stepsOnly } from './translations.ts';
+import { copiedRegister, KnownTranslations, type Origin, RegionValues, stepOf } from './translations.ts';
 import { XmmRegisters } from './xmm.ts';
+
+/** What an address at RSP is made of. */
+const STACK = { base: RSP, index: NO_REGISTER, scale: 0 } as const;
+/** Larger ones are told exactly by no double. */
+const MOST_DISPLACEMENT = 2 ** 51;
+const ALL_REGISTERS = 0xffff;
 
 /** What the regions of a module share: imports. */
 export interface RegionModule {
@@ -126,10 +132,10 @@ export class RegionStage extends FormStage {
   private missLabel: Label | undefined;
   /** Where it was left for want of a translation, see encodeMiss. */
   private readonly missed: Variable<'i64'>;
-  /** Whether the instruction moves the register it writes by little. */
-  private steps = false;
-  /** The register it copies, or -1. */
+  /** By how much the instruction moves the register it writes, if that is a constant; or the register it copies, or -1. */
+  private step: number | undefined;
   private copied = -1;
+  private readonly values = new RegionValues();
 
   constructor(f: FunctionBuilder, env: RegionEnvironment) {
     super();
@@ -145,7 +151,7 @@ export class RegionStage extends FormStage {
     });
     this.assuming = env.assuming;
     this.transfer = new RegionTransfer(f, env, this.memory.tlb, env.budget);
-    this.xmmState = new XmmRegisters(f, this.ctx, env.merging);
+    this.xmmState = new XmmRegisters(f, this.ctx, env.merging, new KnownTranslations(this.values));
     this.flagsState = new LazyFlags(this, this.ctx, (name) => this.at(name), env.module.carryOf);
   }
 
@@ -171,8 +177,8 @@ export class RegionStage extends FormStage {
     this.current = instruction;
     this.remaining = remaining;
     this.writeBack = undefined;
-    this.steps = stepsOnly(instruction);
-    this.copied = copiedRegister(instruction);
+    this.step = stepOf(instruction, this.bitsOfAddresses);
+    this.copied = copiedRegister(instruction, this.bitsOfAddresses);
     this.general.prepare(instruction.read);
     const { mnemonic } = instruction.form.encoding.instruction;
     this.flagsState.carryDead = carryDead;
@@ -324,10 +330,33 @@ export class RegionStage extends FormStage {
   }
 
   address(_operand: number, bytes: number, access: Access): Address {
+    return this.linear(this.current.decoded.segment, this.offsetTree(), bytes, access, this.operandOrigin());
+  }
+  /** What is known of where the ModRM operand is. */
+  private operandOrigin(): Origin | undefined {
     const { decoded, offset, length } = this.current;
-    const { segment } = decoded;
-    const origin = originOf(decoded, this.env.long && segment < FS ? 0 : segment, offset + length);
-    return this.linear(segment, this.offsetTree(), bytes, access, origin);
+    const { base, segment, addressSize } = decoded;
+    const displacement = Number(decoded.displacement);
+    const space = this.space(segment, addressSize);
+    if (space === undefined || Math.abs(displacement) > MOST_DISPLACEMENT) return undefined;
+    const { translations } = this.xmmState.path;
+    return base === RIP_RELATIVE
+      ? translations.origin(`${space} rip`, decoded, displacement + offset + length)
+      : translations.origin(space, decoded, displacement);
+  }
+  protected override stackOrigin(displacement: number): Origin | undefined {
+    const space = this.space(SS, this.bitsOfAddresses);
+    return space === undefined ? undefined : this.xmmState.path.translations.origin(space, STACK, displacement);
+  }
+  /** Names a segment and an address size; undefined where addresses wrap elsewhere than at the end of a page. */
+  private space(segment: number, addressSize: number): string | undefined {
+    const { long, flat } = this.env;
+    if (!long) return (flat >> segment) & 1 ? `${addressSize}` : undefined;
+    if (segment < FS) return `${addressSize}`;
+    return addressSize === 64 ? `${segment}:` : undefined;
+  }
+  private get bitsOfAddresses(): 32 | 64 {
+    return this.env.long ? 64 : 32;
   }
   addressDisplaced(_operand: number, displacement: I64, bytes: number, access: Access): Address {
     return this.linear(this.current.decoded.segment, this.offsetTree(displacement), bytes, access);
@@ -414,8 +443,9 @@ export class RegionStage extends FormStage {
   private writeGpr(number: number, bits: Bits, value: Int, high = false): void {
     const { general } = this;
     const { translations } = this.xmmState.path;
-    if (!this.steps) translations.forget(1 << number);
-    if (this.copied >= 0) translations.copy(this.copied, number);
+    if (this.step !== undefined) translations.step(number, this.step);
+    else if (this.copied >= 0) translations.copy(this.copied, number);
+    else translations.forget(1 << number);
     if (bits === 64) general.set(number, value as I64);
     else if (bits === 32) general.set(number, this.extendU(this.toI32(value)));
     else {
@@ -482,9 +512,9 @@ export class RegionStage extends FormStage {
     this.memory.tlb.set(this.state('tlb'));
     this.changeBank();
   }
-  /** Another TLB bank may be in use here. */
+  /** Another TLB bank may be in use here, or another base of GS. */
   changeBank(): void {
-    this.memory.bankChanged();
+    this.values.bank++;
   }
   state64(register: 'star' | 'lstar'): Local<'i64'> {
     return this.f.let(this.f.load('i64.load', this.ctx, this.at(register)));
@@ -497,6 +527,7 @@ export class RegionStage extends FormStage {
     const base = f.let(f.load('i64.load', this.ctx, segmentOffset(GS, 'base')));
     const kernel = f.let(f.load('i64.load', this.ctx, this.at('kernelGsBase')));
     f.store('i64.store', this.ctx, kernel, segmentOffset(GS, 'base'));
+    this.changeBank();
     f.store('i64.store', this.ctx, base, this.at('kernelGsBase'));
   }
   holdInterrupts(): void {
@@ -546,8 +577,14 @@ export class RegionStage extends FormStage {
   protected stackPointer(): I64 {
     return this.register(RSP);
   }
-  protected setStackPointer(value: I64): void {
+  protected setStackPointer(value: I64, moved?: number): void {
+    const { translations } = this.xmmState.path;
+    if (moved !== undefined && this.space(SS, this.bitsOfAddresses) !== undefined) translations.step(RSP, moved);
+    else translations.forget(1 << RSP);
     this.general.set(RSP, value);
+  }
+  protected override stackMask(): I64 {
+    return (this.env.flat >> SS) & 1 ? (this.f.i64(0xffffffff) as I64) : super.stackMask();
   }
 
   // ---- flags
@@ -757,11 +794,13 @@ export class RegionStage extends FormStage {
     const { path } = xmmState;
     const { unsaved } = general;
     let after = unsaved;
+    let moved = 0;
     const apart = (arm: () => void) => () => {
       xmmState.path = path.fork(true);
       general.unsaved = unsaved;
       arm();
       after |= general.unsaved;
+      moved |= xmmState.path.translations.movedFrom(path.translations);
       xmmState.path = path;
       general.unsaved = after;
     };
@@ -769,8 +808,12 @@ export class RegionStage extends FormStage {
       (both) => this.f.if(condition, apart(both(then)), apart(both(otherwise ?? (() => {}))), likely),
       otherwise !== undefined,
     );
+    path.translations.forget(moved);
   }
   while(body: () => I32): void {
+    const { translations } = this.xmmState.path;
+    translations.forget(ALL_REGISTERS);
     this.f.loop((again) => this.f.brIf(again, body()));
+    translations.forget(ALL_REGISTERS);
   }
 }

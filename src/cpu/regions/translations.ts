@@ -1,135 +1,180 @@
 /**
- * Translations that a region has found in the TLB and keeps in variables: a further access through the same registers
- * mostly goes to the same page, and then needs no look into the TLB. Whether it does (and is aligned, so that all of it
- * does) is compared each time; which translation to compare with is known when code is emitted.
+ * Translations that a region has found in the TLB. Of accesses whose addresses differ by a constant, neighbours, the first looks
+ * whether the TLB has one page for all of them, and the others need not look: how far they reach is known once the region has been
+ * written.
  *
- * A kept translation stays true while the region runs: only the bank changes in it, and is seen here.
+ * A translation stays true while the region runs: only the bank changes in it, and is seen here.
  */
-import { RSP } from '../../isa/stage.ts';
-import type { FunctionBuilder, Variable } from '../../wasm/index.ts';
-import { type Decoded, NO_REGISTER, RIP_RELATIVE } from '../decode/decoder.ts';
+import type { DeferredConstant, FunctionBuilder, Variable } from '../../wasm/index.ts';
+import { type Decoded, NO_REGISTER } from '../decode/decoder.ts';
+import { GENERAL_REGISTERS } from './general.ts';
 import { generalRegister, type RegionInstruction } from './instruction.ts';
 
-/** What an address is made of, but for its displacement. */
+/**
+ * What an address is made of. Those with the same key differ by their distances: exactly, or by a multiple of what addresses wrap
+ * around at, which is at the end of a page.
+ */
 export interface Origin {
   readonly key: string;
-  /** Bit mask of general registers. */
-  readonly registers: number;
+  /** Bytes. */
+  readonly distance: number;
 }
 
-/** Of a memory operand, `offset` being the instruction's end. */
-export function originOf({ base, index, scale, displacement }: Decoded, segment: number, offset: number): Origin {
-  let key = segment === 0 ? '' : `${segment}:`;
-  let registers = 0;
-  if (base === RIP_RELATIVE) key += `page ${(BigInt(offset) + displacement) >> 12n}`;
-  else if (base !== NO_REGISTER) {
-    key += base;
-    registers |= 1 << base;
-  }
-  if (index !== NO_REGISTER) {
-    key += `+${index}<<${scale}`;
-    registers |= 1 << index;
-  }
-  return { key, registers };
+/** A general register's value: how far it is from one that has a number. */
+interface Position {
+  readonly value: number;
+  readonly distance: number;
 }
 
-const STEPS = new Set(['ADD', 'DEC', 'INC', 'LEA', 'SUB']);
+const STEPS: Readonly<Record<string, 1 | -1>> = { ADD: 1, DEC: -1, INC: 1, SUB: -1 };
 
-/** Whether an instruction leaves the register it writes near where it was. */
-export function stepsOnly({ form, decoded }: RegionInstruction): boolean {
-  const { encoding } = form;
+/**
+ * By how much an instruction moves the register it writes, if that is a constant.
+ * @param bits of addresses, around which they wrap
+ */
+export function stepOf({ form, decoded }: RegionInstruction, bits: 32 | 64): number | undefined {
+  const { encoding, operandSize } = form;
   const { mnemonic } = encoding.instruction;
-  if (!STEPS.has(mnemonic)) return false;
-  if (mnemonic === 'LEA') return decoded.base === decoded.reg && decoded.index === NO_REGISTER;
-  const second = encoding.operands[1];
-  return second === undefined || second.letter === 'I';
+  const [to, from] = encoding.operands;
+  if (operandSize !== bits || !to || to.width === 'b' || generalRegister(to, decoded) < 0) return undefined;
+  if (mnemonic === 'LEA') {
+    const moves = decoded.base === decoded.reg && decoded.index === NO_REGISTER && decoded.addressSize === bits;
+    return moves ? Number(decoded.displacement) : undefined;
+  }
+  const direction = STEPS[mnemonic];
+  if (direction === undefined) return undefined;
+  if (!from) return direction;
+  return from.letter === 'I' ? direction * decoded.immediateLow : undefined;
 }
 
 /** Number of the register that an instruction copies whole, or -1. */
-export function copiedRegister({ form, decoded }: RegionInstruction): number {
+export function copiedRegister({ form, decoded }: RegionInstruction, bits: 32 | 64): number {
   const { encoding, operandSize } = form;
-  if (encoding.instruction.mnemonic !== 'MOV' || operandSize !== 64) return -1;
-  const [to, from] = encoding.operands.map((operand) => generalRegister(operand, decoded));
-  return to >= 0 && from >= 0 ? from : -1;
+  if (encoding.instruction.mnemonic !== 'MOV' || operandSize !== bits) return -1;
+  const [to, from] = encoding.operands;
+  if (to.width === 'b' || generalRegister(to, decoded) < 0) return -1;
+  return generalRegister(from, decoded);
 }
 
-/** In variables: the page's linear address; arena address = low half of the linear one + addend. */
-export interface Translation {
-  readonly page: Variable<'i64'>;
+/** Most bytes from the first to the last that one look into the TLB is for: the more, the more often they are on two pages. */
+const REACH = 256;
+
+/** Accesses that one look into the TLB is for. */
+export class Neighbours {
+  /** Arena address = low half of the linear one + this. */
   readonly addend: Variable<'i32'>;
-}
-
-interface Entry {
-  readonly translation: Translation;
-  readonly registers: number;
+  /** Whether they may be written. */
+  readonly writable: boolean;
   /** Bank changes emitted before. */
   readonly bank: number;
+  /** Of the first byte from the access that looks, at most 0; and of the last one from the first. */
+  readonly first: DeferredConstant;
+  readonly last: DeferredConstant;
+  private readonly origin: number;
+  private low: number;
+  private high: number;
+
+  constructor(f: FunctionBuilder, origin: number, bytes: number, writable: boolean, bank: number) {
+    this.addend = f.keepAlways(f.variable('i32'));
+    this.writable = writable;
+    this.bank = bank;
+    this.first = f.deferred(0);
+    this.last = f.deferred(bytes - 1);
+    this.origin = origin;
+    this.low = origin;
+    this.high = origin + bytes;
+  }
+
+  /** Has the look be for some bytes more, if they are near enough. */
+  reach(distance: number, bytes: number): boolean {
+    const low = Math.min(this.low, distance);
+    const high = Math.max(this.high, distance + bytes);
+    if (high - low > REACH) return false;
+    this.low = low;
+    this.high = high;
+    this.first.value = low - this.origin;
+    this.last.value = high - low - 1;
+    return true;
+  }
+}
+
+/** Numbers for values of registers, and bank changes, of a region. */
+export class RegionValues {
+  private count = 0;
+  bank = 0;
+  next(): Position {
+    return { value: this.count++, distance: 0 };
+  }
 }
 
 /** What is known at one place of the region while it is emitted. */
 export class KnownTranslations {
-  private readonly entries: Map<string, Entry>;
+  private readonly values: RegionValues;
+  private readonly positions: Position[];
+  private readonly neighbours: Map<string, readonly Neighbours[]>;
 
-  constructor(entries = new Map<string, Entry>()) {
-    this.entries = entries;
+  constructor(
+    values: RegionValues,
+    positions = Array.from({ length: GENERAL_REGISTERS }, () => values.next()),
+    neighbours = new Map<string, readonly Neighbours[]>(),
+  ) {
+    this.values = values;
+    this.positions = positions;
+    this.neighbours = neighbours;
   }
   fork(): KnownTranslations {
-    return new KnownTranslations(new Map(this.entries));
+    return new KnownTranslations(this.values, this.positions.slice(), new Map(this.neighbours));
   }
-  get(key: string): Entry | undefined {
-    return this.entries.get(key);
-  }
-  set(key: string, entry: Entry): void {
-    this.entries.set(key, entry);
-  }
-  /** Registers of a bit mask may be anything now. The stack pointer never goes far. */
+
+  /** Registers of a bit mask may be anything now. */
   forget(registers: number): void {
-    const changed = registers & ~(1 << RSP);
-    if (changed === 0) return;
-    for (const [key, entry] of this.entries) if (entry.registers & changed) this.entries.delete(key);
+    for (let n = 0; n < GENERAL_REGISTERS; n++) if ((registers >> n) & 1) this.positions[n] = this.values.next();
+  }
+  /** A register has moved by so many bytes. */
+  step(register: number, bytes: number): void {
+    const { value, distance } = this.positions[register];
+    this.positions[register] = { value, distance: distance + bytes };
   }
   /** A register was copied into another one. */
   copy(from: number, to: number): void {
-    for (const kind of ['r', 'w']) {
-      const entry = this.entries.get(kind + from);
-      if (entry) this.entries.set(kind + to, { ...entry, registers: 1 << to });
+    this.positions[to] = this.positions[from];
+  }
+  /** Registers that are not where they are elsewhere, a bit mask. */
+  movedFrom(other: KnownTranslations): number {
+    return this.positions.reduce((mask, position, n) => mask | (position === other.positions[n] ? 0 : 1 << n), 0);
+  }
+
+  /**
+   * The origin of an address.
+   * @param space what else goes into it: segment and size
+   */
+  origin(space: string, { base, index, scale }: Pick<Decoded, 'base' | 'index' | 'scale'>, distance: number): Origin {
+    let key = space;
+    if (base >= 0) {
+      const position = this.positions[base];
+      key += `+${position.value}`;
+      distance += position.distance;
     }
-  }
-}
-
-/** The variables of a region, and what of them holds. */
-export class Translations {
-  private readonly f: FunctionBuilder;
-  private readonly variables = new Map<string, Translation>();
-  private bank = 0;
-
-  constructor(f: FunctionBuilder) {
-    this.f = f;
-  }
-
-  /** Another bank is in use. */
-  bankChanged(): void {
-    this.bank++;
-  }
-
-  find(known: KnownTranslations, { key }: Origin, write: boolean): Translation | undefined {
-    const entry = known.get((write ? 'w' : 'r') + key);
-    return entry?.bank === this.bank ? entry.translation : undefined;
-  }
-
-  /** The variables for a translation that is about to be found, to be set then. */
-  enter(known: KnownTranslations, { key, registers }: Origin, write: boolean): Translation {
-    const name = (write ? 'w' : 'r') + key;
-    let translation = this.variables.get(name);
-    if (!translation) {
-      const { f } = this;
-      translation = { page: f.keepAlways(f.variable('i64')), addend: f.keepAlways(f.variable('i32')) };
-      this.variables.set(name, translation);
+    if (index !== NO_REGISTER) {
+      const position = this.positions[index];
+      key += `+${position.value}<<${scale}`;
+      distance += position.distance * 2 ** scale;
     }
-    const entry = { translation, registers, bank: this.bank };
-    known.set(name, entry);
-    // what can be written can be read
-    if (write) known.set(`r${key}`, entry);
-    return translation;
+    return { key, distance };
+  }
+
+  /** Has an earlier look into the TLB be for an access, too, if one can. */
+  find({ key, distance }: Origin, bytes: number, write: boolean): Neighbours | undefined {
+    const { bank } = this.values;
+    return this.neighbours
+      .get(key)
+      ?.find((near) => near.bank === bank && (near.writable || !write) && near.reach(distance, bytes));
+  }
+
+  /** The access with this origin looks into the TLB. */
+  enter({ key, distance }: Origin, f: FunctionBuilder, bytes: number, write: boolean): Neighbours {
+    const near = new Neighbours(f, distance, bytes, write, this.values.bank);
+    this.neighbours.set(key, [...(this.neighbours.get(key) ?? []), near]);
+    return near;
   }
 }

@@ -8,7 +8,7 @@ import type { FunctionBuilder, Local, Value, Variable } from '../../wasm/index.t
 import { offsetOf } from '../context.ts';
 import { wholeStore, withLow } from '../interpreter/widths.ts';
 import { MXCSR_BIT } from './instruction.ts';
-import { KnownTranslations } from './translations.ts';
+import type { KnownTranslations } from './translations.ts';
 
 export const XMM_REGISTERS = 16;
 
@@ -78,16 +78,20 @@ export class XmmRegisters {
   private readonly ctx: Local<'i32'>;
   /** What merges of paths find registers in. */
   private readonly variables: Variable<'v128'>[] = [];
-  path = new Path(
-    Array.from({ length: XMM_REGISTERS }, (): Register => ({ changed: false })),
-    new Facts(),
-    new KnownTranslations(),
-  );
+  path: Path;
 
-  /** @param merging registers that change on paths that merge, a bit mask */
-  constructor(f: FunctionBuilder, ctx: Local<'i32'>, merging: number) {
+  /**
+   * @param merging registers that change on paths that merge, a bit mask
+   * @param translations what is known of them at the region's entry
+   */
+  constructor(f: FunctionBuilder, ctx: Local<'i32'>, merging: number, translations: KnownTranslations) {
     this.f = f;
     this.ctx = ctx;
+    this.path = new Path(
+      Array.from({ length: XMM_REGISTERS }, (): Register => ({ changed: false })),
+      new Facts(),
+      translations,
+    );
     for (let n = 0; n < XMM_REGISTERS; n++) if ((merging >> n) & 1) this.variables[n] = f.variable('v128');
   }
 
