@@ -6,7 +6,10 @@
 import { ByteWriter } from './encode.ts';
 import type { Operator } from './operators.ts';
 import { type AddressType, TYPE_CODE, type ValueType } from './types.ts';
-import { consume, type DeferredConstant, expectType, Kind, type Local, Tree, type Value } from './value.ts';
+import { consume, type Deferred, expectType, Kind, type Local, Tree, type Value } from './value.ts';
+
+/** Bytes of a number that is told at the end. */
+const DEFERRED_SIZE = 3;
 
 /** Opcodes of what is no operator (WebAssembly Core Specification 3.0, section 5.4). */
 export const Opcode = {
@@ -86,8 +89,8 @@ export class Emitter {
   private setStart = 0;
   private setEnd = -1;
   private setIndex = 0;
-  /** Constants told later, and where each has been written. */
-  private readonly deferredConstants: DeferredConstant[] = [];
+  /** Numbers told at the end, and where each is to be written. */
+  private readonly deferred: Deferred[] = [];
   private readonly deferredPlaces: number[] = [];
   /** Where expected branches were written, each followed by whether the condition is likely to hold (1) or not (0). */
   private readonly expectations: number[] = [];
@@ -139,19 +142,25 @@ export class Emitter {
     this.loopStart = outer;
   }
 
-  /** A constant whose value, `initial` until then, may be told until the function is finished. */
-  deferred(initial: number): DeferredConstant {
-    const index = this.deferredConstants.length;
-    const constant = new Tree(Kind.DEFERRED, 'i64', null, null, null, null, index, 0, 0, null);
-    const deferred = { constant, value: initial };
-    this.deferredConstants.push(deferred);
-    return deferred;
+  /** A constant that is told at the end. */
+  laterI64(value: Deferred): Value<'i64'> {
+    return new Tree(Kind.DEFERRED, 'i64', null, null, null, null, this.defer(value), 0, 0, null);
   }
 
-  /** Writes the values of deferred constants. */
+  protected defer(value: Deferred): number {
+    return this.deferred.push(value) - 1;
+  }
+
+  /** Leaves room for a number that is told at the end, given by its index. */
+  protected writeDeferred(index: number): void {
+    const { writer } = this;
+    this.deferredPlaces[index] = writer.length;
+    for (let i = 0; i < DEFERRED_SIZE; i++) writer.byte(0);
+  }
+
   protected settleDeferred(): void {
     this.deferredPlaces.forEach((place, i) => {
-      this.writer.replaceSigned21(place, this.deferredConstants[i].value);
+      this.writer.replaceSigned21(place, this.deferred[i]());
     });
   }
 
@@ -193,7 +202,8 @@ export class Emitter {
         this.checkOrder(tree);
         this.write(tree.a!);
         this.writeOperator(tree.operator!);
-        this.writeAccess(tree.operator!, tree.low);
+        if (tree.high === 0) this.writeAccess(tree.operator!, tree.low);
+        else this.writeDeferredAccess(tree.operator!, tree.low);
         break;
       case Kind.LOAD_LANE:
         this.checkOrder(tree);
@@ -221,9 +231,7 @@ export class Emitter {
         break;
       case Kind.DEFERRED:
         writer.byte(Opcode.I64_CONST);
-        this.deferredPlaces[tree.low] = writer.length;
-        writer.fixed32(0);
-        writer.length--;
+        this.writeDeferred(tree.low);
         break;
       default:
         tree.kind satisfies never;
@@ -245,6 +253,11 @@ export class Emitter {
   protected writeAccess(operator: Operator, offset: number): void {
     this.writer.byte(operator.alignment);
     this.writer.unsigned(offset);
+  }
+
+  protected writeDeferredAccess(operator: Operator, index: number): void {
+    this.writer.byte(operator.alignment);
+    this.writeDeferred(index);
   }
 
   private writeConstant(tree: Tree): void {

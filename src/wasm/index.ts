@@ -24,4 +24,4 @@ export type {
   TableRef,
   ValueType,
 } from './types.ts';
-export { constantValue, type DeferredConstant, isConstant, type Local, type Value, type Variable } from './value.ts';
+export { constantValue, type Deferred, isConstant, type Local, type Value, type Variable } from './value.ts';

@@ -17,7 +17,7 @@ import {
   type StoreName,
 } from './operators.ts';
 import type { GlobalRef, ValueType } from './types.ts';
-import { consume, Kind, type Local, Tree, type Value } from './value.ts';
+import { consume, type Deferred, Kind, type Local, Tree, type Value } from './value.ts';
 
 type ResultLocal<N extends OperatorName> = ResultOf<N> extends ValueType ? Local<ResultOf<N>> : undefined;
 type ResultValue<N extends OperatorName> = ResultOf<N> extends ValueType ? Value<ResultOf<N>> : never;
@@ -33,24 +33,29 @@ export class MemoryEmitter extends Emitter {
   }
 
   /** The value in memory at `address + offset` (not wrapping). A tree: see value.ts for the ordering hazard. */
-  load<N extends LoadName>(name: N, address: AddressValue, offset = 0): ResultValue<N> {
+  load<N extends LoadName>(name: N, address: AddressValue, offset: number | Deferred = 0): ResultValue<N> {
     const operator: Operator = OPERATORS[name];
-    this.access(operator, address, offset);
+    const deferred = typeof offset === 'function';
+    this.access(operator, address, deferred ? 0 : offset);
     consume(address as Tree);
+    const low = deferred ? this.defer(offset) : offset;
     const type = operator.result as ValueType;
-    const tree = new Tree(Kind.LOAD, type, operator, address as Tree, null, null, offset, 0, this.order, null);
+    const high = deferred ? 1 : 0;
+    const tree = new Tree(Kind.LOAD, type, operator, address as Tree, null, null, low, high, this.order, null);
     return tree as Value as ResultValue<N>;
   }
 
   /** Stores a value at `address + offset` (not wrapping). */
-  store(name: StoreName, address: AddressValue, value: Value, offset = 0): void {
+  store(name: StoreName, address: AddressValue, value: Value, offset: number | Deferred = 0): void {
     const operator: Operator = OPERATORS[name];
-    this.access(operator, address, offset);
+    const deferred = typeof offset === 'function';
+    this.access(operator, address, deferred ? 0 : offset);
     this.expect(value, operator.operands[1] as ValueType, `value of ${name}`);
     this.push(address);
     this.push(value);
     this.writeOperator(operator);
-    this.writeAccess(operator, offset);
+    if (deferred) this.writeDeferredAccess(operator, this.defer(offset));
+    else this.writeAccess(operator, offset);
     this.changed();
   }
 

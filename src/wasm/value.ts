@@ -28,13 +28,8 @@ export interface Variable<T extends ValueType = ValueType> extends Local<T> {
   set(value: Value<T>): void;
 }
 
-/** An i64 constant whose value may be told until the function is finished. */
-export interface DeferredConstant {
-  /** To be consumed once. */
-  readonly constant: Value<'i64'>;
-  /** From -2^20 to 2^20 - 1. */
-  value: number;
-}
+/** Gives a number once the function is finished: a constant from -2^20 to 2^20 - 1, or an offset that is not negative. */
+export type Deferred = () => number;
 
 /** What a tree node is. */
 export const Kind = {
@@ -52,7 +47,7 @@ export const Kind = {
   GLOBAL: 8,
   SELECT: 9,
   MEMORY_SIZE: 10,
-  /** A constant that is known when the function is finished; see DeferredConstant. */
+  /** A constant of which a function gives the value when all has been written. */
   DEFERRED: 11,
 } as const;
 
@@ -70,7 +65,7 @@ export class Tree<T extends ValueType = ValueType> implements Local<T> {
   readonly c: Tree | null;
   /** Constant: bits 0 to 31, signed. LOCAL, VARIABLE, GLOBAL, DEFERRED: the index. LANE: the lane. LOAD: the offset. */
   readonly low: number;
-  /** Constant: bits 32 to 63, signed. LOAD_LANE: the lane. */
+  /** Constant: bits 32 to 63, signed. LOAD_LANE: the lane. LOAD: 1 if the offset is a deferred one's index. */
   readonly high: number;
   /** When it was written down (see Emitter.order): of what reads memory or a global, and of locals and variables. */
   readonly order: number;

@@ -1,5 +1,5 @@
   (func $region_1:0 (type $t4) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i32) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i64) (local $l19 i64) (local $l20 i64) (local $l21 i32) (local $l22 i32) (local $l23 i64) (local $l24 i64) (local $l25 i32) (local $l26 i32)
+    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i32) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i64) (local $l19 i64) (local $l20 i64) (local $l21 i32) (local $l22 i32) (local $l23 i64) (local $l24 i64)
     (local.set $l2
       (i32.const 12288))
     (local.set $l3
@@ -111,28 +111,18 @@
                   (local.set $l9
                     (i64.const 1970333426909187))
                   (br $B3)))
-              (local.set $l21
-                (local.tee $l25
-                  (i32.load offset=131080
-                    (local.get $l22))))
               (i64.store
-                (local.tee $l26
+                (local.tee $l21
                   (i32.add
                     (i32.wrap_i64
-                      (local.get $l19))
-                    (local.get $l25)))
+                      (local.get $l18))
+                    (i32.load offset=131080
+                      (local.get $l22))))
                 (local.get $l20))
               (local.set $l6
-                (local.tee $l23
-                  (i64.load
-                    (local.tee $l26
-                      (i32.add
-                        (i32.wrap_i64
-                          (local.tee $l24
-                            (i64.add
-                              (local.get $l8)
-                              (i64.const 8))))
-                        (local.get $l21))))))
+                (local.tee $l24
+                  (i64.load offset=8
+                    (local.get $l21))))
               (i64.store
                 (local.get $l2)
                 (local.get $l5))
@@ -159,7 +149,7 @@
         (i32.store offset=1724
           (local.get $l2)
           (local.get $l4))
-        (local.set $l23
+        (local.set $l24
           (i64.add
             (i64.load offset=136
               (local.get $l2))
@@ -167,14 +157,14 @@
               (local.get $l12))))
         (i64.store offset=136
           (local.get $l2)
-          (local.get $l23))
-        (local.set $l26
+          (local.get $l24))
+        (local.set $l22
           (local.get $l11))
         (return_call_indirect (type $t4)
           (local.get $l2)
-          (local.get $l26)
+          (local.get $l22)
           (i32.load offset=12
-            (local.get $l26))))
+            (local.get $l22))))
       (return_call $env.missedtrue
         (local.get $l2)
         (local.get $l9)))

@@ -1,5 +1,5 @@
   (func $region_1:0 (type $t4) (param $p0 i32) (param $p1 i32) (result i32)
-    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i32) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i64) (local $l19 i64) (local $l20 i32) (local $l21 i64) (local $l22 i32) (local $l23 i64) (local $l24 i64) (local $l25 i32) (local $l26 i32) (local $l27 i32) (local $l28 i32) (local $l29 i32) (local $l30 i32) (local $l31 i32) (local $l32 i32) (local $l33 i32) (local $l34 i32)
+    (local $l2 i32) (local $l3 i32) (local $l4 i32) (local $l5 i64) (local $l6 i64) (local $l7 i64) (local $l8 i64) (local $l9 i64) (local $l10 i32) (local $l11 i32) (local $l12 i32) (local $l13 i64) (local $l14 i64) (local $l15 i64) (local $l16 i32) (local $l17 i64) (local $l18 i64) (local $l19 i64) (local $l20 i32) (local $l21 i64) (local $l22 i32) (local $l23 i64) (local $l24 i64) (local $l25 i32) (local $l26 i32) (local $l27 i32) (local $l28 i32) (local $l29 i32) (local $l30 i32) (local $l31 i32) (local $l32 i32) (local $l33 i32)
     (local.set $l2
       (i32.const 12288))
     (local.set $l3
@@ -88,22 +88,19 @@
                   (local.set $l9
                     (i64.const 71776136241086464))
                   (br $B3)))
-              (local.set $l20
-                (local.tee $l25
-                  (i32.load offset=131080
-                    (local.get $l22))))
-              (i64.store
-                (local.tee $l26
+              (i64.store offset=8
+                (local.tee $l20
                   (i32.add
                     (i32.wrap_i64
-                      (local.get $l19))
-                    (local.get $l25)))
+                      (local.get $l21))
+                    (i32.load offset=131080
+                      (local.get $l22))))
                 (local.get $l18))
               (local.set $l8
                 (local.get $l19))
               (if $I8
                 (i32.and
-                  (local.tee $l26
+                  (local.tee $l22
                     (i32.load offset=1548
                       (local.get $l2)))
                   (i32.const 65536))
@@ -146,7 +143,7 @@
                   (i32.store offset=160
                     (local.get $l2)
                     (local.get $l16))
-                  (local.set $l22
+                  (local.set $l26
                     (call $helpers.settleFlags
                       (i32.const 0)
                       (i32.const 0)
@@ -238,40 +235,28 @@
                       (i32.shl
                         (local.get $l32)
                         (i32.const 11))))))
+              (local.set $l23
+                (i64.add
+                  (local.get $l8)
+                  (i64.const -8)))
               (i64.store
-                (local.tee $l34
-                  (i32.add
-                    (i32.wrap_i64
-                      (local.tee $l23
-                        (i64.add
-                          (local.get $l8)
-                          (i64.const -8))))
-                    (local.get $l20)))
+                (local.get $l20)
                 (local.get $l24))
-              (local.set $l24
-                (i64.load
-                  (local.tee $l34
-                    (i32.add
-                      (i32.wrap_i64
-                        (local.tee $l23
-                          (local.tee $l8
-                            (local.get $l23))))
-                      (local.get $l20)))))
               (local.set $l8
-                (local.tee $l21
+                (local.get $l23))
+              (local.set $l23
+                (i64.load
+                  (local.get $l20)))
+              (local.set $l8
+                (local.tee $l24
                   (i64.add
                     (local.get $l8)
                     (i64.const 8))))
               (local.set $l6
-                (local.get $l24))
+                (local.get $l23))
               (local.set $l24
-                (i64.load
-                  (local.tee $l34
-                    (i32.add
-                      (i32.wrap_i64
-                        (local.tee $l21
-                          (local.get $l8)))
-                      (local.get $l20)))))
+                (i64.load offset=8
+                  (local.get $l20)))
               (local.set $l8
                 (local.tee $l23
                   (i64.add
@@ -317,13 +302,13 @@
         (i64.store offset=136
           (local.get $l2)
           (local.get $l23))
-        (local.set $l34
+        (local.set $l33
           (local.get $l11))
         (return_call_indirect (type $t4)
           (local.get $l2)
-          (local.get $l34)
+          (local.get $l33)
           (i32.load offset=12
-            (local.get $l34))))
+            (local.get $l33))))
       (return_call $env.missedtrue
         (local.get $l2)
         (local.get $l9)))

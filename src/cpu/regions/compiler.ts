@@ -331,6 +331,7 @@ class RegionWriter {
   private emitBody(block: RegionBlock): void {
     const { stage } = this;
     this.block = block;
+    stage.beginBlock();
     const count = block.instructions.length;
     if (count > 0) stage.budget.set(this.f.op['i32.sub'](stage.budget, this.f.i32(count)));
     block.instructions.forEach((instruction, i) => {

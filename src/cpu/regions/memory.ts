@@ -3,7 +3,7 @@
  * for it, which takes little code and no registers.
  */
 import type { Address, I32, I64, Stage } from '../../isa/stage.ts';
-import type { FunctionBuilder, Local, StoreName, Value, Variable } from '../../wasm/index.ts';
+import type { Deferred, FunctionBuilder, Local, StoreName, Value, Variable } from '../../wasm/index.ts';
 import { offsetOf } from '../context.ts';
 import { TLB_INDEX, TLB_READ, TLB_WRITE } from '../interpreter/tlb-access.ts';
 import type { KnownTranslations, Neighbours } from './translations.ts';
@@ -20,6 +20,13 @@ export interface MemoryPlace {
   known(): KnownTranslations;
   /** Leaves the region before the current instruction, for which the TLB has not what it needs: the interpreter goes on with it. */
   miss(): void;
+}
+
+/** Where in the arena an access is. */
+export interface Place {
+  readonly address: Local<'i32'>;
+  /** To be added to the address by the access itself. */
+  readonly offset: number | Deferred;
 }
 
 export class RegionMemory {
@@ -46,35 +53,53 @@ export class RegionMemory {
   }
 
   /**
-   * Arena address of what is accessed. The region is left where the TLB does not have it all on one page: the translation may be
+   * Where in the arena an access is. The region is left where the TLB does not have it all on one page: the translation may be
    * missing or forbid the access, which may also be to a device, or into translated code.
    *
    * @param write whether it is written, too
    */
-  place({ linear, origin }: Address, bytes: number, write = false): Local<'i32'> {
-    const { x, f } = this;
-    if (!origin) return this.translate(linear, bytes, write);
+  place(address: Address, bytes: number, write = false): Place {
+    const { origin } = address;
+    if (!origin) return { address: this.translate(address.linear, bytes, write), offset: 0 };
     const known = this.here.known();
-    const near = known.find(origin, bytes, write);
-    if (!near) return this.translate(linear, bytes, write, known.enter(origin, f, bytes, write));
-    return f.let(x.add(x.wrap(linear), near.addend as Value as I32));
+    const found = known.find(origin, bytes, write);
+    const near = found ?? known.enter(origin, this.f, bytes, write);
+    if (!found) this.translateAll(address.linear, near);
+    const { host } = near;
+    return { address: host as Value as Local<'i32'>, offset: () => origin.distance - near.low };
   }
 
   /** Writes a value. */
   store(operator: StoreName, address: Address, bytes: number, value: Value): void {
     const { f } = this;
     const v = f.let(value);
-    f.store(operator, this.place(address, bytes, true), v, 0);
+    const place = this.place(address, bytes, true);
+    f.store(operator, place.address, v, place.offset);
   }
 
-  /** Looks into the TLB, for other accesses too. */
-  private translate(linear: Local<'i64'>, bytes: number, write: boolean, near?: Neighbours): Local<'i32'> {
+  /** Looks into the TLB for an access; gives its arena address. */
+  private translate(linear: Local<'i64'>, bytes: number, write: boolean): Local<'i32'> {
     const { x, f } = this;
     const { tag, addend } = write ? TLB_WRITE : TLB_READ;
-    const first = near ? (f.let(x.add(linear as I64, near.first.constant as I64)) as Local<'i64'>) : linear;
+    const entry = this.tlbEntry(linear);
+    this.require(entry, x.add(linear as I64, bytes - 1), tag);
+    return f.let(x.add(x.wrap(linear), f.load('i32.load', entry, addend) as I32));
+  }
+
+  /** Looks into the TLB for an access, given by its address, and its neighbours. */
+  private translateAll(linear: Local<'i64'>, near: Neighbours): void {
+    const { x, f } = this;
+    const fields = () => (near.writable ? TLB_WRITE : TLB_READ);
+    const first = f.let(x.add(linear as I64, f.laterI64(() => near.low - near.origin) as I64)) as Local<'i64'>;
     const entry = this.tlbEntry(first);
-    // of the last byte: no access into a page from the one before it passes for one within the page
-    const last = near ? x.add(first as I64, near.last.constant as I64) : x.add(first as I64, bytes - 1);
+    const last = x.add(first as I64, f.laterI64(() => near.high - near.low - 1) as I64);
+    this.require(entry, last, () => fields().tag);
+    near.host.set(x.add(x.wrap(first), f.load('i32.load', entry, () => fields().addend) as I32));
+  }
+
+  /** Leaves the region unless a TLB entry, which is for the page of the first byte, is for that of the last one. */
+  private require(entry: Local<'i32'>, last: I64, tag: number | Deferred): void {
+    const { x, f } = this;
     const page = f.let(x.and(last, f.i64(-4096n) as I64));
     const present = f.let(f.load('i64.load', entry, tag));
     const miss = () => {
@@ -83,8 +108,5 @@ export class RegionMemory {
       this.here.miss();
     };
     f.if(x.ne(present as I64, page as I64), miss, undefined, false);
-    const distance = f.let(f.load('i32.load', entry, addend));
-    near?.addend.set(distance);
-    return f.let(x.add(x.wrap(linear), distance as I32));
   }
 }

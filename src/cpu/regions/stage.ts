@@ -169,6 +169,11 @@ export class RegionStage extends FormStage {
     f.return(f.i32(Exit.REGION_ABORT));
   }
 
+  /** Begins a block. */
+  beginBlock(): void {
+    this.values.begin();
+  }
+
   /**
    * Begins an instruction. `remaining` counts it and those behind it in its block; `carryDead`: nobody sees what it leaves
    * in CF.
@@ -266,7 +271,7 @@ export class RegionStage extends FormStage {
     if (this.kind(i) === 'register') return this.xmmState.number(this.xmmNumber(i), bits);
     const address = this.address(i, bits / 8, 'r');
     const place = this.memory.place(address, bits / 8);
-    return this.f.let(this.f.load(NUMBER_LOADS[bits], place, 0));
+    return this.f.let(this.f.load(NUMBER_LOADS[bits], place.address, place.offset));
   }
 
   protected immediate(operand: Operand, bits: Bits): Local {
@@ -330,7 +335,30 @@ export class RegionStage extends FormStage {
   }
 
   address(_operand: number, bytes: number, access: Access): Address {
-    return this.linear(this.current.decoded.segment, this.offsetTree(), bytes, access, this.operandOrigin());
+    const { segment } = this.current.decoded;
+    const origin = this.operandOrigin();
+    return origin
+      ? this.addressOf(segment, () => this.offsetTree(), origin)
+      : this.linear(segment, this.offsetTree(), bytes, access);
+  }
+  /** An address through a segment that has no end; neighbours of others need not be computed. */
+  private addressOf(segment: number, offset: () => I64, origin: Origin): Address {
+    const { f, ctx, env } = this;
+    let local: Local<'i64'> | undefined;
+    const linear = () => {
+      const through = env.long && segment >= FS;
+      return f.let(
+        through ? this.add(offset(), f.load('i64.load', ctx, segmentOffset(segment, 'base')) as I64) : offset(),
+      );
+    };
+    return {
+      get linear() {
+        local ??= linear();
+        return local;
+      },
+      segment,
+      origin,
+    };
   }
   /** What is known of where the ModRM operand is. */
   private operandOrigin(): Origin | undefined {
@@ -376,17 +404,15 @@ export class RegionStage extends FormStage {
 
   linear(segment: number, offset: I64, bytes: number, access: Access, origin?: Origin): Address {
     const { f } = this;
+    if (origin) return this.addressOf(segment, () => offset, origin);
     if (this.env.long) {
-      if (segment < FS) return { linear: f.let(offset), segment, origin };
-      return {
-        linear: f.let(this.add(offset, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64)),
-        segment,
-        origin,
-      };
+      if (segment < FS) return { linear: f.let(offset), segment };
+      const base = f.load('i64.load', this.ctx, segmentOffset(segment, 'base'));
+      return { linear: f.let(this.add(offset, base as I64)), segment };
     }
     const off = f.let(offset);
     // beyond 4 GiB no translation is found
-    if ((this.env.flat >> segment) & 1) return { linear: off as Local<'i64'>, segment, origin };
+    if ((this.env.flat >> segment) & 1) return { linear: off as Local<'i64'>, segment };
     if (bytes > 0) {
       const end = f.load(
         'i64.load',
@@ -413,7 +439,6 @@ export class RegionStage extends FormStage {
         this.and(this.add(off as I64, f.load('i64.load', this.ctx, segmentOffset(segment, 'base')) as I64), 0xffffffff),
       ),
       segment,
-      origin,
     };
   }
 
@@ -551,19 +576,21 @@ export class RegionStage extends FormStage {
   // ---- memory
 
   load(bits: Bits, address: Address): Local {
-    return this.f.let(this.f.load(LOADS[bits], this.memory.place(address, bits / 8), 0));
+    const place = this.memory.place(address, bits / 8);
+    return this.f.let(this.f.load(LOADS[bits], place.address, place.offset));
   }
   load128(address: Address): Local<'v128'> {
-    return this.f.let(this.f.load('v128.load', this.memory.place(address, 16), 0));
+    const place = this.memory.place(address, 16);
+    return this.f.let(this.f.load('v128.load', place.address, place.offset));
   }
   protected storeValue(operator: StoreName, address: Address, bytes: number, value: Value): void {
     this.memory.store(operator, address, bytes, value);
   }
   modify(bits: Bits, address: Address): { value: Local; write(value: Int): void } {
     const { f } = this;
-    const place = this.memory.place(address, bits / 8, true);
-    const value = f.let(f.load(LOADS[bits], place, 0));
-    const write = (result: Int) => f.store(STORES[bits], place, bits === 64 ? result : this.toI32(result), 0);
+    const { address: at, offset } = this.memory.place(address, bits / 8, true);
+    const value = f.let(f.load(LOADS[bits], at, offset));
+    const write = (result: Int) => f.store(STORES[bits], at, bits === 64 ? result : this.toI32(result), offset);
     return { value, write };
   }
   requireAligned(i: number, bytes: number): void {
@@ -790,7 +817,7 @@ export class RegionStage extends FormStage {
       return;
     }
     // what an arm finds out holds in it only, and what it saves
-    const { general, xmmState } = this;
+    const { general, values, xmmState } = this;
     const { path } = xmmState;
     const { unsaved } = general;
     let after = unsaved;
@@ -798,6 +825,7 @@ export class RegionStage extends FormStage {
     const apart = (arm: () => void) => () => {
       xmmState.path = path.fork(true);
       general.unsaved = unsaved;
+      values.begin();
       arm();
       after |= general.unsaved;
       moved |= xmmState.path.translations.movedFrom(path.translations);
@@ -809,10 +837,12 @@ export class RegionStage extends FormStage {
       otherwise !== undefined,
     );
     path.translations.forget(moved);
+    values.begin();
   }
   while(body: () => I32): void {
     const { translations } = this.xmmState.path;
     translations.forget(ALL_REGISTERS);
+    this.values.begin();
     this.f.loop((again) => this.f.brIf(again, body()));
     translations.forget(ALL_REGISTERS);
   }

@@ -5,7 +5,7 @@
  *
  * A translation stays true while the region runs: only the bank changes in it, and is seen here.
  */
-import type { DeferredConstant, FunctionBuilder, Variable } from '../../wasm/index.ts';
+import type { FunctionBuilder, Variable } from '../../wasm/index.ts';
 import { type Decoded, NO_REGISTER } from '../decode/decoder.ts';
 import { GENERAL_REGISTERS } from './general.ts';
 import { generalRegister, type RegionInstruction } from './instruction.ts';
@@ -59,51 +59,56 @@ export function copiedRegister({ form, decoded }: RegionInstruction, bits: 32 | 
 /** Most bytes from the first to the last that one look into the TLB is for: the more, the more often they are on two pages. */
 const REACH = 256;
 
-/** Accesses that one look into the TLB is for. */
+/** Accesses that one look into the TLB is for; all of it is known at the region's end. */
 export class Neighbours {
-  /** Arena address = low half of the linear one + this. */
-  readonly addend: Variable<'i32'>;
-  /** Whether they may be written. */
-  readonly writable: boolean;
+  /** Arena address of the first byte. */
+  readonly host: Variable<'i32'>;
   /** Bank changes emitted before. */
   readonly bank: number;
-  /** Of the first byte from the access that looks, at most 0; and of the last one from the first. */
-  readonly first: DeferredConstant;
-  readonly last: DeferredConstant;
-  private readonly origin: number;
-  private low: number;
-  private high: number;
+  /** Distances of the access that looks, of the first byte, and of what follows the last one. */
+  readonly origin: number;
+  low: number;
+  high: number;
+  /** Whether the page may be written. */
+  writable: boolean;
+  private readonly stretch: number;
 
-  constructor(f: FunctionBuilder, origin: number, bytes: number, writable: boolean, bank: number) {
-    this.addend = f.keepAlways(f.variable('i32'));
-    this.writable = writable;
-    this.bank = bank;
-    this.first = f.deferred(0);
-    this.last = f.deferred(bytes - 1);
+  constructor(f: FunctionBuilder, values: RegionValues, origin: number, bytes: number, writable: boolean) {
+    this.host = f.keepAlways(f.variable('i32'));
+    this.bank = values.bank;
+    this.stretch = values.stretch;
     this.origin = origin;
     this.low = origin;
     this.high = origin + bytes;
+    this.writable = writable;
   }
 
-  /** Has the look be for some bytes more, if they are near enough. */
-  reach(distance: number, bytes: number): boolean {
+  /** Has the look be for another access, if it can: one near enough, and a write if one was or it surely comes, too. */
+  include(values: RegionValues, distance: number, bytes: number, write: boolean): boolean {
     const low = Math.min(this.low, distance);
     const high = Math.max(this.high, distance + bytes);
-    if (high - low > REACH) return false;
+    if (high - low > REACH || this.bank !== values.bank) return false;
+    if (write && !this.writable && this.stretch !== values.stretch) return false;
     this.low = low;
     this.high = high;
-    this.first.value = low - this.origin;
-    this.last.value = high - low - 1;
+    this.writable ||= write;
     return true;
   }
 }
 
-/** Numbers for values of registers, and bank changes, of a region. */
+/** Numbers that a region gives. */
 export class RegionValues {
   private count = 0;
+  /** Bank changes emitted so far. */
   bank = 0;
+  /** The code being emitted, all of which runs if its beginning does, unless the region is left. */
+  stretch = 0;
+
   next(): Position {
     return { value: this.count++, distance: 0 };
+  }
+  begin(): void {
+    this.stretch = this.count++;
   }
 }
 
@@ -165,15 +170,12 @@ export class KnownTranslations {
 
   /** Has an earlier look into the TLB be for an access, too, if one can. */
   find({ key, distance }: Origin, bytes: number, write: boolean): Neighbours | undefined {
-    const { bank } = this.values;
-    return this.neighbours
-      .get(key)
-      ?.find((near) => near.bank === bank && (near.writable || !write) && near.reach(distance, bytes));
+    return this.neighbours.get(key)?.find((near) => near.include(this.values, distance, bytes, write));
   }
 
   /** The access with this origin looks into the TLB. */
   enter({ key, distance }: Origin, f: FunctionBuilder, bytes: number, write: boolean): Neighbours {
-    const near = new Neighbours(f, distance, bytes, write, this.values.bank);
+    const near = new Neighbours(f, this.values, distance, bytes, write);
     this.neighbours.set(key, [...(this.neighbours.get(key) ?? []), near]);
     return near;
   }
