@@ -16,7 +16,7 @@ import { Profile } from '../machine/profile.ts';
 import { CliError, ENDING_SIGNALS, EXIT } from './errors.ts';
 import { standardErrorLog } from './log.ts';
 import { profileReport, SymbolTable } from './profile-report.ts';
-import { Resources, readWholeFile, writeWholeFile } from './resources.ts';
+import { Resources, readMeanwhile, readWholeFile, writeWholeFile } from './resources.ts';
 import { statisticsLines } from './statistics.ts';
 
 /** Options of the command, as they are after parsing. */
@@ -51,8 +51,12 @@ const VIRTUAL_SEED = 1;
 
 /** Runs a machine to its end and gives the exit status. */
 export async function run(options: RunOptions): Promise<number> {
-  const kernel = readWholeFile('kernel', options.kernel);
-  const initrd = options.initrd === undefined ? undefined : readWholeFile('initrd', options.initrd);
+  const images = Promise.all([
+    readMeanwhile('kernel', options.kernel),
+    options.initrd === undefined ? undefined : readMeanwhile('initrd', options.initrd),
+  ]);
+  // whoever waits for them is told; until then other things may fail first
+  images.catch(() => {});
   if (options.profileSymbols !== undefined && options.profile === undefined)
     throw new CliError('--profile-symbols needs --profile');
   const symbols = options.profileSymbols === undefined ? undefined : readSymbols(options.profileSymbols);
@@ -95,6 +99,7 @@ export async function run(options: RunOptions): Promise<number> {
     machine = created;
     preparer = new MemoryPreparer(created.arena);
     if (availableParallelism() > 1) preparer.start();
+    const [kernel, initrd] = await images;
     loadKernel(machine, kernel, initrd, options.append);
     const exit = await withSignals(end, () => {
       resources.terminal?.open();

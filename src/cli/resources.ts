@@ -1,5 +1,6 @@
 /** Files and streams that a run uses: opened before the machine starts, closed whatever happens. */
-import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, read, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import type { BlockStore, ByteStream } from '../bus/streams.ts';
 import { type ConsoleEvents, TerminalConsole } from '../host/node/console.ts';
 import { DiskError, FileDisk } from '../host/node/disk.ts';
@@ -10,6 +11,8 @@ import { CliError } from './errors.ts';
 const READ_ONLY_SUFFIX = ',readonly';
 const FILE_PREFIX = 'file:';
 
+const readPart = promisify(read);
+
 /** What a port or console is connected to that goes nowhere. */
 const NOWHERE: ByteStream = { send() {}, onReceive() {} };
 
@@ -19,6 +22,26 @@ export function readWholeFile(what: string, path: string): Uint8Array {
     return readFileSync(path);
   } catch (error) {
     throw new CliError(`cannot read ${what} '${path}': ${describeSystemError(error)}`);
+  }
+}
+
+/** The same on another thread, while this one does something else. */
+export async function readMeanwhile(what: string, path: string): Promise<Uint8Array> {
+  let file: number | undefined;
+  try {
+    file = openSync(path, 'r');
+    const status = fstatSync(file);
+    if (!status.isFile()) return readFileSync(file);
+    const bytes = Buffer.allocUnsafeSlow(status.size);
+    let length = 0;
+    // as much as possible at once: this thread has no time to ask for more
+    for (let count = 1; count > 0 && length < bytes.length; length += count)
+      count = (await readPart(file, bytes, length, bytes.length - length, length)).bytesRead;
+    return bytes.subarray(0, length);
+  } catch (error) {
+    throw new CliError(`cannot read ${what} '${path}': ${describeSystemError(error)}`);
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
 

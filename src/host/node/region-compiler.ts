@@ -1,4 +1,6 @@
 /** Compiles regions of guest code on a thread of Node's. */
+import { getCompileCacheDir } from 'node:module';
+import { dirname } from 'node:path';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { CpuModel } from '../../cpu/model.ts';
 import type { CompiledBatch, RegionBatch, RegionCompiler } from '../../cpu/regions/background.ts';
@@ -16,6 +18,12 @@ export type WorkerAnswer = { readonly done: CompiledBatch } | { readonly error: 
 /** The thread's program: TypeScript in a checkout, JavaScript in the published package. */
 const PROGRAM = new URL(`./region-worker${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
 
+/** The thread finds its program as this one's was compiled before, if that was kept. */
+function environment(): NodeJS.ProcessEnv {
+  const directory = getCompileCacheDir();
+  return directory === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(directory) };
+}
+
 export class WorkerCompiler implements RegionCompiler {
   private readonly worker: Worker;
   private readonly port: MessagePort;
@@ -31,7 +39,7 @@ export class WorkerCompiler implements RegionCompiler {
     const { port1, port2 } = new MessageChannel();
     const workerData: WorkerStart = { port: port2, features, v8Flags };
     this.port = port1;
-    this.worker = new Worker(PROGRAM, { workerData, transferList: [port2] });
+    this.worker = new Worker(PROGRAM, { workerData, transferList: [port2], env: environment() });
     const fail = (reason: string) => {
       if (this.failure !== undefined) return;
       this.failure = reason;
