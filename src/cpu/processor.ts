@@ -172,7 +172,7 @@ export class Processor {
             followAll: options.engine === 'regions',
           });
     this.regions = regions;
-    if (regions) this.blocks.heat = limits.heat;
+    if (regions) this.blocks.heat = regions.firstHeat;
     memory.translation.banks.jumps.onWrap = () => this.blocks.clearLinks();
     this.blocks.onFlush = () => {
       memory.translation.banks.dropAllExecute();

@@ -21,6 +21,8 @@ import type { RegionSites } from './sites.ts';
 export interface RegionPolicy {
   /** Entries until a block counts as hot. */
   readonly heat: number;
+  /** And until it may be compiled if a compiler on another thread has nothing to do otherwise. */
+  readonly warmth: number;
   /**
    * Entries until a region is made anew, with the functions it calls: most code never gets there, and code held several
    * times costs compiling.
@@ -38,7 +40,8 @@ export interface RegionPolicy {
   readonly assumptions: number;
 }
 export const REGION_POLICY: RegionPolicy = {
-  heat: 2500,
+  heat: 2400,
+  warmth: 600,
   secondHeat: 30_000,
   batch: 32,
   patience: 700_000,
@@ -115,6 +118,8 @@ export class RegionManager {
    * the region's own block, which leads to them; once the region is there they may never be entered again.
    */
   private readonly inside = new Set<number>();
+  /** How often blocks, by record, have been entered that became warm while the compiler was busy. */
+  private readonly warm = new Map<number, number>();
   /** Instructions retired at which the waiting blocks are compiled. */
   private due = 0;
   /** Another thread that compiles, and what it is compiling, with how often everything had been dropped then. */
@@ -165,8 +170,10 @@ export class RegionManager {
     const again = this.blocks.hasRegion(record);
     if (this.inside.delete(record)) {
       this.blocks.setHeat(record, again ? this.policy.secondHeat : this.policy.heat);
+      this.warm.set(record, this.policy.heat);
       return;
     }
+    if (!again && this.mayWait(record)) return;
     const limits = again || this.followAll ? SECOND_LIMITS : FIRST_LIMITS;
     const handler = this.u32[(record + RECORD.handler) >> 2];
     const entry = discover(offset, this.blocks.codeSource(pageAt, mode, this.followAll), limits);
@@ -192,6 +199,25 @@ export class RegionManager {
     this.waiting.push({ name, entry, mode, long, assuming, record, upper, flat, home, pages, versions, handler });
     this.statistics.milliseconds += this.milliseconds() - start;
     if (this.waiting.length >= this.policy.batch) this.compile();
+  }
+
+  /** Entries after which blocks are looked at first. */
+  get firstHeat(): number {
+    const { heat, warmth } = this.policy;
+    return this.compiler ? Math.min(heat, warmth) : heat;
+  }
+
+  /** Whether a block is only warm, and the compiler busy: it goes on counting. */
+  private mayWait(record: number): boolean {
+    const { heat, batch } = this.policy;
+    const step = this.firstHeat;
+    const entries = (this.warm.get(record) ?? 0) + step;
+    this.warm.delete(record);
+    const isBusy = this.submitted !== undefined || this.waiting.length >= batch;
+    if (entries >= heat || !isBusy) return false;
+    this.warm.set(record, entries);
+    this.blocks.setHeat(record, step);
+    return true;
   }
 
   /** Notes the block that is entered where a region's block begins, if there is one. */
@@ -231,6 +257,7 @@ export class RegionManager {
     this.running = [];
     this.wary.clear();
     this.inside.clear();
+    this.warm.clear();
     this.flushes++;
     this.sites.clear();
     const { table } = this.imports;
