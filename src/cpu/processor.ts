@@ -11,7 +11,7 @@ import { BlockCache } from './decode/blocks.ts';
 import { Engine, type SystemHelperFunction } from './engine.ts';
 import { setFault } from './fault.ts';
 import { buildHandlers, type HandlerImports, type Handlers } from './interpreter/handlers.ts';
-import { REGION_HEAT } from './interpreter/record.ts';
+import { REGION_HEAT, REGION_MISSES } from './interpreter/record.ts';
 import { lightHelpers } from './light/index.ts';
 import { x87 } from './light/x87-helper.ts';
 import {
@@ -55,7 +55,13 @@ const ENGINE_LIMITS: Readonly<Record<EngineKind, Partial<CodeLimits>>> = {
 
 /** Arena overhead of one processor. */
 export function processorOverhead({ codeBytes, regions } = CODE_LIMITS): number {
-  return CONTEXT_SIZE + PROCESSOR_MEMORY_OVERHEAD + codeBytes + regions * REGION_HEAT.size + 3 * PAGE_SIZE;
+  return (
+    CONTEXT_SIZE +
+    PROCESSOR_MEMORY_OVERHEAD +
+    codeBytes +
+    regions * (REGION_HEAT.size + REGION_MISSES.size) +
+    4 * PAGE_SIZE
+  );
 }
 export const PROCESSOR_OVERHEAD = processorOverhead();
 
@@ -153,7 +159,11 @@ export class Processor {
             blocks: this.blocks,
             buffer: arena.buffer,
             sites: this.sites,
-            machine: { jumps: memory.translation.banks.jumps.address, context: cpu.base },
+            machine: {
+              jumps: memory.translation.banks.jumps.address,
+              context: cpu.base,
+              misses: arena.reserve(limits.regions * REGION_MISSES.size, PAGE_SIZE),
+            },
             compiler: options.regionCompiler,
             inspect: options.inspectModule,
             imports: {
@@ -226,6 +236,7 @@ export class Processor {
         cpu.site = site;
         this.regions!.failed(region);
       },
+      regionMisses: (misses) => this.regions!.missing(misses),
       checkSegment: (segment, lo, hi, bytesAndAccess) =>
         checkSegment(cpu, segment, lo, hi, bytesAndAccess & 0xff, bytesAndAccess >> 8),
       raise: (vector, errorCode, has) => setFault(cpu, vector, has ? errorCode : undefined),

@@ -10,6 +10,7 @@ import { consume, type Deferred, expectType, Kind, type Local, Tree, type Value 
 
 /** Bytes of a number that is told at the end. */
 const DEFERRED_SIZE = 3;
+const MOST_DEFERRED = 2 ** 20 - 1;
 
 /** Opcodes of what is no operator (WebAssembly Core Specification 3.0, section 5.4). */
 export const Opcode = {
@@ -89,8 +90,8 @@ export class Emitter {
   private setStart = 0;
   private setEnd = -1;
   private setIndex = 0;
-  /** Numbers told at the end, and where each is to be written. */
-  private readonly deferred: Deferred[] = [];
+  /** Numbers told at the end, the least that each may be, and where it is to be written. */
+  private readonly deferred: { readonly value: Deferred; readonly least: number }[] = [];
   private readonly deferredPlaces: number[] = [];
   /** Where expected branches were written, each followed by whether the condition is likely to hold (1) or not (0). */
   private readonly expectations: number[] = [];
@@ -144,11 +145,11 @@ export class Emitter {
 
   /** A constant that is told at the end. */
   laterI64(value: Deferred): Value<'i64'> {
-    return new Tree(Kind.DEFERRED, 'i64', null, null, null, null, this.defer(value), 0, 0, null);
+    return new Tree(Kind.DEFERRED, 'i64', null, null, null, null, this.defer(value, -MOST_DEFERRED - 1), 0, 0, null);
   }
 
-  protected defer(value: Deferred): number {
-    return this.deferred.push(value) - 1;
+  protected defer(value: Deferred, least: number): number {
+    return this.deferred.push({ value, least }) - 1;
   }
 
   /** Leaves room for a number that is told at the end, given by its index. */
@@ -160,7 +161,11 @@ export class Emitter {
 
   protected settleDeferred(): void {
     this.deferredPlaces.forEach((place, i) => {
-      this.writer.replaceSigned21(place, this.deferred[i]());
+      const { value, least } = this.deferred[i];
+      const number = value();
+      if (!(Number.isInteger(number) && number >= least && number <= MOST_DEFERRED))
+        throw this.error(`${number}, told at the end, is out of range`);
+      this.writer.replaceSigned21(place, number);
     });
   }
 

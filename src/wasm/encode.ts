@@ -62,7 +62,6 @@ export class ByteWriter {
 
   /** Writes a LEB128 number of three bytes, from -2^20 to 2^20 - 1, at `position` instead of what is there; signed, or unsigned if it is not negative. */
   replaceSigned21(position: number, value: number): void {
-    if (value !== (value << 11) >> 11) throw new RangeError(`${value} has more than 21 bits`);
     this.bytes[position] = (value & 0x7f) | 0x80;
     this.bytes[position + 1] = ((value >> 7) & 0x7f) | 0x80;
     this.bytes[position + 2] = (value >> 14) & 0x7f;

@@ -244,6 +244,48 @@ describe('locals', () => {
   });
 });
 
+describe('numbers told when the function is finished', () => {
+  const LARGEST = 2 ** 20 - 1;
+
+  for (const number of [0, 1, -1, 63, 64, -64, -65, 8191, 8192, -8193, LARGEST, -LARGEST - 1])
+    test(`the constant ${number}`, () => {
+      let told = NaN;
+      const run = compile([], ['i64'], (f) => {
+        f.return(f.laterI64(() => told));
+        told = number;
+      });
+      assert.equal(run(), BigInt(number));
+    });
+  test('offsets of a store and a load', () => {
+    const memory = new WebAssembly.Memory({ initial: 1 });
+    let offset = NaN;
+    const run = compile(
+      ['i32', 'i32'],
+      ['i32'],
+      (f) => {
+        f.store('i32.store', f.param(0), f.param(1), () => offset);
+        f.return(f.load('i32.load', f.param(0), () => offset - 1));
+        offset = 0x1234;
+      },
+      memory,
+    );
+    assert.equal(run(8, 0x0102_0304), 0x0203_0400);
+    assert.equal(new DataView(memory.buffer).getUint32(8 + 0x1234, true), 0x0102_0304);
+  });
+  test('what is never consumed is never asked for', () => {
+    emit((f) => {
+      f.laterI64(() => assert.fail());
+      f.drop(f.laterI64(() => 5));
+    });
+  });
+  test('their ranges', () => {
+    for (const number of [LARGEST + 1, -LARGEST - 2, 0.5, NaN])
+      assert.throws(() => emit((f) => f.drop(f.laterI64(() => number))), /test: .*, told at the end, is out of range/);
+    for (const number of [LARGEST + 1, -1])
+      assert.throws(() => emit((f) => f.drop(f.load('i32.load', f.param(0), () => number))), /is out of range/);
+  });
+});
+
 describe('the order of memory accesses', () => {
   const hazard = /consumed after a later store, call or loop: use let\(\)/;
 

@@ -38,7 +38,7 @@ export class MemoryEmitter extends Emitter {
     const deferred = typeof offset === 'function';
     this.access(operator, address, deferred ? 0 : offset);
     consume(address as Tree);
-    const low = deferred ? this.defer(offset) : offset;
+    const low = deferred ? this.defer(offset, 0) : offset;
     const type = operator.result as ValueType;
     const high = deferred ? 1 : 0;
     const tree = new Tree(Kind.LOAD, type, operator, address as Tree, null, null, low, high, this.order, null);
@@ -54,7 +54,7 @@ export class MemoryEmitter extends Emitter {
     this.push(address);
     this.push(value);
     this.writeOperator(operator);
-    if (deferred) this.writeDeferredAccess(operator, this.defer(offset));
+    if (deferred) this.writeDeferredAccess(operator, this.defer(offset, 0));
     else this.writeAccess(operator, offset);
     this.changed();
   }

@@ -182,7 +182,8 @@
             (local.get $l20))))
       (return_call $env.missedtrue
         (local.get $l2)
-        (local.get $l8)))
+        (local.get $l8)
+        (i32.const ADDRESS)))
     (return
       (i32.const 7))
     (unreachable))

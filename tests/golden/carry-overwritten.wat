@@ -183,7 +183,8 @@
             (local.get $l23))))
       (return_call $env.missedtrue
         (local.get $l2)
-        (local.get $l8)))
+        (local.get $l8)
+        (i32.const ADDRESS)))
     (return
       (i32.const 7))
     (unreachable))

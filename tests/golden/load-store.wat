@@ -167,7 +167,8 @@
             (local.get $l22))))
       (return_call $env.missedtrue
         (local.get $l2)
-        (local.get $l9)))
+        (local.get $l9)
+        (i32.const ADDRESS)))
     (return
       (i32.const 7))
     (unreachable))

@@ -189,7 +189,8 @@
             (local.get $l17))))
       (return_call $env.missedtrue
         (local.get $l2)
-        (local.get $l7)))
+        (local.get $l7)
+        (i32.const ADDRESS)))
     (return
       (i32.const 7))
     (unreachable))

@@ -308,7 +308,8 @@
             (local.get $l27))))
       (return_call $env.missedtrue
         (local.get $l2)
-        (local.get $l6)))
+        (local.get $l6)
+        (i32.const ADDRESS)))
     (return
       (i32.const 7))
     (unreachable))

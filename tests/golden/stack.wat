@@ -311,7 +311,8 @@
             (local.get $l33))))
       (return_call $env.missedtrue
         (local.get $l2)
-        (local.get $l9)))
+        (local.get $l9)
+        (i32.const ADDRESS)))
     (return
       (i32.const 7))
     (unreachable))

@@ -18,6 +18,7 @@ import {
   RECORD,
   RECORD_SIZE,
   REGION_HEAT,
+  REGION_MISSES,
   VARIABLE_FLAG_KIND,
 } from './record.ts';
 import { type Effects, type HandlerModule, HELPER_ARGUMENTS, InterpreterStage } from './stage.ts';
@@ -42,6 +43,8 @@ export interface HandlerImports {
   raise(vector: number, errorCode: number, hasErrorCode: number): void;
   regionRaise(site: number): void;
   regionAbandon(site: number, region: number): void;
+  /** Address of REGION_MISSES of a region that is left again and again. */
+  regionMisses(misses: number): void;
   helpers: Record<HelperName, (...args: number[]) => number>;
 }
 
@@ -136,7 +139,7 @@ export interface Handlers {
   readonly resume: unknown;
   /** (context, entry, target): continues at a fixed address, through an entry of the jump cache that the exit has for itself. */
   readonly leap: unknown;
-  /** (context, miss): continues where a region was left for the interpreter, see encodeMiss. */
+  /** (context, miss, address of REGION_MISSES): continues where a region was left for the interpreter, see encodeMiss. */
   readonly missed: unknown;
   /** `carryOf`, `cooled` and `tooShort` of RegionModule. */
   readonly regionImports: WebAssembly.ModuleImports;
@@ -157,6 +160,7 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
   const slowStore = m.importFunction('env', 'slowStore', i32s(3), ['i32']);
   const checkSegment = m.importFunction('env', 'checkSegment', i32s(4), ['i32']);
   const raise = m.importFunction('env', 'raise', i32s(3), []);
+  const regionMisses = m.importFunction('env', 'regionMisses', i32s(1), []);
   const helpers = {} as Record<HelperName, FunctionRef>;
   for (const name of Object.keys(HELPERS) as HelperName[])
     helpers[name] = m.importFunction('helpers', name, i32s(HELPER_ARGUMENTS), ['i32']);
@@ -181,7 +185,16 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
   m.define(resume, (f) => emitResume(f, long, module));
   m.exportFunction('resume', resume);
   m.function('leap', ['i32', 'i32', 'i64'], ['i32'], (f) => emitLeap(f, long, module), { export: 'leap' });
-  m.function('missed', ['i32', 'i64'], ['i32'], (f) => emitMissed(f, long, module), { export: 'missed' });
+  m.function(
+    'missed',
+    ['i32', 'i64', 'i32'],
+    ['i32'],
+    (f) => {
+      countMiss(f, regionMisses);
+      emitMissed(f, long, module);
+    },
+    { export: 'missed' },
+  );
   m.function('carryOf', ['i32', 'i64', 'i64'], ['i32'], emitCarryOf, { export: 'carryOf' });
   m.function('cooled', ['i32', 'i32', 'i32', 'i32'], ['i32'], (f) => emitCooled(f, module), { export: 'cooled' });
   m.function('tooShort', ['i32', 'i32'], ['i32'], (f) => emitTooShort(f, module), { export: 'tooShort' });
@@ -281,6 +294,7 @@ export function buildHandlers(
       slowStore: imports.slowStore,
       checkSegment: imports.checkSegment,
       raise: imports.raise,
+      regionMisses: imports.regionMisses,
     },
     helpers: imports.helpers as unknown as WebAssembly.ModuleImports,
   });
@@ -442,8 +456,22 @@ function interpretBlock(f: FunctionBuilder, block: Local<'i32'>, module: Handler
   f.returnCallIndirect(module.signature, handler, [f.param<'i32'>(0), block], module.table);
 }
 
+/** (context, miss, address of REGION_MISSES): counts, and tells of it once they have been many. */
+function countMiss(f: FunctionBuilder, regionMisses: FunctionRef): void {
+  const { op } = f;
+  const misses = f.param<'i32'>(2);
+  const { tag, count, most } = REGION_MISSES;
+  const met = f.let(f.load('i64.load', f.param<'i32'>(0), offsetOf('slowValue')));
+  const before = f.let(f.load('i64.load', misses, tag));
+  f.store('i64.store', misses, met, tag);
+  const again = op['i32.add'](f.load('i32.load', misses, count), f.i32(1));
+  const number = f.let(f.select(op['i64.eq'](met, before), again, f.i32(0)));
+  f.store('i32.store', misses, number, count);
+  f.if(op['i32.eq'](number, f.i32(most)), () => void f.call(regionMisses, [misses]), undefined, false);
+}
+
 /**
- * (context, miss): a region was left before an instruction that is not for it: interprets the block that begins with the
+ * (context, miss, ...): a region was left before an instruction that is not for it: interprets the block that begins with the
  * instruction. The context has everything but what `miss` says.
  */
 function emitMissed(f: FunctionBuilder, long: boolean, module: HandlerModule): void {

@@ -92,6 +92,7 @@ export class TestMachine {
       // there are no regions
       regionRaise() {},
       regionAbandon() {},
+      regionMisses() {},
       helpers: this.helpers(),
     }).handlers;
     this.blocks = new BlockCache({

@@ -14,7 +14,7 @@ import {
 } from '../../wasm/index.ts';
 import { offsetOf, SS } from '../context.ts';
 import type { HandlerImports, Handlers } from '../interpreter/handlers.ts';
-import { Exit, REGION_HEAT } from '../interpreter/record.ts';
+import { Exit, FIRST_REGION, REGION_HEAT, REGION_MISSES } from '../interpreter/record.ts';
 import { emitUnevenness } from '../interpreter/segments.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
 import { JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
@@ -36,6 +36,8 @@ export interface RegionPlan {
   readonly codeTables: ReadonlyMap<number, number>;
   /** Whether its code may assume what nearly always holds. */
   readonly assuming: boolean;
+  /** Whether each of its accesses looks into the TLB for itself. */
+  readonly apart: boolean;
   /** The record of the block whose place it takes. */
   readonly record: number;
   /** Whether it lies in the upper half of the linear addresses where it was found, as it mostly will. */
@@ -67,6 +69,8 @@ export interface RegionPlace {
   readonly firstRegion: number;
   /** Arena address of its first region's heat. */
   readonly firstHeat: number;
+  /** Arena address of the misses of all regions. */
+  readonly misses: number;
   /** Arena address of entries of the jump cache, as many as its exits may need ({@link mostExits}). */
   readonly firstExit: number;
   /** Arena address of the jump cache. */
@@ -96,7 +100,7 @@ export function emitRegions(plans: readonly RegionPlan[], place: RegionPlace): E
   const transfers = [false, true].map((long) => ({
     resume: m.importFunction('env', `resume${long}`, ['i32'], ['i32']),
     leap: m.importFunction('env', `leap${long}`, ['i32', 'i32', 'i64'], ['i32']),
-    missed: m.importFunction('env', `missed${long}`, ['i32', 'i64'], ['i32']),
+    missed: m.importFunction('env', `missed${long}`, ['i32', 'i64', 'i32'], ['i32']),
   }));
   const helpers = {} as Record<LightHelper, FunctionRef>;
   const parameters = Array.from({ length: HELPER_ARGUMENTS }, () => 'i32' as const);
@@ -127,6 +131,7 @@ export function emitRegions(plans: readonly RegionPlan[], place: RegionPlace): E
       sites,
       number: place.firstRegion + number,
       heat: place.firstHeat + number * REGION_HEAT.size,
+      misses: place.misses + (place.firstRegion + number - FIRST_REGION) * REGION_MISSES.size,
       nextExit,
     };
     return m.function(plan.name, ['i32', 'i32'], ['i32'], (f) => new RegionWriter(f, plan, module, numbering).write());
@@ -169,8 +174,9 @@ interface Numbering {
   readonly sites: SiteWriter;
   /** Table index. */
   readonly number: number;
-  /** Arena address of its heat. */
+  /** Arena address of its heat, and of its misses. */
   readonly heat: number;
+  readonly misses: number;
   /** Arena address of an entry of the jump cache for an exit alone. */
   nextExit(): number;
 }
@@ -241,6 +247,8 @@ class RegionWriter {
       used,
       merging,
       assuming: plan.assuming,
+      apart: plan.apart,
+      misses: numbering.misses,
       number: numbering.number,
       sites: numbering.sites,
       budget,

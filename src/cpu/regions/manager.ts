@@ -1,7 +1,7 @@
 /** Which blocks become regions, when, and how long regions live. */
 
 import type { BlockCache, MappedPage } from '../decode/blocks.ts';
-import { FIRST_REGION, RECORD, REGION_HEAT } from '../interpreter/record.ts';
+import { FIRST_REGION, RECORD, REGION_HEAT, REGION_MISSES } from '../interpreter/record.ts';
 import { JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
 import { MODE_64, MODE_SIZE_MASK } from '../mode.ts';
 import type { CompiledBatch, RegionCompiler } from './background.ts';
@@ -75,6 +75,7 @@ interface Waiting {
   readonly mode: number;
   readonly long: boolean;
   readonly assuming: boolean;
+  readonly apart: boolean;
   readonly record: number;
   readonly upper: boolean;
   readonly flat: number;
@@ -103,7 +104,7 @@ export class RegionManager {
   private readonly imports: RegionImports;
   private readonly sites: RegionSites;
   private readonly memory: Uint8Array;
-  private readonly machine: Pick<RegionPlace, 'jumps' | 'context'>;
+  private readonly machine: Pick<RegionPlace, 'jumps' | 'context' | 'misses'>;
   private readonly u32: Uint32Array;
   private readonly followAll: boolean;
   private readonly policy: RegionPolicy;
@@ -113,6 +114,8 @@ export class RegionManager {
   private running: { readonly record: number; failures: number }[] = [];
   /** Blocks, by record, whose regions assume nothing. */
   private readonly wary = new Set<number>();
+  /** And those in whose regions accesses look into the TLB for themselves. */
+  private readonly apart = new Set<number>();
   /**
    * Blocks, by record, that a region holds which was begun since they last became hot. They have been entered as often as
    * the region's own block, which leads to them; once the region is there they may never be entered again.
@@ -196,7 +199,22 @@ export class RegionManager {
     const name = `region ${home.page.toString(16)}:${offset.toString(16)}`;
     const assuming = this.policy.assumptions > 0 && !this.wary.has(record);
     if (this.waiting.length === 0) this.due = retired + this.policy.patience;
-    this.waiting.push({ name, entry, mode, long, assuming, record, upper, flat, home, pages, versions, handler });
+    const apart = this.apart.has(record);
+    this.waiting.push({
+      name,
+      entry,
+      mode,
+      long,
+      assuming,
+      apart,
+      record,
+      upper,
+      flat,
+      home,
+      pages,
+      versions,
+      handler,
+    });
     this.statistics.milliseconds += this.milliseconds() - start;
     if (this.waiting.length >= this.policy.batch) this.compile();
   }
@@ -245,6 +263,15 @@ export class RegionManager {
     this.heatUp(record);
   }
 
+  /** A region, given by the address of its misses, is left again and again though nothing is missing. */
+  missing(misses: number): void {
+    const index = FIRST_REGION + (misses - this.machine.misses) / REGION_MISSES.size;
+    const { record } = this.running[index - FIRST_REGION];
+    if (this.apart.has(record) || this.u32[(record + RECORD.handler) >> 2] !== index) return;
+    this.apart.add(record);
+    this.heatUp(record);
+  }
+
   /** Makes a block hot at its next entry. */
   private heatUp(record: number): void {
     this.inside.delete(record);
@@ -256,6 +283,7 @@ export class RegionManager {
     this.waiting = [];
     this.running = [];
     this.wary.clear();
+    this.apart.clear();
     this.inside.clear();
     this.warm.clear();
     this.flushes++;
@@ -305,10 +333,10 @@ export class RegionManager {
       copies.set(host, known);
       return known;
     };
-    const requests = regions.map(({ name, mode, assuming, record, upper, flat, pages, entry }) => {
+    const requests = regions.map(({ name, mode, assuming, apart, record, upper, flat, pages, entry }) => {
       const requested: RequestedPage[] = [];
       for (const [distance, { table, host }] of pages) requested.push({ distance, table, bytes: copy(host) });
-      return { name, mode, assuming, record, upper, flat, pages: requested, graph: encodeGraph(entry) };
+      return { name, mode, assuming, apart, record, upper, flat, pages: requested, graph: encodeGraph(entry) };
     });
     compiler.submit({ regions: requests, place });
     this.submitted = { regions, place, flushes: this.flushes };
@@ -371,7 +399,7 @@ export class RegionManager {
   }
 }
 
-function planOf({ name, entry, mode, long, assuming, record, upper, flat, pages }: Waiting): RegionPlan {
+function planOf({ name, entry, mode, long, assuming, apart, record, upper, flat, pages }: Waiting): RegionPlan {
   const codeTables = new Map(Array.from(pages, ([distance, { table }]) => [distance, table]));
-  return { name, long, blocks: analyse(entry), mode, codeTables, assuming, record, upper, flat };
+  return { name, long, blocks: analyse(entry), mode, codeTables, assuming, apart, record, upper, flat };
 }

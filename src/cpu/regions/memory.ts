@@ -12,6 +12,8 @@ import type { KnownTranslations, Neighbours } from './translations.ts';
 export interface MemoryEnvironment {
   /** Arena address of the processor's context. */
   readonly context: Local<'i32'>;
+  /** Whether each access looks into the TLB for itself. */
+  readonly apart: boolean;
 }
 
 /** And of the place where the stage is. */
@@ -34,6 +36,7 @@ export class RegionMemory {
   private readonly f: FunctionBuilder;
   private readonly ctx: Local<'i32'>;
   private readonly here: MemoryPlace;
+  private readonly apart: boolean;
   /** Address of the current TLB bank. */
   readonly tlb: Variable<'i32'>;
 
@@ -41,6 +44,7 @@ export class RegionMemory {
     this.x = x;
     this.f = x.f;
     this.ctx = env.context;
+    this.apart = env.apart;
     this.here = here;
     this.tlb = x.f.variable('i32', x.f.load('i32.load', env.context, offsetOf('tlb')));
   }
@@ -60,7 +64,7 @@ export class RegionMemory {
    */
   place(address: Address, bytes: number, write = false): Place {
     const { origin } = address;
-    if (!origin) return { address: this.translate(address.linear, bytes, write), offset: 0 };
+    if (!origin || this.apart) return { address: this.translate(address.linear, bytes, write), offset: 0 };
     const known = this.here.known();
     const found = known.find(origin, bytes, write);
     const near = found ?? known.enter(origin, this.f, bytes, write);

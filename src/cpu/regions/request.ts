@@ -24,6 +24,7 @@ export interface RegionRequest {
   readonly name: string;
   readonly mode: number;
   readonly assuming: boolean;
+  readonly apart: boolean;
   /** See RegionPlan. */
   readonly record: number;
   readonly upper: boolean;
@@ -101,7 +102,7 @@ export class PlanMaker {
   }
 
   /** @throws Error where the graph and the pages do not belong together */
-  plan({ name, mode, assuming, record, upper, flat, pages, graph }: RegionRequest): RegionPlan {
+  plan({ name, mode, assuming, apart, record, upper, flat, pages, graph }: RegionRequest): RegionPlan {
     const { decoder } = this;
     const size = mode & MODE_SIZE_MASK;
     const long = size === MODE_64;
@@ -121,6 +122,6 @@ export class PlanMaker {
     };
     const blocks = analyse(decodeGraph(graph, read));
     const codeTables = new Map(pages.map(({ distance, table }) => [distance, table]));
-    return { name, long, blocks, mode, codeTables, assuming, record, upper, flat };
+    return { name, long, blocks, mode, codeTables, assuming, apart, record, upper, flat };
   }
 }

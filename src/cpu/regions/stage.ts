@@ -105,6 +105,9 @@ export interface RegionEnvironment {
   /** Whether code may assume what nearly always holds; and the region's table index, for when it did not. */
   readonly assuming: boolean;
   readonly number: number;
+  /** Whether each access looks into the TLB for itself; and the arena address of the region's misses. */
+  readonly apart: boolean;
+  readonly misses: number;
   readonly sites: SiteWriter;
   /** Instructions the region may run, checked to be enough for its longest path. */
   readonly budget: Variable<'i32'>;
@@ -164,7 +167,7 @@ export class RegionStage extends FormStage {
         this.missLabel = missed;
         this.transfer.around(emit);
       });
-      f.returnCall(this.env.module.missed, [this.ctx, this.missed]);
+      f.returnCall(this.env.module.missed, [this.ctx, this.missed, f.i32(this.env.misses)]);
     });
     f.return(f.i32(Exit.REGION_ABORT));
   }

@@ -21,6 +21,7 @@ function region(code: readonly number[], count: number): RegionBatch {
     name: 'region',
     mode: MODE_64,
     assuming: true,
+    apart: false,
     record: 0x1_1000,
     upper: false,
     flat: 0,
@@ -29,7 +30,14 @@ function region(code: readonly number[], count: number): RegionBatch {
   };
   return {
     regions: [request],
-    place: { firstRegion: 8192, firstHeat: 0x2_0000, firstExit: 0x3_0000, jumps: 0x4_0000, context: 0x5_0000 },
+    place: {
+      firstRegion: 8192,
+      firstHeat: 0x2_0000,
+      firstExit: 0x3_0000,
+      jumps: 0x4_0000,
+      context: 0x5_0000,
+      misses: 0,
+    },
   };
 }
 
