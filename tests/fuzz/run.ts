@@ -10,14 +10,18 @@ export const PROGRAM_INSTRUCTIONS = 8000;
 
 /** Ways to force regions: everything at once, or only where control has been, in batches, and once more with what is called. */
 export const STAGES = [
-  { engine: 'regions', limits: { heat: 1, secondHeat: 2, batch: 1 }, elsewhere: false },
-  { engine: 'auto', limits: { heat: 1, secondHeat: 2, batch: 1 }, elsewhere: false },
-  { engine: 'auto', limits: { heat: 2, secondHeat: 3, batch: 6, patience: 300 }, elsewhere: false },
-  { engine: 'auto', limits: { heat: 1, secondHeat: 2, batch: 8, patience: 0, pollInterval: 20 }, elsewhere: true },
+  { engine: 'regions', limits: { heat: 1, joining: 0, secondHeat: 2, batch: 1 }, elsewhere: false },
+  { engine: 'auto', limits: { heat: 1, joining: 0, secondHeat: 2, batch: 1 }, elsewhere: false },
+  { engine: 'auto', limits: { heat: 2, joining: 0, secondHeat: 3, batch: 6, patience: 300 }, elsewhere: false },
+  {
+    engine: 'auto',
+    limits: { heat: 1, joining: 0, secondHeat: 2, batch: 8, patience: 0, pollInterval: 20 },
+    elsewhere: true,
+  },
   // little room: everything is dropped again and again
   {
     engine: 'regions',
-    limits: { heat: 1, secondHeat: 2, batch: 1, regions: 12, codeBytes: 256 * 1024 },
+    limits: { heat: 1, joining: 0, secondHeat: 2, batch: 1, regions: 12, codeBytes: 256 * 1024 },
     elsewhere: false,
   },
 ] as const;

@@ -11,7 +11,7 @@ import { longMode } from './library.ts';
 const FUNCTIONS = 500;
 const STRIDE = 2048;
 const PASSES = 4;
-const LIMITS = { codeBytes: 512 * 1024, regions: 48, heat: 1, batch: 1 } as const;
+const LIMITS = { codeBytes: 512 * 1024, regions: 48, heat: 1, joining: 0, batch: 1 } as const;
 
 /** Writes functions that each add their number to RBX, then calls all of them twice a pass. */
 const PROGRAM = `
@@ -90,7 +90,7 @@ describe('a program that is larger than the room for its code', () => {
 describe('two blocks of one loop, which become hot at the same time', () => {
   /** Regions made after so many rounds, where a block is hot after 100 entries, and two hot blocks are compiled together. */
   const regionsAfter = (rounds: number): number => {
-    useLimits('auto', { heat: 100, batch: 2 });
+    useLimits('auto', { heat: 100, joining: 10, batch: 2 });
     const guest = longMode(`mov ecx, ${rounds}
       again: add rbx, 1
       jmp next

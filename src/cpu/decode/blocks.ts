@@ -324,6 +324,11 @@ export class BlockCache {
     else this.setBlockHeat(block, entries);
   }
 
+  /** Entries left until a block counts as hot; 0: nobody counts, as it has a region or has been hot. */
+  heatOf(block: number): number {
+    return this.u32[(block - BLOCK_HEADER_SIZE + BLOCK_HEADER.heat) >> 2];
+  }
+
   /** Table index of a block's handler while a region is in its place; else 0. */
   private interpretedBy(block: number): number {
     return this.u32[(block - BLOCK_HEADER_SIZE + BLOCK_HEADER.interpreted) >> 2];
@@ -398,9 +403,13 @@ export class BlockCache {
    * Decodes single instructions for a region, whose offsets count from the first byte of the page where it begins; none
    * where a region must stop.
    * @param pageAt the page so many pages from there, or undefined if the region must not go there
-   * @param followAll whether to pretend that control has come everywhere before
+   * @param isWanted whether a region is to hold the block, or 0 if there is none, at a place where jumps and calls lead
    */
-  codeSource(pageAt: (distance: number) => MappedPage | undefined, mode: number, followAll: boolean): CodeSource {
+  codeSource(
+    pageAt: (distance: number) => MappedPage | undefined,
+    mode: number,
+    isWanted: (block: number) => boolean,
+  ): CodeSource {
     const size = mode & MODE_SIZE_MASK;
     const long = size === MODE_64;
     const handlers = long ? this.handlers.long : this.handlers.legacy();
@@ -418,9 +427,9 @@ export class BlockCache {
         this.codePages.markCode(page.page, at, out.length);
         return regionInstruction(form, this.decoder.take(), offset, handler, size === MODE_16);
       },
-      wasEntered: (offset) => {
+      isWanted: (offset) => {
         const page = pageAt(pageOf(offset));
-        return page !== undefined && (followAll || this.find(page.table, offset & (PAGE - 1)) !== 0);
+        return page !== undefined && isWanted(this.find(page.table, offset & (PAGE - 1)));
       },
     };
   }

@@ -1,5 +1,5 @@
 /**
- * Control-flow graph of a region: what is reachable from its entry by direct jumps and calls that have been taken before,
+ * Control-flow graph of a region: what is reachable from its entry by direct jumps and calls that have often been taken,
  * and by the returns from these calls; the order of its blocks, and dominators. Edges that would make the graph irreducible
  * leave the region instead, so that it can be written with structured control flow.
  *
@@ -73,8 +73,8 @@ export const pageOf = (offset: number): number => offset >> PAGE_SHIFT;
 export interface CodeSource {
   /** Decodes one instruction; `undefined` where a region must stop before it. */
   read(offset: number): RegionInstruction | undefined;
-  /** Whether control has come here by a jump or call before. */
-  wasEntered(offset: number): boolean;
+  /** Whether to follow jumps and calls that lead here. */
+  isWanted(offset: number): boolean;
 }
 
 /** A function within the region: the outermost, or one called. Its instructions are there once for each call. */
@@ -146,7 +146,7 @@ class Discovery {
       const { target, ends, follows, transfer } = instruction;
       const behind = offset + instruction.length;
       if (transfer === 'call') this.call(frame, instruction, behind);
-      else if (target !== undefined && follows && (ends || this.source.wasEntered(target))) this.lead(frame, target);
+      else if (target !== undefined && follows && (ends || this.source.isWanted(target))) this.lead(frame, target);
       if (ends) return;
       if (target !== undefined || pageOf(behind) !== pageOf(offset)) {
         this.lead(frame, behind);
@@ -158,7 +158,7 @@ class Discovery {
 
   private call(frame: Frame, { target, follows, offset }: RegionInstruction, behind: number): void {
     if (target === undefined || !follows || frame.depth >= this.limits.depth || frame.isRecursive(target)) return;
-    if (!this.source.wasEntered(target)) return;
+    if (!this.source.isWanted(target)) return;
     const callee = this.frame(new Frame(target, frame, behind));
     frame.calls.set(offset, callee);
     this.lead(callee, target);

@@ -23,6 +23,8 @@ export interface RegionPolicy {
   readonly heat: number;
   /** And until it may be compiled if a compiler on another thread has nothing to do otherwise. */
   readonly warmth: number;
+  /** And until a block is held by regions of others: what seldom runs costs as much to compile as the rest. */
+  readonly joining: number;
   /**
    * Entries until a region is made anew, with the functions it calls: most code never gets there, and code held several
    * times costs compiling.
@@ -42,6 +44,7 @@ export interface RegionPolicy {
 export const REGION_POLICY: RegionPolicy = {
   heat: 2400,
   warmth: 600,
+  joining: 150,
   secondHeat: 30_000,
   batch: 32,
   patience: 700_000,
@@ -179,7 +182,8 @@ export class RegionManager {
     if (!again && this.mayWait(record)) return;
     const limits = again || this.followAll ? SECOND_LIMITS : FIRST_LIMITS;
     const handler = this.u32[(record + RECORD.handler) >> 2];
-    const entry = discover(offset, this.blocks.codeSource(pageAt, mode, this.followAll), limits);
+    const isWanted = (block: number) => this.followAll || (block !== 0 && this.joins(block));
+    const entry = discover(offset, this.blocks.codeSource(pageAt, mode, isWanted), limits);
     if (!entry) return;
     const pages = new Map<number, MappedPage>();
     const versions = new Map<number, number>();
@@ -236,6 +240,12 @@ export class RegionManager {
     this.warm.set(record, entries);
     this.blocks.setHeat(record, step);
     return true;
+  }
+
+  /** Whether a block is to be held by other blocks' regions. */
+  private joins(record: number): boolean {
+    const left = this.blocks.heatOf(record);
+    return left + this.policy.joining <= this.firstHeat || this.inside.has(record) || this.warm.has(record);
   }
 
   /** Notes the block that is entered where a region's block begins, if there is one. */
