@@ -103,3 +103,23 @@ describe('two blocks of one loop, which become hot at the same time', () => {
   test('the region of one holds the other', () => assert.equal(regionsAfter(150), 0));
   test('the other gets its own if it stays hot', () => assert.equal(regionsAfter(250), 2));
 });
+
+describe('a branch out of a hot loop', () => {
+  /** Instructions compiled where the branch is taken so many times before the loop is hot, after 100 rounds. */
+  const compiledWhere = (taken: number): number => {
+    useLimits('auto', { heat: 100, joining: 10, batch: 1 });
+    const guest = longMode(`mov ecx, 200
+      again: cmp ecx, ${200 - taken}
+      ja seldom
+      back: dec ecx
+      jnz again
+      hlt
+      seldom: add rbx, 1
+      ${'add rdx, 1\n'.repeat(8)}
+      jmp back`).halt(10_000);
+    assert.deepEqual([guest.register('rbx'), guest.register('rdx')], [BigInt(taken), BigInt(8 * taken)]);
+    return guest.bench.processor.regions!.statistics.instructions;
+  };
+  test('taken often: the region holds where it leads', () => assert.ok(compiledWhere(30) >= 4 + 10));
+  test('taken seldom: it does not', () => assert.ok(compiledWhere(3) < 4 + 10));
+});
