@@ -97,8 +97,10 @@ export async function run(options: RunOptions): Promise<number> {
   try {
     const created = makeMachine(options, model, resources, host, profile, regionCompiler);
     machine = created;
-    preparer = new MemoryPreparer(created.arena);
-    if (availableParallelism() > 1) preparer.start();
+    if (created.arena.shared) {
+      preparer = new MemoryPreparer(created.arena, () => created.processor.blocks.used);
+      preparer.start();
+    }
     const [kernel, initrd] = await images;
     loadKernel(machine, kernel, initrd, options.append);
     const exit = await withSignals(end, () => {
@@ -112,7 +114,7 @@ export async function run(options: RunOptions): Promise<number> {
     return ended ?? statusOf(exit);
   } finally {
     resources.close();
-    preparer?.stop();
+    await preparer?.stop();
     await regionCompiler?.close();
   }
 }
@@ -147,6 +149,7 @@ function makeMachine(
   try {
     return new Machine({
       memoryBytes: options.memory,
+      sharedMemory: availableParallelism() > 1,
       model,
       clock: options.clock,
       serial,

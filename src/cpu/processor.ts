@@ -129,13 +129,12 @@ export class Processor {
 
     const functionTable = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
     const imports = this.imports();
-    const long = buildHandlers(INSTRUCTION_TABLE, true, arena.memory, functionTable, 0, imports);
+    const long = buildHandlers(INSTRUCTION_TABLE, true, arena, functionTable, 0, imports);
     let legacy: { handlers: Handlers; base: number } | undefined;
     /** Most guests never leave 64-bit mode once they are in it. */
     const legacyHandlers = () => {
       legacy ??= {
-        handlers: buildHandlers(INSTRUCTION_TABLE, false, arena.memory, functionTable, long.nextIndex, imports)
-          .handlers,
+        handlers: buildHandlers(INSTRUCTION_TABLE, false, arena, functionTable, long.nextIndex, imports).handlers,
         base: long.nextIndex,
       };
       return legacy;
@@ -162,6 +161,7 @@ export class Processor {
             machine: {
               jumps: memory.translation.banks.jumps.address,
               context: cpu.base,
+              shared: arena.shared,
               misses: arena.reserve(limits.regions * REGION_MISSES.size, PAGE_SIZE),
             },
             compiler: options.regionCompiler,

@@ -45,6 +45,8 @@ export interface HostServices {
 
 export interface MachineOptions {
   readonly memoryBytes: number;
+  /** Whether other threads may be given the arena's memory, for a MemoryPreparer; a browser may have none to share. */
+  readonly sharedMemory?: boolean;
   readonly model: CpuModel;
   /** `virtual`: time is instructions retired; `real`: the host's. */
   readonly clock: 'virtual' | 'real';
@@ -119,6 +121,7 @@ export class Machine {
     this.arena = new Arena({
       ramBytes: memoryBytes,
       overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(limit),
+      shared: options.sharedMemory,
     });
     this.physical = new PhysicalSpace(this.arena, {
       limit,

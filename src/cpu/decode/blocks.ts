@@ -146,6 +146,10 @@ export class BlockCache {
   resyncHandler(mode: number): number {
     return this.specialBase(mode) + SpecialHandler.RESYNC;
   }
+  /** How far its area has been used so far, and where it ends. */
+  get used(): { readonly next: number; readonly end: number } {
+    return { next: this.untouched, end: this.area.start + this.area.size };
+  }
   /** Bytes left before the next flush. */
   get room(): number {
     return Math.max(0, this.area.start + this.area.size - this.free - CACHE_LINE);

@@ -8,6 +8,7 @@ import { type FunctionBuilder, type FunctionRef, type Local, ModuleBuilder, type
 import { offsetOf } from '../context.ts';
 import { FlagKind, FlagOverlay } from '../flags.ts';
 import type { HandlerForm } from '../form-stage.ts';
+import { type Arena, arenaLimits } from '../memory/arena.ts';
 import { JUMP_ENTRY } from '../memory/jump-cache.ts';
 import {
   BLOCK_HEADER,
@@ -147,13 +148,13 @@ export interface Handlers {
 
 /** What is known of the handlers of a mode class, without building them. */
 export function describeHandlers(table: InstructionTable, long: boolean): Pick<Handlers, 'find'> {
-  return { find: emitHandlers(table, long, 0).find };
+  return { find: emitHandlers(table, long, 0, false).find };
 }
 
 /** Writes the module of a mode class's handlers, which go into the table from `firstIndex` on. */
-function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number) {
+function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number, shared: boolean) {
   const m = new ModuleBuilder({ names: true });
-  m.importMemory('env', 'memory', { initial: 1 });
+  m.importMemory('env', 'memory', arenaLimits(shared));
   const tableRef = m.importTable('env', 'table', { initial: 0 });
   const i32s = (n: number) => Array.from({ length: n }, () => 'i32' as const);
   const slowLoad = m.importFunction('env', 'slowLoad', i32s(3), ['i32']);
@@ -279,12 +280,12 @@ function emitHandlers(table: InstructionTable, long: boolean, firstIndex: number
 export function buildHandlers(
   table: InstructionTable,
   long: boolean,
-  memory: WebAssembly.Memory,
+  { memory, shared }: Pick<Arena, 'memory' | 'shared'>,
   functionTable: WebAssembly.Table,
   firstIndex: number,
   imports: HandlerImports,
 ): { handlers: Handlers; nextIndex: number } {
-  const { bytes, nextIndex: needed, find } = emitHandlers(table, long, firstIndex);
+  const { bytes, nextIndex: needed, find } = emitHandlers(table, long, firstIndex, shared);
   if (functionTable.length < needed) functionTable.grow(needed - functionTable.length);
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes()), {
     env: {

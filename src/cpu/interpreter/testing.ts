@@ -84,7 +84,7 @@ export class TestMachine {
     cpu.bytes.fill(0xff, TLB_ADDRESS, TLB_ADDRESS + TLB_BANK_SIZE);
     const table = new InstructionTable(instructions);
     const functionTable = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
-    this.handlers = buildHandlers(table, true, arena, functionTable, 0, {
+    this.handlers = buildHandlers(table, true, { memory: arena, shared: false }, functionTable, 0, {
       slowLoad: (lo, _hi, info) => this.slowAccess(lo, info & 0xff, false),
       slowStore: (lo, _hi, info) => this.slowAccess(lo, info & 0xff, true),
       checkSegment: () => 0,

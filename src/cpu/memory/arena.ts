@@ -6,6 +6,8 @@
  * security domain: forks of a machine share one, unrelated machines never do.
  */
 
+import type { Limits } from '../../wasm/index.ts';
+
 /** Bytes of a frame, and of a guest page: 4 KiB. */
 export const PAGE_SIZE = 4096;
 export const PAGE_SHIFT = 12;
@@ -22,6 +24,13 @@ export interface ArenaOptions {
   readonly ramBytes: number;
   /** Bytes for everything obtained by {@link Arena.reserve}. */
   readonly overheadBytes: number;
+  /** Whether other threads may be given the memory. */
+  readonly shared?: boolean;
+}
+
+/** What modules say of the memory they import, an arena's. */
+export function arenaLimits(shared: boolean): Limits {
+  return shared ? { initial: 1, maximum: MAX_ARENA_BYTES / WASM_PAGE_SIZE, shared } : { initial: 1 };
 }
 
 /** Most frames that may be on loan for preparation at a time: see {@link Arena.borrowFrames}. */
@@ -35,7 +44,8 @@ const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
  */
 export class Arena {
   readonly memory: WebAssembly.Memory;
-  readonly buffer: ArrayBuffer;
+  readonly buffer: ArrayBufferLike;
+  readonly shared: boolean;
   readonly bytes: Uint8Array;
   readonly u32: Uint32Array;
   readonly i32: Int32Array;
@@ -61,7 +71,8 @@ export class Arena {
   private borrowed = 0;
 
   /** @throws RangeError if the sizes do not fit a 32-bit memory, Error if the host cannot provide the address space. */
-  constructor({ ramBytes, overheadBytes }: ArenaOptions) {
+  constructor({ ramBytes, overheadBytes, shared = false }: ArenaOptions) {
+    this.shared = shared;
     const pool = Math.ceil(ramBytes / PAGE_SIZE) * PAGE_SIZE;
     // The first page stays unused so that address 0 and frame 0 can mean "none".
     this.overheadEnd = PAGE_SIZE + Math.ceil(overheadBytes / PAGE_SIZE) * PAGE_SIZE;
@@ -74,7 +85,7 @@ export class Arena {
       );
     }
     try {
-      this.memory = new WebAssembly.Memory({ initial: wasmPages, maximum: wasmPages });
+      this.memory = new WebAssembly.Memory({ initial: wasmPages, maximum: wasmPages, shared });
     } catch (error) {
       throw new Error(
         `cannot create a memory of ${mebibytes(wasmPages * WASM_PAGE_SIZE)}: ${(error as Error).message}`,

@@ -17,6 +17,7 @@ import type { HandlerImports, Handlers } from '../interpreter/handlers.ts';
 import { Exit, FIRST_REGION, REGION_HEAT, REGION_MISSES } from '../interpreter/record.ts';
 import { emitUnevenness } from '../interpreter/segments.ts';
 import { HELPER_ARGUMENTS } from '../interpreter/stage.ts';
+import { arenaLimits } from '../memory/arena.ts';
 import { JUMP_ENTRY_SIZE } from '../memory/jump-cache.ts';
 import { pageOf, type RegionBlock, reachable } from './graph.ts';
 import { carryIsDead } from './instruction.ts';
@@ -73,6 +74,8 @@ export interface RegionPlace {
   readonly misses: number;
   /** Arena address of entries of the jump cache, as many as its exits may need ({@link mostExits}). */
   readonly firstExit: number;
+  /** Whether the arena's memory is shared. */
+  readonly shared: boolean;
   /** Arena address of the jump cache. */
   readonly jumps: number;
   /** Arena address of the processor's context. */
@@ -89,7 +92,7 @@ export function mostExits(entry: RegionBlock): number {
 /** Writes a batch of regions as one module. */
 export function emitRegions(plans: readonly RegionPlan[], place: RegionPlace): EmittedRegions {
   const m = new ModuleBuilder({ names: true });
-  m.importMemory('env', 'memory', { initial: 1 });
+  m.importMemory('env', 'memory', arenaLimits(place.shared));
   const table = m.importTable('env', 'table', { initial: 0 });
   const regionRaise = m.importFunction('env', 'regionRaise', ['i32'], []);
   const regionAbandon = m.importFunction('env', 'regionAbandon', ['i32', 'i32'], []);

@@ -107,7 +107,7 @@ export class RegionManager {
   private readonly imports: RegionImports;
   private readonly sites: RegionSites;
   private readonly memory: Uint8Array;
-  private readonly machine: Pick<RegionPlace, 'jumps' | 'context' | 'misses'>;
+  private readonly machine: Pick<RegionPlace, 'jumps' | 'context' | 'misses' | 'shared'>;
   private readonly u32: Uint32Array;
   private readonly followAll: boolean;
   private readonly policy: RegionPolicy;

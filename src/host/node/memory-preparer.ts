@@ -1,61 +1,101 @@
 /**
  * Has the host back memory before the guest touches it. A page touched for the first time costs the thread that does it
- * microseconds, tens of them in some virtual machines: more than all that the guest's own page fault takes. Node reads files
- * on threads of their own, and a read writes to memory: so zeros are read into frames that were never used.
+ * microseconds, tens of them in some virtual machines: more than all that the guest's own page fault takes. So a thread of
+ * its own touches frames that were never used, and the memory that decoded code comes into next.
  */
-import { close, open, read } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { type Arena, MOST_BORROWED, PAGE_SIZE } from '../../cpu/memory/index.ts';
 
-/** What gives zeros without end. Where there is none nothing is prepared. */
-const ZEROS = '/dev/zero';
 /** Frames to have in store: what the fastest guests touch in a tenth of a second. */
 const STORE = 8192;
+/** Bytes touched at a time. */
+const PORTION = MOST_BORROWED * PAGE_SIZE;
+/** Bytes of code to be ahead of. */
+const CODE_AHEAD = 16 * 2 ** 20;
 /** Milliseconds until the store is looked at again when it was full. */
 const PAUSE = 20;
 
+export interface PreparerStart {
+  readonly memory: WebAssembly.Memory;
+}
+
+/** Memory to be touched. */
+export interface MemoryRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Memory that is used from one end to the other. */
+export interface GrowingArea {
+  /** How far it has been. */
+  readonly next: number;
+  readonly end: number;
+}
+
+/** The thread's program: TypeScript in a checkout, JavaScript in the published package. */
+const PROGRAM = new URL(`./memory-worker${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
+
 export class MemoryPreparer {
-  private readonly arena: Pick<Arena, 'borrowFrames' | 'bytes' | 'preparedFrames' | 'returnFrames'>;
-  private stopped = false;
-  /** Ends a pause. */
-  private resume: (() => void) | undefined;
+  private readonly arena: Pick<Arena, 'borrowFrames' | 'memory' | 'preparedFrames' | 'returnFrames'>;
+  private readonly code: () => GrowingArea;
+  /** How far the code's memory has been touched. */
+  private codeEnd = 0;
+  /** The first of the frames on loan; 0: none. */
+  private lent = 0;
+  private worker: Worker | undefined;
+  private timeout: NodeJS.Timeout | undefined;
 
-  constructor(arena: MemoryPreparer['arena']) {
+  /** @param arena one in shared memory */
+  constructor(arena: MemoryPreparer['arena'], code: () => GrowingArea) {
     this.arena = arena;
+    this.code = code;
   }
 
+  /** Begins. If the thread cannot be made or ends, nothing is prepared any more. */
   start(): void {
-    open(ZEROS, (error, file) => {
-      if (!error) this.prepare(file);
+    const workerData: PreparerStart = { memory: this.arena.memory };
+    const worker = new Worker(PROGRAM, { workerData });
+    this.worker = worker;
+    worker.on('message', () => {
+      if (this.lent !== 0) this.arena.returnFrames(this.lent);
+      this.lent = 0;
+      this.prepare();
     });
+    worker.on('error', () => void this.stop());
+    // it does not keep the process alive
+    worker.unref();
+    this.prepare();
   }
 
-  /** Nothing more is prepared; what is on its way ends by itself. */
-  stop(): void {
-    this.stopped = true;
-    this.resume?.();
+  /** Ends the thread: nothing more is prepared. */
+  async stop(): Promise<void> {
+    const { worker } = this;
+    this.worker = undefined;
+    clearTimeout(this.timeout);
+    await worker?.terminate();
   }
 
-  private prepare(file: number): void {
+  private prepare(): void {
+    const { worker } = this;
+    if (!worker) return;
+    const range = this.codeToTouch() ?? this.framesToTouch();
+    if (range) worker.postMessage(range);
+    else this.timeout = setTimeout(() => this.prepare(), PAUSE).unref();
+  }
+
+  private codeToTouch(): MemoryRange | undefined {
+    const { next, end } = this.code();
+    const start = Math.max(next, this.codeEnd);
+    if (start + PORTION > Math.min(next + CODE_AHEAD, end)) return undefined;
+    this.codeEnd = start + PORTION;
+    return { start, end: this.codeEnd };
+  }
+
+  private framesToTouch(): MemoryRange | undefined {
     const { arena } = this;
-    if (this.stopped) {
-      close(file, () => {});
-      return;
-    }
-    const first = arena.preparedFrames < STORE ? arena.borrowFrames(MOST_BORROWED) : 0;
-    if (first === 0) {
-      const resume = () => {
-        clearTimeout(timeout);
-        this.resume = undefined;
-        this.prepare(file);
-      };
-      const timeout = setTimeout(resume, PAUSE).unref();
-      this.resume = resume;
-      return;
-    }
-    read(file, arena.bytes, first * PAGE_SIZE, MOST_BORROWED * PAGE_SIZE, null, (error) => {
-      arena.returnFrames(first);
-      if (error) this.stopped = true;
-      this.prepare(file);
-    });
+    if (arena.preparedFrames >= STORE) return undefined;
+    this.lent = arena.borrowFrames(MOST_BORROWED);
+    const start = this.lent * PAGE_SIZE;
+    return this.lent === 0 ? undefined : { start, end: start + PORTION };
   }
 }

@@ -37,6 +37,7 @@ function region(code: readonly number[], count: number): RegionBatch {
       jumps: 0x4_0000,
       context: 0x5_0000,
       misses: 0,
+      shared: false,
     },
   };
 }
