@@ -111,6 +111,8 @@ export class Bench {
     const arena = new Arena({
       ramBytes: RAM_BYTES,
       overheadBytes: PROCESSOR_OVERHEAD + PhysicalSpace.overheadBytes(limit),
+      // as the command line has it; the vectors' machine has memory of its own
+      shared: true,
     });
     const log = {
       enabled: (topic: LogTopic) => topic === 'svm' || topic === 'unimplemented',
