@@ -1,6 +1,6 @@
 /**
- * Memory accesses of the region stage: through the TLB or a translation found before. There is no slow path in regions: they are left
- * for it, which takes little code and no registers.
+ * Memory accesses of the region stage: a look into the TLB, or what an earlier one found that was for this access too. There is no slow
+ * path in regions: they are left for it, which takes little code and no registers.
  */
 import type { Address, I32, I64, Stage } from '../../isa/stage.ts';
 import type { Deferred, FunctionBuilder, Local, StoreName, Value, Variable } from '../../wasm/index.ts';
@@ -107,7 +107,7 @@ export class RegionMemory {
     const page = f.let(x.and(last, f.i64(-4096n) as I64));
     const present = f.let(f.load('i64.load', entry, tag));
     const miss = () => {
-      // nobody reads it: V8 folds a load that has one use into the comparison, and because it might trap does it a second time
+      // for REGION_MISSES; besides, V8 folds a load that has one use into the comparison, and because it might trap does it a second time
       f.store('i64.store', this.ctx, present, offsetOf('slowValue'));
       this.here.miss();
     };
