@@ -5,6 +5,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { type Arena, MOST_BORROWED, PAGE_SIZE } from '../../cpu/memory/index.ts';
+import { helpersPriority } from './priority.ts';
 
 /** Frames to have in store: what the fastest guests touch in a tenth of a second. */
 const STORE = 8192;
@@ -14,10 +15,6 @@ const PORTION = MOST_BORROWED * PAGE_SIZE;
 const CODE_AHEAD = 16 * 2 ** 20;
 /** Milliseconds until the store is looked at again when it was full. */
 const PAUSE = 20;
-
-export interface PreparerStart {
-  readonly memory: WebAssembly.Memory;
-}
 
 /** Memory to be touched. */
 export interface MemoryRange {
@@ -32,8 +29,23 @@ export interface GrowingArea {
   readonly end: number;
 }
 
-/** The thread's program: TypeScript in a checkout, JavaScript in the published package. */
-const PROGRAM = new URL(`./memory-worker${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
+/**
+ * The thread's program, as plain JavaScript: Node's compiler of types is WebAssembly, which must not be compiled while a RegionCompiler
+ * has changed V8's settings. What it does to the memory changes nothing, whoever writes there meanwhile.
+ */
+const PROGRAM = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { setPriority } = require('node:os');
+  const { memory, pageSize, nice } = workerData;
+  const bytes = new Uint8Array(memory.buffer);
+  try {
+    if (nice !== undefined) setPriority(nice);
+  } catch {}
+  parentPort.on('message', ({ start, end }) => {
+    for (let at = start; at < end; at += pageSize) Atomics.or(bytes, at, 0);
+    parentPort.postMessage(end);
+  });
+`;
 
 export class MemoryPreparer {
   private readonly arena: Pick<Arena, 'borrowFrames' | 'memory' | 'preparedFrames' | 'returnFrames'>;
@@ -53,8 +65,8 @@ export class MemoryPreparer {
 
   /** Begins. If the thread cannot be made or ends, nothing is prepared any more. */
   start(): void {
-    const workerData: PreparerStart = { memory: this.arena.memory };
-    const worker = new Worker(PROGRAM, { workerData });
+    const workerData = { memory: this.arena.memory, pageSize: PAGE_SIZE, nice: helpersPriority() };
+    const worker = new Worker(PROGRAM, { eval: true, workerData });
     this.worker = worker;
     worker.on('message', () => {
       if (this.lent !== 0) this.arena.returnFrames(this.lent);

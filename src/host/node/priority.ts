@@ -14,11 +14,16 @@ const NICEST = 19;
 /** The process's threads, by number, where the system shows them. */
 const THREADS = '/proc/self/task';
 
+/** The nice value of threads that help, to be asked for by the process's first thread; undefined where threads have none of their own. */
+export function helpersPriority(): number | undefined {
+  return process.platform === 'linux' ? Math.min(getPriority() + HELPING, NICEST) : undefined;
+}
+
 /** Where it may not, or threads have no priorities of their own, everything stays as it is: only slower. */
 function lower(threads: () => readonly number[]): void {
-  if (process.platform !== 'linux') return;
+  const nice = helpersPriority();
+  if (nice === undefined) return;
   try {
-    const nice = Math.min(getPriority() + HELPING, NICEST);
     for (const thread of threads()) setPriority(thread, nice);
   } catch {}
 }
