@@ -129,16 +129,14 @@ export class Processor {
 
     const functionTable = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
     const imports = this.imports();
-    const { regionCompiler } = options;
-    const build = (isLong: boolean, firstIndex: number) => {
-      const now = () => buildHandlers(INSTRUCTION_TABLE, isLong, arena, functionTable, firstIndex, imports);
-      return regionCompiler ? regionCompiler.undisturbed(now) : now();
-    };
-    const long = build(true, 0);
+    const long = buildHandlers(INSTRUCTION_TABLE, true, arena, functionTable, 0, imports);
     let legacy: { handlers: Handlers; base: number } | undefined;
     /** Most guests never leave 64-bit mode once they are in it. */
     const legacyHandlers = () => {
-      legacy ??= { handlers: build(false, long.nextIndex).handlers, base: long.nextIndex };
+      legacy ??= {
+        handlers: buildHandlers(INSTRUCTION_TABLE, false, arena, functionTable, long.nextIndex, imports).handlers,
+        base: long.nextIndex,
+      };
       return legacy;
     };
     this.blocks = new BlockCache({
@@ -166,7 +164,7 @@ export class Processor {
               shared: arena.shared,
               misses: arena.reserve(limits.regions * REGION_MISSES.size, PAGE_SIZE),
             },
-            compiler: regionCompiler,
+            compiler: options.regionCompiler,
             inspect: options.inspectModule,
             imports: {
               memory: arena.memory,

@@ -98,9 +98,6 @@ class DelayedCompiler implements RegionCompiler {
   constructor(compiler: BatchCompiler) {
     this.compiler = compiler;
   }
-  undisturbed<T>(action: () => T): T {
-    return action();
-  }
   submit(batch: RegionBatch): void {
     this.batches.push(structuredClone(batch));
   }

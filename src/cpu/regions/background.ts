@@ -28,8 +28,6 @@ export interface RegionCompiler {
    * @throws Error if the thread has ended, or a batch could not be compiled
    */
   poll(): CompiledBatch | undefined;
-  /** Does something while the thread compiles nothing: what it sets for that holds for the whole process. */
-  undisturbed<T>(action: () => T): T;
 }
 
 /** The thread's side. */

@@ -30,8 +30,8 @@ export interface GrowingArea {
 }
 
 /**
- * The thread's program, as plain JavaScript: Node's compiler of types is WebAssembly, which must not be compiled while a RegionCompiler
- * has changed V8's settings. What it does to the memory changes nothing, whoever writes there meanwhile.
+ * The thread's program, as plain JavaScript: Node's compiler of types is WebAssembly, which must not be compiled while V8 optimizes what others
+ * compile, see v8-flags.ts. What it does to the memory changes nothing, whoever writes there meanwhile.
  */
 const PROGRAM = `
   const { parentPort, workerData } = require('node:worker_threads');

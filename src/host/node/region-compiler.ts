@@ -5,10 +5,8 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from '
 import type { CpuModel } from '../../cpu/model.ts';
 import type { CompiledBatch, RegionBatch, RegionCompiler } from '../../cpu/regions/background.ts';
 import { lowerHelpers } from './priority.ts';
-import { holding } from './v8-flags.ts';
 
 export interface WorkerStart {
-  readonly lock: Int32Array<SharedArrayBuffer>;
   readonly port: MessagePort;
   readonly features: CpuModel['features'];
   /** Whether V8's settings may be changed. */
@@ -30,7 +28,6 @@ export class WorkerCompiler implements RegionCompiler {
   private readonly worker: Worker;
   private readonly port: MessagePort;
   private failure: string | undefined;
-  private readonly lock = new Int32Array(new SharedArrayBuffer(4));
 
   /**
    * @param features of the processor whose code it is
@@ -40,7 +37,7 @@ export class WorkerCompiler implements RegionCompiler {
   constructor(features: CpuModel['features'], v8Flags: boolean, failed: (reason: string) => void) {
     lowerHelpers();
     const { port1, port2 } = new MessageChannel();
-    const workerData: WorkerStart = { lock: this.lock, port: port2, features, v8Flags };
+    const workerData: WorkerStart = { port: port2, features, v8Flags };
     this.port = port1;
     this.worker = new Worker(PROGRAM, { workerData, transferList: [port2], env: environment() });
     const fail = (reason: string) => {
@@ -68,10 +65,6 @@ export class WorkerCompiler implements RegionCompiler {
     if (answer) this.fail(answer.error);
     if (this.failure !== undefined) throw new Error(this.failure);
     return undefined;
-  }
-
-  undisturbed<T>(action: () => T): T {
-    return holding(this.lock, action);
   }
 
   /** Ends the thread. */

@@ -3,15 +3,12 @@ import { type MessagePort, workerData } from 'node:worker_threads';
 import { BatchCompiler, type RegionBatch } from '../../cpu/regions/background.ts';
 import { lowerThisThread } from './priority.ts';
 import type { WorkerAnswer, WorkerStart } from './region-compiler.ts';
-import { holding, optimized } from './v8-flags.ts';
+import { optimized } from './v8-flags.ts';
 
 lowerThisThread();
-const { lock, port, features, v8Flags } = workerData as WorkerStart & { port: MessagePort };
+const { port, features, v8Flags } = workerData as WorkerStart & { port: MessagePort };
 const compile = (bytes: Uint8Array<ArrayBuffer>) => new WebAssembly.Module(bytes);
-const compiler = new BatchCompiler(
-  features,
-  v8Flags ? (bytes) => holding(lock, () => optimized(() => compile(bytes))) : compile,
-);
+const compiler = new BatchCompiler(features, v8Flags ? (bytes) => optimized(() => compile(bytes)) : compile);
 
 port.on('message', (batch: RegionBatch) => {
   let answer: WorkerAnswer;

@@ -19,26 +19,10 @@ const OPTIMIZE = ['--no-liftoff', '--no-wasm-lazy-compilation'] as const;
 const AS_BEFORE = ['--liftoff', '--wasm-lazy-compilation'] as const;
 
 /**
- * Values of a word that threads share: whoever compiles to WebAssembly while another might be `optimized` has to hold it. V8 14.6 ends the
- * process where it compiles calls within a module without Liftoff: it would inline them, and looks for feedback that there is not.
+ * What `compile` compiles to WebAssembly, and what other threads do meanwhile, is optimized at once. V8 14.6 ends the process where that is a
+ * call within a module, which it would inline: it looks for feedback that only Liftoff's code gives. Handlers and regions have tail
+ * calls only; Node's compiler of types is not like that, so no thread may begin to load TypeScript while guest code is compiled.
  */
-const LOCK = { FREE: 0, HELD: 1 } as const;
-/** Milliseconds after which whoever holds it will not give it back any more. */
-const LONGEST_HELD = 10_000;
-
-/** Does something while holding the lock. */
-export function holding<T>(lock: Int32Array<SharedArrayBuffer>, action: () => T): T {
-  while (Atomics.compareExchange(lock, 0, LOCK.FREE, LOCK.HELD) !== LOCK.FREE)
-    if (Atomics.wait(lock, 0, LOCK.HELD, LONGEST_HELD) === 'timed-out') break;
-  try {
-    return action();
-  } finally {
-    Atomics.store(lock, 0, LOCK.FREE);
-    Atomics.notify(lock, 0);
-  }
-}
-
-/** What `compile` compiles to WebAssembly, and what other threads do meanwhile, is optimized at once. */
 export function optimized<T>(compile: () => T): T {
   for (const flag of OPTIMIZE) setFlagsFromString(flag);
   try {
