@@ -63,7 +63,7 @@ export const REGION_HEAT = { size: 4, replaced: 0, uncounted: 0x7fff_ffff } as c
 
 /**
  * Of each region, by table index - {@link FIRST_REGION}: the TLB tag it met when it was left last for want of another, u64, and how often
- * that has been the same one, i32. A translation that was missing is there the next time: so after `most` times it is something
+ * in a row that has been the same one, i32. A translation that was missing is there the next time: so after `most` times it is something
  * else, mostly neighbours on two pages.
  */
 export const REGION_MISSES = { tag: 0, count: 8, size: 16, most: 64 } as const;

@@ -17,7 +17,7 @@ const CODE_AHEAD = 16 * 2 ** 20;
 const PAUSE = 20;
 
 /** Memory to be touched. */
-export interface MemoryRange {
+interface MemoryRange {
   readonly start: number;
   readonly end: number;
 }
